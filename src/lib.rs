@@ -1,0 +1,1 @@
+//! Doorward: a zero-trust, identity-aware reverse proxy.
