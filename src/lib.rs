@@ -6,6 +6,7 @@
 
 pub mod assertion;
 pub mod clock;
+pub mod demo;
 pub mod model;
 pub mod policy;
 pub mod snapshot;

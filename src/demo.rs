@@ -1,0 +1,4 @@
+//! d
+pub mod idp;
+mod people;
+mod serve;
