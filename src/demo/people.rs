@@ -22,7 +22,7 @@ pub struct Person {
 }
 
 /// Alice and Eve in engineering, Bob in finance, and Mallory, a guest from another company.
-pub fn everyone() -> Vec<Person> {
+pub(super) fn everyone() -> Vec<Person> {
     vec![
         employee("8d1f6a0e52c94b37", "alice", "Alice Adams", "engineering"),
         employee("c27e90b4f1583da6", "eve", "Eve Evans", "engineering"),
