@@ -94,6 +94,9 @@ pub enum Error {
     /// There are no six ports from here.
     #[error("--port {0} does not leave room for six ports in a row: choose one from 1 to 65530")]
     PortRange(u16),
+    /// A server of the demo did not start.
+    #[error("a server of the demo cannot start: {0}")]
+    Serve(#[source] io::Error),
     /// A file or directory could not be read or written.
     #[error("{}: {source}", .path.display())]
     State {
@@ -145,7 +148,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 }
 
 fn start(listener: TcpListener, router: axum::Router) -> Result<Server, Error> {
-    serve::start(listener, router).map_err(|error| Error::Idp(error.into()))
+    serve::start(listener, router).map_err(Error::Serve)
 }
 
 fn provider(state: &State, site: Site, people: Vec<Person>) -> Result<idp::Settings, Error> {
@@ -172,3 +175,6 @@ fn signing_key(state: &State) -> Result<SigningKey, Error> {
     state.write(FILE, &key.to_pkcs8()?)?;
     Ok(key)
 }
+
+#[cfg(test)]
+mod tests;

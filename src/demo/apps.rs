@@ -29,3 +29,6 @@ fn app(index: fn(HeaderMap) -> axum::response::Response) -> Router {
         .route("/upload", post(echo::upload))
         .route("/ws", any(echo::web_socket))
 }
+
+#[cfg(test)]
+mod tests;

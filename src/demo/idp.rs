@@ -155,3 +155,6 @@ fn router(provider: Arc<Provider>) -> Router {
         .route("/end_session", get(logout::by_link).post(logout::by_form))
         .with_state(provider)
 }
+
+#[cfg(test)]
+mod tests;
