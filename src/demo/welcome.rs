@@ -2,8 +2,6 @@
 //!
 //! In: the site, the people, the state directory. Out: text for a terminal.
 
-use std::fmt::Write;
-
 use super::people::Person;
 use super::site::Site;
 use super::state::State;
@@ -42,20 +40,14 @@ Ctrl-C stops the demo. Delete that directory to start afresh.
 }
 
 fn table(people: &[Person]) -> String {
-    people.iter().fold(
-        String::new(),
-        |mut table,
-         Person {
-             email, password, groups, ..
-         }| {
-            let groups = if groups.is_empty() {
-                "no group".into()
-            } else {
-                groups.join(", ")
-            };
-            // Writing to a string does not fail.
-            let _ = writeln!(table, "  {email:<24} password {password:<13} {groups}");
-            table
-        },
-    )
+    people.iter().map(row).collect()
+}
+
+fn row(
+    Person {
+        email, password, groups, ..
+    }: &Person,
+) -> String {
+    let groups = if groups.is_empty() { "no group" } else { &groups.join(", ") };
+    format!("  {email:<24} password {password:<13} {groups}\n")
 }

@@ -18,7 +18,7 @@ use super::echo::received;
 <title>{{ title }}</title>
 <style>
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; background: #fff }
-table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ccc; overflow-wrap: anywhere }
+table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ccc } td + td { overflow-wrap: anywhere }
 </style></head>
 <body><main>
 <h1>{{ title }}</h1>

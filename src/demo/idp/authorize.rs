@@ -34,7 +34,10 @@ pub(super) async fn show(
     let request = AuthorizationRequest::read(&provider.settings, parameters)?;
     match signed_in(&provider, &headers).filter(|login| request.accepts(login)) {
         Some(login) => Ok(code(&provider, request, login).into_response()),
-        None if request.is_silent() => Ok(request.reply.error(&login_required(), "nobody is signed in").into_response()),
+        None if request.is_silent() => Ok(request
+            .reply
+            .error(&Code::LoginRequired, "nobody is signed in")
+            .into_response()),
         None => Ok(login_page(&provider, &headers, &request, StatusCode::OK, None)),
     }
 }
@@ -87,10 +90,6 @@ fn code(provider: &Provider, request: AuthorizationRequest, login: Arc<Login>) -
         revoked: AtomicBool::new(false),
     });
     request.reply.code(&code)
-}
-
-fn login_required() -> Code {
-    Code::LoginRequired
 }
 
 fn again(provider: &Provider, headers: &HeaderMap, request: &AuthorizationRequest, why: &'static str) -> Response {
