@@ -6,8 +6,12 @@
 
 pub mod assertion;
 pub mod clock;
+pub mod cookies;
 pub mod demo;
+pub mod gate;
 pub mod model;
+pub mod pages;
 pub mod policy;
 pub mod snapshot;
 pub mod store;
+pub mod telemetry;

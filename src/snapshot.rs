@@ -57,7 +57,7 @@ pub struct App {
     /// The path prefix without a trailing slash; empty for a whole host.
     pub prefix: Box<str>,
     /// Where it really is.
-    pub upstream: Upstream,
+    pub upstream: Arc<Upstream>,
     /// Which header carries what.
     pub identity: Vec<(HeaderName, Attribute)>,
     /// The providers whose sign-ins it takes; never empty in a compiled snapshot that has an app with rules.
