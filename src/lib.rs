@@ -1,1 +1,12 @@
 //! Doorward: a zero-trust, identity-aware reverse proxy.
+//!
+//! Two planes that never import each other: [`gate`] answers requests, [`control`] does everything slower than a
+//! request. They meet in [`model`] (plain words), [`policy`], [`snapshot`] (what a request is judged by), [`store`]
+//! and [`assertion`]; only [`app`] sees both. To follow a request, read [`gate`] from top to bottom.
+
+pub mod assertion;
+pub mod clock;
+pub mod model;
+pub mod policy;
+pub mod snapshot;
+pub mod store;

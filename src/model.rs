@@ -1,0 +1,16 @@
+//! The words both planes speak. In: nothing. Out: plain types. Must never do I/O or anything async.
+
+pub mod identity;
+pub mod ids;
+pub mod origin;
+pub mod reason;
+pub mod route;
+pub mod secret;
+pub mod time;
+
+pub use identity::{Email, Identity};
+pub use ids::{AppIndex, ProviderName, RequestId, RuleId, SignInId};
+pub use origin::Origin;
+pub use reason::{Reason, Refusal};
+pub use secret::{Token, TokenHash};
+pub use time::Timestamp;

@@ -1,0 +1,114 @@
+//! Who somebody is, as a provider said it and we checked it. In: claims. Out: an [`Identity`]. Must never hold an
+//! e-mail address that the provider did not vouch for.
+
+use super::{ProviderName, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A verified e-mail address, parsed: one `@`, a host name behind it, all lower case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Email {
+    text: String,
+    at: usize,
+}
+
+/// The text is not one plain address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an e-mail address of the form name@example.com")]
+pub struct NotAnEmail;
+
+impl Email {
+    /// Takes plain addresses (RFC 5321 dot-string local parts and host names); refuses quoting, comments, a second
+    /// `@`, white space and everything outside ASCII.
+    pub fn parse(text: &str) -> Result<Self, NotAnEmail> {
+        let (local, domain) = text.split_once('@').ok_or(NotAnEmail)?;
+        let fine = local.len() <= 64 && text.len() <= 254 && local_part_is_plain(local) && is_domain(domain);
+        fine.then(|| Self {
+            text: text.to_ascii_lowercase(),
+            at: local.len(),
+        })
+        .ok_or(NotAnEmail)
+    }
+
+    /// The whole address.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// What is behind the `@`.
+    pub fn domain(&self) -> &str {
+        self.text.get(self.at.saturating_add(1)..).unwrap_or("")
+    }
+}
+
+fn local_part_is_plain(local: &str) -> bool {
+    let atom = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b);
+    local.split('.').all(|part| !part.is_empty() && part.bytes().all(atom))
+}
+
+/// Whether this is a host name of at least two labels (RFC 1123).
+pub fn is_domain(domain: &str) -> bool {
+    let label = |label: &str| {
+        let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        !label.is_empty() && label.len() <= 63 && label.bytes().all(fine) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    domain.len() <= 253 && domain.contains('.') && domain.split('.').all(label)
+}
+
+impl TryFrom<String> for Email {
+    type Error = NotAnEmail;
+    fn try_from(text: String) -> Result<Self, NotAnEmail> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Email> for String {
+    fn from(email: Email) -> Self {
+        email.text
+    }
+}
+
+/// The subject of one provider: unique and stable for ever (OpenID Connect Core, section 2, `sub`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// Who vouches.
+    pub provider: ProviderName,
+    /// The provider's own name for the person; 255 ASCII characters at most.
+    pub subject: String,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.provider, self.subject)
+    }
+}
+
+/// What is known of a signed-in person; changes when claims are refreshed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Provider and subject; shown to apps as `provider:subject`.
+    pub subject: Subject,
+    /// What the provider said of the person.
+    pub profile: Profile,
+    /// When the person last proved who they are to the provider.
+    pub authenticated_at: Timestamp,
+}
+
+/// The claims that we keep, in our own words; stored as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// Only when the provider says that it is verified.
+    pub email: Option<Email>,
+    /// What to call the person.
+    pub name: Option<String>,
+    /// Sorted, without duplicates.
+    pub groups: Vec<String>,
+    /// Every other mapped claim, each a list of texts.
+    pub claims: BTreeMap<String, Vec<String>>,
+    /// How the person authenticated (RFC 8176).
+    pub amr: Vec<String>,
+    /// The authentication context class.
+    pub acr: Option<String>,
+}

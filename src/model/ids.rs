@@ -1,0 +1,49 @@
+//! Newtypes for the things that have names. In: checked text or numbers. Out: types that can't be mixed up.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Where an app stands in its snapshot's list. Only valid with the snapshot that it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AppIndex(pub u32);
+
+/// The key of a provider under `identity_providers:`; letters, digits, `-` and `_`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProviderName(Arc<str>);
+
+impl ProviderName {
+    /// The name, when it has only the characters that a name may have (so that `provider:subject` is unambiguous).
+    pub fn parse(text: &str) -> Option<Self> {
+        let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        (!text.is_empty() && text.len() <= 64 && text.bytes().all(fine)).then(|| Self(text.into()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProviderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which rule of the configuration decided: `payroll.allow[0]`, `payroll.paths[1].deny[0]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RuleId(pub Arc<str>);
+
+/// One sign-in at a provider: the row that every app session of that sign-in hangs from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SignInId(pub i64);
+
+/// 128 random-looking bits that name one visit in answers, pages, logs and audit; 32 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId(pub u128);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}

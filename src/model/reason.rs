@@ -1,0 +1,125 @@
+//! Why a request was let through or refused: one closed list with stable codes, used in pages, JSON, audit, metrics
+//! and docs. In: a room's error. Out: a [`Refusal`]. Must never carry a secret.
+
+/// Every reason there is. The code ([`Reason::code`]) is a promise to operators: it never changes its meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Let through: a rule allows it.
+    Allowed,
+    /// The path reads differently to different parsers.
+    AmbiguousTarget,
+    /// The audit trail can't take a record now.
+    AuditUnavailable,
+    /// The host is malformed, doubled or contradicts itself.
+    BadHost,
+    /// The request can't be forwarded as it is (framing, CONNECT, malformed path).
+    BadRequest,
+    /// Where to return to is not a URL of a configured app.
+    BadReturnTarget,
+    /// A deny rule matched.
+    DeniedByRule,
+    /// The handoff code is unknown, used, expired or another browser's.
+    HandoffInvalid,
+    /// No rule allows it.
+    NotAllowed,
+    /// Nobody is signed in.
+    NotSignedIn,
+    /// Evaluating the policy failed, which denies.
+    PolicyError,
+    /// Let through: a CORS preflight of an app that asks for that.
+    Preflight,
+    /// The sign-in is of a provider that this app does not take.
+    ProviderNotAccepted,
+    /// The identity provider can't be reached now.
+    ProviderUnavailable,
+    /// Let through: a public route.
+    PublicRoute,
+    /// Answered by Doorward itself, under `/.doorward/`.
+    Reserved,
+    /// There was a session; its time is over.
+    SessionExpired,
+    /// The session cookie names no live session.
+    SessionInvalid,
+    /// The sign-in took too long, or was started in another browser.
+    SignInExpired,
+    /// What the provider answered did not pass the checks.
+    SignInFailed,
+    /// Signing in does not stick: going round in circles.
+    SignInLoop,
+    /// The provider refused the sign-in.
+    SignInRefused,
+    /// The store can't be reached now.
+    StoreUnavailable,
+    /// No app lives at this host.
+    UnknownHost,
+    /// Nothing lives at this path.
+    UnknownPath,
+    /// The app answered something that is not HTTP, or broke off.
+    UpstreamFailed,
+    /// The app did not answer in time.
+    UpstreamTimeout,
+    /// The app can't be reached.
+    UpstreamUnreachable,
+}
+
+impl Reason {
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::AmbiguousTarget => "ambiguous_target",
+            Self::AuditUnavailable => "audit_unavailable",
+            Self::BadHost => "bad_host",
+            Self::BadRequest => "bad_request",
+            Self::BadReturnTarget => "bad_return_target",
+            Self::DeniedByRule => "denied_by_rule",
+            Self::HandoffInvalid => "handoff_invalid",
+            Self::NotAllowed => "not_allowed",
+            Self::NotSignedIn => "not_signed_in",
+            Self::PolicyError => "policy_error",
+            Self::Preflight => "preflight",
+            Self::ProviderNotAccepted => "provider_not_accepted",
+            Self::ProviderUnavailable => "provider_unavailable",
+            Self::PublicRoute => "public_route",
+            Self::Reserved => "reserved",
+            Self::SessionExpired => "session_expired",
+            Self::SessionInvalid => "session_invalid",
+            Self::SignInExpired => "sign_in_expired",
+            Self::SignInFailed => "sign_in_failed",
+            Self::SignInLoop => "sign_in_loop",
+            Self::SignInRefused => "sign_in_refused",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::UnknownHost => "unknown_host",
+            Self::UnknownPath => "unknown_path",
+            Self::UpstreamFailed => "upstream_failed",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+        }
+    }
+}
+
+/// A request that is not let through: why, and what may be told of it to the person in front of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// One plain sentence for the page that adds to the reason's own text, such as which provider is down. Escaped
+    /// where it is shown.
+    pub detail: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal with one more sentence for the person.
+    pub fn with_detail(reason: Reason, detail: impl Into<String>) -> Self {
+        Self {
+            reason,
+            detail: Some(detail.into()),
+        }
+    }
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self { reason, detail: None }
+    }
+}

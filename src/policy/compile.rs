@@ -1,0 +1,183 @@
+//! Rules to something that decides. In: the rules of one route. Out: a [`Ruleset`], validated against the schema. Must
+//! never skip a rule that it can't express.
+
+use super::principal::entity_uid;
+use super::rules::User;
+use super::schema::schema;
+use super::{Decision, Effect, Principal, Rule};
+use crate::model::RuleId;
+use cedar_policy::{
+    Authorizer, Context, Decision as Verdict, EntityUid, Policy, PolicyId, PolicySet, Request, RestrictedExpression,
+    ValidationMode, Validator,
+};
+use http::Method;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+/// The rules of one route, compiled. Decisions cost as much as this route has rules, whatever the others have.
+pub struct Ruleset {
+    policies: PolicySet,
+    ids: HashMap<PolicyId, RuleId>,
+    action: EntityUid,
+    app: EntityUid,
+    reads_method: bool,
+}
+
+/// Why rules can't be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// Cedar does not take what the short form was turned into.
+    #[error("the rule can't be compiled: {0}")]
+    Policy(String),
+    /// The rules do not fit the schema.
+    #[error("the rule does not fit the schema: {0}")]
+    Schema(String),
+}
+
+impl Ruleset {
+    /// Compiles the rules of one route of `app`.
+    pub fn compile(app: &str, rules: &[Rule]) -> Result<Self, CompileError> {
+        let policy_error = |error: &dyn std::fmt::Display| CompileError::Policy(error.to_string());
+        let mut policies = PolicySet::new();
+        let mut ids = HashMap::new();
+        for rule in rules {
+            let id = PolicyId::new(&*rule.id.0);
+            let policy = Policy::parse(Some(id.clone()), cedar(rule)).map_err(|e| policy_error(&e))?;
+            policies.add(policy).map_err(|e| policy_error(&e))?;
+            ids.insert(id, rule.id.clone());
+        }
+        validate(&policies)?;
+        let uid = |kind, id| entity_uid(kind, id).map_err(|e| policy_error(&e));
+        let reads_method = rules.iter().any(|rule| rule.methods.is_some());
+        Ok(Self {
+            policies,
+            ids,
+            action: uid("Action", "request")?,
+            app: uid("App", app)?,
+            reads_method,
+        })
+    }
+
+    /// Whether the method makes a difference, so that a cached decision must remember it.
+    pub const fn reads_method(&self) -> bool {
+        self.reads_method
+    }
+
+    /// Whether this person may, by this method.
+    pub fn evaluate(&self, principal: &Principal, method: &Method) -> Decision {
+        match self.request(principal, method) {
+            Ok(request) => self.decide(&request, principal),
+            Err(error) => Decision::Error(error),
+        }
+    }
+
+    fn request(&self, principal: &Principal, method: &Method) -> Result<Request, String> {
+        let method = RestrictedExpression::new_string(method.as_str().to_owned());
+        let context = Context::from_pairs([("method".to_owned(), method)]).map_err(|error| error.to_string())?;
+        Request::new(principal.uid.clone(), self.action.clone(), self.app.clone(), context, None).map_err(|error| error.to_string())
+    }
+
+    fn decide(&self, request: &Request, principal: &Principal) -> Decision {
+        let response = Authorizer::new().is_authorized(request, &self.policies, &principal.entities);
+        // Cedar passes over a rule that fails, which for a deny would open the door.
+        if let Some(error) = response.diagnostics().errors().next() {
+            return Decision::Error(error.to_string());
+        }
+        let rule = response
+            .diagnostics()
+            .reason()
+            .filter_map(|id| self.ids.get(id))
+            .min_by(|a, b| a.0.cmp(&b.0))
+            .cloned();
+        match (response.decision(), rule) {
+            (Verdict::Allow, Some(rule)) => Decision::Allow(rule),
+            (Verdict::Deny, Some(rule)) => Decision::Deny(rule),
+            (Verdict::Deny, None) => Decision::NoRule,
+            (Verdict::Allow, None) => Decision::Error("allowed by no rule".to_owned()),
+        }
+    }
+}
+
+fn validate(policies: &PolicySet) -> Result<(), CompileError> {
+    let schema = schema().map_err(CompileError::Schema)?;
+    let result = Validator::new(schema).validate(policies, ValidationMode::Strict);
+    match result.validation_errors().next() {
+        Some(error) => Err(CompileError::Schema(error.to_string())),
+        None => Ok(()),
+    }
+}
+
+/// The rule in Cedar's syntax.
+fn cedar(rule: &Rule) -> String {
+    let effect = match rule.effect {
+        Effect::Allow => "permit",
+        Effect::Deny => "forbid",
+    };
+    let mut text = format!("{effect} (principal, action, resource)");
+    for condition in conditions(rule) {
+        // Writing to a String can't fail.
+        let _ = write!(text, " when {{ {condition} }}");
+    }
+    text.push(';');
+    text
+}
+
+fn conditions(rule: &Rule) -> Vec<String> {
+    let mut all = Vec::new();
+    all.extend(rule.users.as_ref().map(|users| any(users.iter().map(user))));
+    all.extend(
+        rule.groups
+            .as_ref()
+            .map(|groups| any(groups.iter().map(|group| format!("principal in Group::{}", quote(group))))),
+    );
+    all.extend(
+        rule.domains
+            .as_ref()
+            .map(|domains| any(domains.iter().map(|domain| format!("principal.domain == {}", quote(domain))))),
+    );
+    all.extend(
+        rule.claims
+            .iter()
+            .map(|(name, values)| any(values.iter().map(|value| claim(name, value)))),
+    );
+    all.extend(rule.methods.as_ref().map(|methods| {
+        any(methods
+            .iter()
+            .map(|method| format!("context.method == {}", quote(method.as_str()))))
+    }));
+    all
+}
+
+fn user(user: &User) -> String {
+    match user {
+        User::Email(email) => format!("principal.email == {}", quote(email.as_str())),
+        User::Subject(subject) => format!("principal.id == {}", quote(subject)),
+    }
+}
+
+fn claim(name: &str, value: &str) -> String {
+    let (name, value) = (quote(name), quote(value));
+    format!("(principal.hasTag({name}) && principal.getTag({name}).contains({value}))")
+}
+
+/// Alternatives; an empty list matches nobody.
+fn any(alternatives: impl Iterator<Item = String>) -> String {
+    let joined = alternatives.collect::<Vec<_>>().join(" || ");
+    if joined.is_empty() { "false".to_owned() } else { joined }
+}
+
+/// A Cedar string literal: whatever the text holds, it stays inside.
+fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | ' ' | '-' | '_' | '.' | '@' | ':' | '/' => quoted.push(c),
+            _ => {
+                let _ = write!(quoted, "\\u{{{:x}}}", u32::from(c));
+            }
+        }
+    }
+    quoted.push('"');
+    quoted
+}

@@ -1,0 +1,176 @@
+//! What a request is judged by: one immutable, compiled configuration, swapped whole at a reload. In: what
+//! `control::config` compiled. Out: look-ups. Must never change after it was built, and never do I/O.
+
+pub mod hosts;
+pub mod paths;
+pub mod tls;
+
+use crate::model::identity::is_domain;
+use crate::model::{AppIndex, Origin, ProviderName};
+use crate::policy::Ruleset;
+use hosts::Hosts;
+use http::{HeaderName, Method};
+use ipnet::IpNet;
+use paths::Paths;
+use secrecy::SecretString;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+
+/// Everything that a request is judged by.
+pub struct Snapshot {
+    /// Counts the configurations of this process, from 1.
+    pub epoch: u64,
+    /// Every app, by [`AppIndex`].
+    pub apps: Vec<App>,
+    /// Every route of every app, by [`RouteIndex`].
+    pub routes: Vec<Route>,
+    /// Which apps live at which host.
+    pub hosts: Hosts,
+    /// Where people sign in.
+    pub auth: Origin,
+    /// How long sign-ins last.
+    pub lifetimes: Lifetimes,
+    /// The identity providers, by name.
+    pub providers: BTreeMap<ProviderName, Provider>,
+    /// Folded names ([`fold`]) that no client may send, beside ours: all that any app is configured to receive.
+    pub reserved_headers: HashSet<Box<str>>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The certificates.
+    pub tls: tls::Tls,
+    /// Whether requests go on when the audit trail can't keep up.
+    pub audit_sheds: bool,
+}
+
+/// One app.
+pub struct App {
+    /// Its key in the configuration.
+    pub name: Arc<str>,
+    /// What people call it.
+    pub title: Arc<str>,
+    /// Where people reach it.
+    pub origin: Origin,
+    /// `url:` as it is written, without a trailing slash: the audience of its assertions.
+    pub url: Arc<str>,
+    /// The path prefix without a trailing slash; empty for a whole host.
+    pub prefix: Box<str>,
+    /// Where it really is.
+    pub upstream: Upstream,
+    /// Which header carries what.
+    pub identity: Vec<(HeaderName, Attribute)>,
+    /// The providers whose sign-ins it takes; never empty in a compiled snapshot that has an app with rules.
+    pub providers: Vec<ProviderName>,
+    /// Whether CORS preflights reach it without a session.
+    pub cors_preflight: bool,
+    /// Which of its routes a path belongs to; always finds one.
+    pub paths: Paths<RouteIndex>,
+    /// The route where no entry under `paths:` matches.
+    pub default_route: RouteIndex,
+}
+
+/// Where a route stands in [`Snapshot::routes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RouteIndex(pub u32);
+
+/// One entry under `paths:`, or an app's own rules.
+pub struct Route {
+    /// The app.
+    pub app: AppIndex,
+    /// `payroll` or `payroll /admin/**`, for audit.
+    pub label: Arc<str>,
+    /// Who may.
+    pub access: Access,
+}
+
+/// Who may use a route.
+pub enum Access {
+    /// Everybody, by these methods (every method when `None`).
+    Public(Option<Vec<Method>>),
+    /// Whom the rules allow.
+    Rules(Ruleset),
+}
+
+/// An HTTP/1.1 server in clear text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Upstream {
+    /// A name or an address, without brackets.
+    pub host: Box<str>,
+    /// The port.
+    pub port: u16,
+}
+
+/// A fact of an identity that a header can carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attribute {
+    /// `provider:subject`.
+    User,
+    /// The verified e-mail address.
+    Email,
+    /// The display name.
+    Name,
+    /// The groups, joined by commas.
+    Groups,
+    /// The provider's name.
+    Provider,
+    /// A mapped claim, its values joined by commas.
+    Claim(String),
+}
+
+/// How long a sign-in lasts.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetimes {
+    /// Without a request.
+    pub idle: Duration,
+    /// At most.
+    pub lifetime: Duration,
+}
+
+/// A relying-party registration at an identity provider.
+pub struct Provider {
+    /// Its key.
+    pub name: ProviderName,
+    /// What people call it.
+    pub title: Arc<str>,
+    /// The issuer, exactly as the provider's tokens spell it.
+    pub issuer: Url,
+    /// Our client id there.
+    pub client_id: String,
+    /// Our secret there; a public client has none.
+    pub client_secret: Option<SecretString>,
+    /// What we ask for; always with `openid`.
+    pub scopes: Vec<String>,
+    /// Our word for a claim → the provider's name for it; `groups`, `email` and `name` have their own place.
+    pub claims: BTreeMap<String, String>,
+    /// Treat `email` as verified where the provider sends no `email_verified`.
+    pub assume_email_verified: bool,
+    /// How far clocks may differ.
+    pub leeway: Duration,
+    /// PEM of the certificate authorities to trust in place of the public ones.
+    pub ca: Option<Vec<u8>>,
+}
+
+impl Snapshot {
+    /// The app at this place in the list.
+    pub fn app(&self, index: AppIndex) -> Option<&App> {
+        self.apps.get(usize::try_from(index.0).ok()?)
+    }
+
+    /// The route at this place in the list.
+    pub fn route(&self, index: RouteIndex) -> Option<&Route> {
+        self.routes.get(usize::try_from(index.0).ok()?)
+    }
+}
+
+/// The one spelling of a header name that all its aliases share in CGI-style backends: lower case, `_` and `.` as `-`.
+pub fn fold(name: &str) -> String {
+    name.chars()
+        .map(|c| if matches!(c, '_' | '.') { '-' } else { c.to_ascii_lowercase() })
+        .collect()
+}
+
+/// Whether this can be the host of an app or of the sign-in: a domain or `localhost`.
+pub fn is_host(host: &str) -> bool {
+    host == "localhost" || is_domain(host)
+}

@@ -1,0 +1,120 @@
+//! What must outlive the process: people, sign-ins, app sessions, handoff codes, signing keys. In: typed values. Out: live
+//! objects that every holder shares. Must never keep a cookie, a code or a token readable, and never say that something
+//! has ended before its row is gone.
+
+mod app_sessions;
+mod live;
+mod registry;
+pub mod seal;
+mod sign_ins;
+mod signing_keys;
+mod sqlite;
+
+pub use app_sessions::Handoff;
+pub use live::{AppSession, Life, SignIn};
+pub use sign_ins::{Ended, NewSignIn, Tokens};
+pub use signing_keys::StoredKey;
+
+use crate::model::secret::NoRandomness;
+use registry::Registry;
+use seal::KeyRing;
+use sqlx::SqlitePool;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// The store of one process.
+pub struct Store {
+    readers: SqlitePool,
+    writer: SqlitePool,
+    ring: KeyRing,
+    registry: Registry,
+    runtime: Handle,
+    renewals: UnboundedSender<Arc<SignIn>>,
+    renewals_asked: Mutex<Option<UnboundedReceiver<Arc<SignIn>>>>,
+}
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `store:` is not a location that this version knows.
+    #[error("the store `{0}` is not of the form sqlite:PATH")]
+    Location(String),
+    /// The key file can't be read or written.
+    #[error("the key file {path}: {cause}")]
+    Keys {
+        /// Where it is.
+        path: String,
+        /// What is wrong.
+        cause: String,
+    },
+    /// The database does not answer, or is not ours.
+    #[error("the database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The tables can't be brought up to date.
+    #[error("the database can't be brought up to date: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// A row does not read back.
+    #[error("a row of {0} is damaged")]
+    Damaged(&'static str),
+    /// A sealed value can't be opened or made.
+    #[error(transparent)]
+    Seal(#[from] seal::SealError),
+    /// No randomness.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+    /// The control runtime is going down.
+    #[error("shutting down")]
+    ShuttingDown,
+}
+
+impl Store {
+    /// Opens (and makes, where there is none) the database and its key file. `runtime` is where every query runs.
+    pub async fn open(location: &str, runtime: Handle) -> Result<Arc<Self>, Error> {
+        let path = location
+            .strip_prefix("sqlite:")
+            .filter(|path| !path.is_empty())
+            .ok_or_else(|| Error::Location(location.to_owned()))?;
+        let (readers, writer) = sqlite::open(path).await?;
+        let ring = KeyRing::load(&format!("{path}.keys"))?;
+        let (renewals, asked) = unbounded_channel();
+        let renewals_asked = Mutex::new(Some(asked));
+        Ok(Arc::new(Self {
+            readers,
+            writer,
+            ring,
+            registry: Registry::default(),
+            runtime,
+            renewals,
+            renewals_asked,
+        }))
+    }
+
+    /// The keys that seal what leaves our hands.
+    pub const fn ring(&self) -> &KeyRing {
+        &self.ring
+    }
+
+    /// Asks for a renewal of this sign-in's claims, once however many ask.
+    pub fn ask_renewal(&self, sign_in: &Arc<SignIn>) {
+        if sign_in.renewal_begins() && self.renewals.send(Arc::clone(sign_in)).is_err() {
+            sign_in.renewal_ends();
+        }
+    }
+
+    /// The sign-ins whose renewal is asked for; given out once, to the one who renews.
+    pub fn renewals(&self) -> Option<UnboundedReceiver<Arc<SignIn>>> {
+        self.renewals_asked.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether the database answers.
+    pub async fn is_up(&self) -> bool {
+        sqlx::query("SELECT 1").execute(&self.readers).await.is_ok()
+    }
+
+    /// Writes down what changed little by little, removes what is over; called every few seconds and before the end.
+    pub async fn tidy(&self, idle: std::time::Duration) -> Result<(), Error> {
+        self.write_last_seen().await?;
+        self.remove_expired(idle).await
+    }
+}

@@ -1,0 +1,106 @@
+//! App sessions, and the handoff codes that they are made from. In: hashes of cookies and codes. Out: live objects. Must never
+//! take a code twice, at another host, or from another browser.
+
+use super::live::AppSession;
+use super::registry::Outdated;
+use super::sign_ins::to_sql;
+use super::{Error, Store};
+use crate::clock;
+use crate::model::{SignInId, Timestamp, TokenHash};
+use sqlx::Row as _;
+use std::sync::Arc;
+
+/// A code that carries a sign-in from the auth host to one app host, once.
+#[derive(Clone, Debug)]
+pub struct Handoff {
+    /// The hash of the code.
+    pub code: TokenHash,
+    /// What it carries.
+    pub sign_in: SignInId,
+    /// The only host that may take it.
+    pub host: String,
+    /// The hash of the flow cookie of the browser that asked.
+    pub binding: TokenHash,
+    /// Until when.
+    pub expires: Timestamp,
+}
+
+impl Store {
+    /// Keeps a handoff; false when its sign-in has ended.
+    pub async fn create_handoff(&self, handoff: &Handoff) -> Result<bool, Error> {
+        let query = sqlx::query(
+            "INSERT INTO handoffs (code, sign_in, host, binding, expires_at)
+             SELECT ?, id, ?, ?, ? FROM sign_ins WHERE id = ?",
+        );
+        let query = query
+            .bind(handoff.code.as_bytes())
+            .bind(&handoff.host)
+            .bind(handoff.binding.as_bytes());
+        let query = query.bind(to_sql(handoff.expires)).bind(handoff.sign_in.0);
+        Ok(query.execute(&self.writer).await?.rows_affected() > 0)
+    }
+
+    /// Takes a handoff and makes the app session whose cookie hashes to `cookie`; false when there is none to take.
+    /// A code that is tried is gone, whoever tried it.
+    pub async fn take_handoff(&self, code: &TokenHash, host: &str, binding: &TokenHash, cookie: &TokenHash) -> Result<bool, Error> {
+        let now = to_sql(clock::now());
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let query = sqlx::query("DELETE FROM handoffs WHERE code = ? RETURNING sign_in, host, binding, expires_at");
+        let row = query.bind(code.as_bytes()).fetch_optional(&mut *transaction).await?;
+        let Some(row) = row else { return Ok(false) };
+        let theirs: Vec<u8> = row.try_get("binding")?;
+        let fits =
+            row.try_get::<&str, _>("host")? == host && theirs == binding.as_bytes() && row.try_get::<i64, _>("expires_at")? > now;
+        if fits {
+            let query = sqlx::query("INSERT INTO app_sessions (cookie, sign_in, host, created_at) VALUES (?, ?, ?, ?)");
+            let query = query
+                .bind(cookie.as_bytes())
+                .bind(row.try_get::<i64, _>("sign_in")?)
+                .bind(host)
+                .bind(now);
+            query.execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(fits)
+    }
+
+    /// The app session of this cookie at this host. May be awaited on any runtime: the query runs on control's.
+    pub async fn app_session(self: &Arc<Self>, cookie: TokenHash, host: &str) -> Result<Option<Arc<AppSession>>, Error> {
+        let (store, host) = (Arc::clone(self), Box::from(host));
+        let task = self.runtime.spawn(async move { store.load_app_session(cookie, host).await });
+        task.await.map_err(|_| Error::ShuttingDown)?
+    }
+
+    async fn load_app_session(&self, cookie: TokenHash, host: Box<str>) -> Result<Option<Arc<AppSession>>, Error> {
+        loop {
+            let generation = self.registry.generation();
+            let query = sqlx::query(
+                "SELECT s.*, u.provider, u.subject FROM app_sessions a
+                 JOIN sign_ins s ON s.id = a.sign_in JOIN users u ON u.id = s.user_id WHERE a.cookie = ? AND a.host = ?",
+            );
+            let query = query.bind(cookie.as_bytes()).bind(&*host);
+            let Some(row) = query.fetch_optional(&self.readers).await? else {
+                return Ok(None);
+            };
+            let sign_in = self.registry.sign_in(self.read_sign_in(&row)?, generation);
+            let session = sign_in.and_then(|sign_in| {
+                self.registry
+                    .app_session(AppSession::new(cookie, host.clone(), sign_in), generation)
+            });
+            match session {
+                Ok(live) => return Ok(Some(live)),
+                Err(Outdated) => {}
+            }
+        }
+    }
+
+    /// Ends one app's session.
+    pub async fn end_app_session(&self, cookie: &TokenHash) -> Result<(), Error> {
+        sqlx::query("DELETE FROM app_sessions WHERE cookie = ?")
+            .bind(cookie.as_bytes())
+            .execute(&self.writer)
+            .await?;
+        self.registry.end_app_session(cookie);
+        Ok(())
+    }
+}

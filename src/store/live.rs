@@ -1,0 +1,185 @@
+//! Sign-ins and app sessions in memory, one object each however many hold it. In: rows. Out: answers to "is it still good?"
+//! without a lock. Must never come back to life.
+
+use crate::model::{Identity, SignInId, Timestamp, TokenHash};
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// One sign-in of one person in one browser.
+#[derive(Debug)]
+pub struct SignIn {
+    /// Its row.
+    pub id: SignInId,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it ends whatever happens.
+    pub ends: Timestamp,
+    identity: ArcSwap<Identity>,
+    last_seen: AtomicU64,
+    last_written: AtomicU64,
+    ended: AtomicBool,
+    renew_at: AtomicU64,
+    stale_at: AtomicU64,
+    renewing: watch::Sender<bool>,
+}
+
+/// Whether a sign-in is still good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It is.
+    Live,
+    /// Idle too long, or past its end.
+    Expired,
+    /// Signed out or revoked.
+    Ended,
+}
+
+/// The session of one app's host, made from a sign-in.
+#[derive(Debug)]
+pub struct AppSession {
+    /// What its cookie hashes to.
+    pub cookie: TokenHash,
+    /// The only host that it is good for, lower case, no port.
+    pub host: Box<str>,
+    /// What it was made from.
+    pub sign_in: Arc<SignIn>,
+    ended: AtomicBool,
+}
+
+/// The claims can be renewed: from when on to try, and from when on they are stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Renewal {
+    pub(super) at: Timestamp,
+    pub(super) stale: Timestamp,
+}
+
+impl SignIn {
+    pub(super) fn new(
+        id: SignInId,
+        identity: Identity,
+        created: Timestamp,
+        seen: Timestamp,
+        ends: Timestamp,
+        renewal: Option<Renewal>,
+    ) -> Self {
+        let never = Renewal {
+            at: Timestamp::from_millis(u64::MAX),
+            stale: Timestamp::from_millis(u64::MAX),
+        };
+        let renewal = renewal.unwrap_or(never);
+        Self {
+            id,
+            created,
+            ends,
+            identity: ArcSwap::from_pointee(identity),
+            last_seen: AtomicU64::new(seen.millis()),
+            last_written: AtomicU64::new(seen.millis()),
+            ended: AtomicBool::new(false),
+            renew_at: AtomicU64::new(renewal.at.millis()),
+            stale_at: AtomicU64::new(renewal.stale.millis()),
+            renewing: watch::Sender::new(false),
+        }
+    }
+
+    /// Who it is now; a refresh of the claims puts another one in its place.
+    pub fn identity(&self) -> arc_swap::Guard<Arc<Identity>> {
+        self.identity.load()
+    }
+
+    /// Whether it is good at this time.
+    pub fn life(&self, now: Timestamp, idle: Duration) -> Life {
+        if self.ended.load(Ordering::Acquire) {
+            return Life::Ended;
+        }
+        let idle_since = Timestamp::from_millis(self.last_seen.load(Ordering::Relaxed));
+        if now >= self.ends || now.since(idle_since) >= idle {
+            Life::Expired
+        } else {
+            Life::Live
+        }
+    }
+
+    /// Notes that it was used.
+    pub fn seen(&self, now: Timestamp) {
+        // A plain store where nothing changed would take the cache line from the other workers at every request.
+        if now.millis() > self.last_seen.load(Ordering::Relaxed).saturating_add(1000) {
+            self.last_seen.store(now.millis(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether its claims should be renewed now.
+    pub fn renewal_is_due(&self, now: Timestamp) -> bool {
+        now.millis() >= self.renew_at.load(Ordering::Relaxed)
+    }
+
+    /// Whether its claims are past the provider's word for them, so that a request must wait for their renewal.
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        now.millis() >= self.stale_at.load(Ordering::Relaxed)
+    }
+
+    /// Waits until no renewal is under way.
+    pub async fn renewed(&self) {
+        // The sender lives in self, so that the wait can only end by the value.
+        let _ = self.renewing.subscribe().wait_for(|renewing| !renewing).await;
+    }
+
+    /// A renewal failed for a reason that may pass: the next try, while the claims stay as they are.
+    pub fn postpone_renewal(&self, until: Timestamp) {
+        self.renew_at.store(until.millis(), Ordering::Relaxed);
+        self.stale_at.fetch_max(until.millis(), Ordering::Relaxed);
+    }
+
+    /// The renewal is over, one way or the other.
+    pub fn renewal_ends(&self) {
+        self.renewing.send_replace(false);
+    }
+
+    pub(super) fn renewal_begins(&self) -> bool {
+        self.renewing.send_if_modified(|renewing| !std::mem::replace(renewing, true))
+    }
+
+    pub(super) fn renew(&self, identity: Identity, renewal: Option<Renewal>) {
+        self.identity.store(Arc::new(identity));
+        let at = |time: Option<Timestamp>| time.map_or(u64::MAX, Timestamp::millis);
+        self.renew_at.store(at(renewal.map(|r| r.at)), Ordering::Relaxed);
+        self.stale_at.store(at(renewal.map(|r| r.stale)), Ordering::Relaxed);
+    }
+
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    /// The time of the last use, when it is worth writing down; says so once.
+    pub(super) fn take_unwritten(&self) -> Option<Timestamp> {
+        let seen = self.last_seen.load(Ordering::Relaxed);
+        let written = self.last_written.swap(seen, Ordering::Relaxed);
+        (seen > written).then(|| Timestamp::from_millis(seen))
+    }
+}
+
+impl AppSession {
+    pub(super) const fn new(cookie: TokenHash, host: Box<str>, sign_in: Arc<SignIn>) -> Self {
+        Self {
+            cookie,
+            host,
+            sign_in,
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether it is good at this time.
+    pub fn life(&self, now: Timestamp, idle: Duration) -> Life {
+        if self.ended.load(Ordering::Acquire) {
+            Life::Ended
+        } else {
+            self.sign_in.life(now, idle)
+        }
+    }
+
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+}

@@ -1,0 +1,85 @@
+//! The one live object of every row that somebody holds. In: objects made from rows. Out: the object that was there first.
+//! Must never take in what was read before a revocation that has since been acknowledged: that is what the generation is for.
+
+use super::live::{AppSession, SignIn};
+use crate::model::{SignInId, TokenHash};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+#[derive(Default)]
+pub(super) struct Registry(Mutex<Entries>);
+
+#[derive(Default)]
+struct Entries {
+    generation: u64,
+    sign_ins: HashMap<SignInId, Weak<SignIn>>,
+    app_sessions: HashMap<TokenHash, Weak<AppSession>>,
+}
+
+/// Something ended between the reading of a row and this: read again.
+pub(super) struct Outdated;
+
+impl Registry {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be read before a row is.
+    pub(super) fn generation(&self) -> u64 {
+        self.entries().generation
+    }
+
+    /// The live object of this sign-in: the one that is there, or this one.
+    pub(super) fn sign_in(&self, fresh: SignIn, generation: u64) -> Result<Arc<SignIn>, Outdated> {
+        let mut entries = self.entries();
+        if entries.generation != generation {
+            return Err(Outdated);
+        }
+        if let Some(live) = entries.sign_ins.get(&fresh.id).and_then(Weak::upgrade) {
+            return Ok(live);
+        }
+        let live = Arc::new(fresh);
+        entries.sign_ins.insert(live.id, Arc::downgrade(&live));
+        Ok(live)
+    }
+
+    /// The live object of this app session: the one that is there, or this one.
+    pub(super) fn app_session(&self, fresh: AppSession, generation: u64) -> Result<Arc<AppSession>, Outdated> {
+        let mut entries = self.entries();
+        if entries.generation != generation {
+            return Err(Outdated);
+        }
+        if let Some(live) = entries.app_sessions.get(&fresh.cookie).and_then(Weak::upgrade) {
+            return Ok(live);
+        }
+        let live = Arc::new(fresh);
+        entries.app_sessions.insert(live.cookie, Arc::downgrade(&live));
+        Ok(live)
+    }
+
+    /// After the row is gone: nobody's copy is good any more.
+    pub(super) fn end_sign_in(&self, id: SignInId) {
+        let mut entries = self.entries();
+        entries.generation += 1;
+        if let Some(live) = entries.sign_ins.remove(&id).and_then(|live| live.upgrade()) {
+            live.end();
+        }
+    }
+
+    /// The same for one app's session.
+    pub(super) fn end_app_session(&self, cookie: &TokenHash) {
+        let mut entries = self.entries();
+        entries.generation += 1;
+        if let Some(live) = entries.app_sessions.remove(cookie).and_then(|live| live.upgrade()) {
+            live.end();
+        }
+    }
+
+    /// Every sign-in that somebody holds; forgets those that nobody does.
+    pub(super) fn live_sign_ins(&self) -> Vec<Arc<SignIn>> {
+        let mut entries = self.entries();
+        entries.sign_ins.retain(|_, live| live.strong_count() > 0);
+        entries.app_sessions.retain(|_, live| live.strong_count() > 0);
+        entries.sign_ins.values().filter_map(Weak::upgrade).collect()
+    }
+}

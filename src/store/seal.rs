@@ -1,0 +1,137 @@
+//! Sealing: AES-256-GCM-SIV (RFC 8452) with one key a purpose, derived (HKDF-SHA-256) from a ring of main keys. In: bytes, and
+//! what they belong to. Out: sealed bytes that open only for the same purpose and owner. Must never reuse a key for two
+//! purposes.
+
+use super::Error;
+use crate::model::secret::random;
+use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+
+/// What a sealed value is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Tokens of a sign-in, in the store.
+    Tokens,
+    /// A private key that signs assertions, in the store.
+    SigningKey,
+    /// A login in progress, in the browser's cookie.
+    Flow,
+}
+
+/// A value can't be sealed or opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a sealed value can't be opened: another key, another owner, or damaged")]
+pub struct SealError;
+
+/// The main keys: the last one seals, all of them open.
+pub struct KeyRing {
+    keys: Vec<(u8, zeroize::Zeroizing<[u8; 32]>)>,
+}
+
+impl KeyRing {
+    /// Reads the key file (a line a key: its number and 32 bytes in base64); makes one where there is none, readable by
+    /// the owner alone.
+    pub(super) fn load(path: &str) -> Result<Self, Error> {
+        let wrong = |cause: String| Error::Keys {
+            path: path.to_owned(),
+            cause,
+        };
+        let text = match fs::read_to_string(path) {
+            Ok(text) => zeroize::Zeroizing::new(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => create(path)?,
+            Err(error) => return Err(wrong(error.to_string())),
+        };
+        let keys: Option<Vec<_>> = text.lines().map(parse).collect();
+        match keys {
+            Some(keys) if !keys.is_empty() => Ok(Self { keys }),
+            _ => Err(wrong("each line must be `NUMBER BASE64`, with 32 bytes".to_owned())),
+        }
+    }
+
+    /// Seals `plain` for an owner: the key's number, then nonce, text and tag.
+    pub fn seal(&self, purpose: Purpose, owner: &str, plain: &[u8]) -> Result<Vec<u8>, SealError> {
+        let (number, main) = self.keys.last().ok_or(SealError)?;
+        let mut text = plain.to_vec();
+        let nonce = derive(main, purpose)?
+            .seal_in_place_append_tag(Aad::from(owner), &mut text)
+            .map_err(|_| SealError)?;
+        Ok([&[*number][..], nonce.as_ref(), &text].concat())
+    }
+
+    /// Opens what [`Self::seal`] made for the same purpose and owner.
+    pub fn open(&self, purpose: Purpose, owner: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        let (number, rest) = sealed.split_first().ok_or(SealError)?;
+        let (nonce, text) = rest.split_at_checked(12).ok_or(SealError)?;
+        let (_, main) = self.keys.iter().find(|(n, _)| n == number).ok_or(SealError)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError)?;
+        let mut text = text.to_vec();
+        let plain = derive(main, purpose)?
+            .open_in_place(nonce, Aad::from(owner), &mut text)
+            .map_err(|_| SealError)?;
+        Ok(plain.to_vec())
+    }
+}
+
+fn create(path: &str) -> Result<zeroize::Zeroizing<String>, Error> {
+    let text = zeroize::Zeroizing::new(format!("1 {}\n", STANDARD.encode(random::<32>()?)));
+    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+    written.map_err(|error| Error::Keys {
+        path: path.to_owned(),
+        cause: error.to_string(),
+    })?;
+    Ok(text)
+}
+
+fn parse(line: &str) -> Option<(u8, zeroize::Zeroizing<[u8; 32]>)> {
+    let (number, key) = line.trim().split_once(' ')?;
+    let key: [u8; 32] = STANDARD.decode(key).ok()?.try_into().ok()?;
+    Some((number.parse().ok()?, zeroize::Zeroizing::new(key)))
+}
+
+struct KeyLength;
+
+impl KeyType for KeyLength {
+    fn len(&self) -> usize {
+        32
+    }
+}
+
+fn derive(main: &[u8; 32], purpose: Purpose) -> Result<RandomizedNonceKey, SealError> {
+    let label: &[u8] = match purpose {
+        Purpose::Tokens => b"doorward tokens",
+        Purpose::SigningKey => b"doorward signing key",
+        Purpose::Flow => b"doorward flow",
+    };
+    let mut key = zeroize::Zeroizing::new([0; 32]);
+    let extracted = Salt::new(HKDF_SHA256, b"doorward").extract(main);
+    extracted
+        .expand(&[label], KeyLength)
+        .and_then(|okm| okm.fill(&mut *key))
+        .map_err(|_| SealError)?;
+    RandomizedNonceKey::new(&AES_256_GCM_SIV, &*key).map_err(|_| SealError)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_sealed_value_opens_for_its_purpose_and_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys").to_string_lossy().into_owned();
+        let ring = KeyRing::load(&path).unwrap();
+        let sealed = ring.seal(Purpose::Tokens, "7", b"secret").unwrap();
+        let again = KeyRing::load(&path).unwrap();
+        assert_eq!(again.open(Purpose::Tokens, "7", &sealed).unwrap(), b"secret");
+        assert_eq!(again.open(Purpose::Tokens, "8", &sealed), Err(SealError));
+        assert_eq!(again.open(Purpose::Flow, "7", &sealed), Err(SealError));
+        assert_eq!(again.open(Purpose::Tokens, "7", sealed.get(..5).unwrap()), Err(SealError));
+    }
+}

@@ -1,0 +1,276 @@
+//! Sign-ins: made at a callback, renewed with their claims, ended once. In: checked identities and tokens. Out: live
+//! objects. Must never hand out a sign-in whose row is gone.
+
+use super::live::{Renewal, SignIn};
+use super::registry::Outdated;
+use super::seal::Purpose;
+use super::{Error, Store};
+use crate::clock;
+use crate::model::identity::{Profile, Subject};
+use crate::model::{Identity, ProviderName, SignInId, Timestamp, TokenHash};
+use serde::{Deserialize, Serialize};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a callback learned.
+#[derive(Clone)]
+pub struct NewSignIn {
+    /// The hash of the new cookie.
+    pub cookie: TokenHash,
+    /// The checked identity.
+    pub identity: Identity,
+    /// The provider's own session id (`sid`), for back-channel logout.
+    pub provider_sid: Option<String>,
+    /// What the token endpoint gave.
+    pub tokens: Tokens,
+    /// When it ends at the latest.
+    pub ends: Timestamp,
+    /// The sign-in whose cookie the browser had: it ends in the same transaction.
+    pub replaces: Option<SignInId>,
+}
+
+/// Tokens of a provider; sealed in the store.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Tokens {
+    /// The latest ID token, for `id_token_hint`.
+    pub id_token: String,
+    /// For the renewal of claims, where the provider gives one.
+    pub refresh_token: Option<String>,
+    /// Until when the claims hold by the provider's word, in seconds since 1970.
+    pub expires: Option<u64>,
+}
+
+/// What is left of a sign-in that has ended: enough to sign out at the provider.
+#[derive(Clone)]
+pub struct Ended {
+    /// The provider.
+    pub provider: ProviderName,
+    /// The latest ID token.
+    pub id_token: String,
+}
+
+/// How long before the claims are stale they are renewed: a tenth of their life, a minute at most.
+const RENEW_AHEAD: Duration = Duration::from_secs(60);
+
+impl Tokens {
+    fn renewal(&self, now: Timestamp) -> Option<Renewal> {
+        let stale = Timestamp::from_seconds(self.expires?);
+        self.refresh_token.as_ref()?;
+        let ahead = (stale.since(now) / 10).min(RENEW_AHEAD);
+        Some(Renewal {
+            at: Timestamp::from_millis(stale.millis().saturating_sub(u64::try_from(ahead.as_millis()).unwrap_or(0))),
+            stale,
+        })
+    }
+}
+
+const BY_COOKIE: &str = "SELECT s.*, u.provider, u.subject FROM sign_ins s JOIN users u ON u.id = s.user_id WHERE s.cookie = ?";
+const BY_ID: &str = "SELECT s.*, u.provider, u.subject FROM sign_ins s JOIN users u ON u.id = s.user_id WHERE s.id = ?";
+
+impl Store {
+    /// Makes a sign-in, and ends the one that it replaces.
+    pub async fn create_sign_in(&self, new: NewSignIn) -> Result<Arc<SignIn>, Error> {
+        let now = clock::now();
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        if let Some(old) = new.replaces {
+            delete(&mut transaction, old).await?;
+        }
+        let user = upsert_user(&mut transaction, &new.identity, now).await?;
+        let id = insert(&mut transaction, user, &new, now).await?;
+        let sealed = self.seal_tokens(id, &new.tokens)?;
+        sqlx::query("UPDATE sign_ins SET tokens = ? WHERE id = ?")
+            .bind(sealed)
+            .bind(id.0)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        if let Some(old) = new.replaces {
+            self.registry.end_sign_in(old);
+        }
+        self.sign_in(&new.cookie).await?.ok_or(Error::Damaged("sign_ins"))
+    }
+
+    /// The sign-in of this cookie.
+    pub async fn sign_in(&self, cookie: &TokenHash) -> Result<Option<Arc<SignIn>>, Error> {
+        loop {
+            let generation = self.registry.generation();
+            let query = sqlx::query(BY_COOKIE);
+            let Some(row) = query.bind(cookie.as_bytes()).fetch_optional(&self.readers).await? else {
+                return Ok(None);
+            };
+            match self.registry.sign_in(self.read_sign_in(&row)?, generation) {
+                Ok(live) => return Ok(Some(live)),
+                Err(Outdated) => {}
+            }
+        }
+    }
+
+    /// The sealed tokens of a sign-in.
+    pub async fn tokens(&self, id: SignInId) -> Result<Option<Tokens>, Error> {
+        let row = sqlx::query("SELECT tokens FROM sign_ins WHERE id = ?")
+            .bind(id.0)
+            .fetch_optional(&self.readers)
+            .await?;
+        row.map(|row| self.open_tokens(id, &row)).transpose()
+    }
+
+    /// New claims and tokens for a sign-in that is still there; false when it is not.
+    pub async fn renew_sign_in(&self, sign_in: &SignIn, identity: Identity, tokens: Tokens) -> Result<bool, Error> {
+        let profile = to_json(&identity.profile)?;
+        let sealed = self.seal_tokens(sign_in.id, &tokens)?;
+        let query = sqlx::query("UPDATE sign_ins SET profile = ?, tokens = ?, authenticated_at = ? WHERE id = ?");
+        let query = query
+            .bind(profile)
+            .bind(sealed)
+            .bind(to_sql(identity.authenticated_at))
+            .bind(sign_in.id.0);
+        let found = query.execute(&self.writer).await?.rows_affected() > 0;
+        if found {
+            sign_in.renew(identity, tokens.renewal(clock::now()));
+        }
+        Ok(found)
+    }
+
+    /// Ends a sign-in and everything made from it; `None` when it had ended before.
+    pub async fn end_sign_in(&self, id: SignInId) -> Result<Option<Ended>, Error> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let row = sqlx::query(BY_ID).bind(id.0).fetch_optional(&mut *transaction).await?;
+        delete(&mut transaction, id).await?;
+        transaction.commit().await?;
+        self.registry.end_sign_in(id);
+        row.map(|row| self.ended(id, &row)).transpose()
+    }
+
+    pub(super) async fn write_last_seen(&self) -> Result<(), Error> {
+        let unwritten: Vec<_> = self
+            .registry
+            .live_sign_ins()
+            .into_iter()
+            .filter_map(|s| Some((s.id, s.take_unwritten()?)))
+            .collect();
+        if unwritten.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        for (id, seen) in unwritten {
+            let query = sqlx::query("UPDATE sign_ins SET last_seen = max(last_seen, ?) WHERE id = ?");
+            query.bind(to_sql(seen)).bind(id.0).execute(&mut *transaction).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    pub(super) async fn remove_expired(&self, idle: Duration) -> Result<(), Error> {
+        let now = to_sql(clock::now());
+        let idle_since = now.saturating_sub(i64::try_from(idle.as_millis()).unwrap_or(i64::MAX));
+        let query = sqlx::query("DELETE FROM sign_ins WHERE ends_at <= ? OR last_seen <= ?");
+        query.bind(now).bind(idle_since).execute(&self.writer).await?;
+        sqlx::query("DELETE FROM handoffs WHERE expires_at <= ?")
+            .bind(now)
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
+    pub(super) fn read_sign_in(&self, row: &SqliteRow) -> Result<SignIn, Error> {
+        let id = SignInId(row.try_get("id")?);
+        let identity = read_identity(row)?;
+        let renewal = self.open_tokens(id, row)?.renewal(clock::now());
+        Ok(SignIn::new(
+            id,
+            identity,
+            time(row, "created_at")?,
+            time(row, "last_seen")?,
+            time(row, "ends_at")?,
+            renewal,
+        ))
+    }
+
+    fn ended(&self, id: SignInId, row: &SqliteRow) -> Result<Ended, Error> {
+        Ok(Ended {
+            provider: read_identity(row)?.subject.provider,
+            id_token: self.open_tokens(id, row)?.id_token,
+        })
+    }
+
+    fn seal_tokens(&self, id: SignInId, tokens: &Tokens) -> Result<Vec<u8>, Error> {
+        Ok(self
+            .ring
+            .seal(Purpose::Tokens, &format!("sign_ins {}", id.0), to_json(tokens)?.as_bytes())?)
+    }
+
+    fn open_tokens(&self, id: SignInId, row: &SqliteRow) -> Result<Tokens, Error> {
+        let sealed: Vec<u8> = row.try_get("tokens")?;
+        let plain = self.ring.open(Purpose::Tokens, &format!("sign_ins {}", id.0), &sealed)?;
+        serde_json::from_slice(&plain).map_err(|_| Error::Damaged("sign_ins"))
+    }
+}
+
+async fn upsert_user(connection: &mut SqliteConnection, identity: &Identity, now: Timestamp) -> Result<i64, Error> {
+    let query = sqlx::query(
+        "INSERT INTO users (provider, subject, profile, first_seen, last_sign_in) VALUES (?1, ?2, ?3, ?4, ?4)
+         ON CONFLICT (provider, subject) DO UPDATE SET profile = excluded.profile, last_sign_in = excluded.last_sign_in
+         RETURNING id",
+    );
+    let subject = &identity.subject;
+    let query = query
+        .bind(subject.provider.as_str())
+        .bind(&subject.subject)
+        .bind(to_json(&identity.profile)?)
+        .bind(to_sql(now));
+    Ok(query.fetch_one(connection).await?.try_get(0)?)
+}
+
+async fn insert(connection: &mut SqliteConnection, user: i64, new: &NewSignIn, now: Timestamp) -> Result<SignInId, Error> {
+    let query = sqlx::query(
+        "INSERT INTO sign_ins (cookie, user_id, profile, authenticated_at, created_at, last_seen, ends_at, provider_sid)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7)",
+    );
+    let query = query
+        .bind(new.cookie.as_bytes())
+        .bind(user)
+        .bind(to_json(&new.identity.profile)?);
+    let query = query
+        .bind(to_sql(new.identity.authenticated_at))
+        .bind(to_sql(now))
+        .bind(to_sql(new.ends))
+        .bind(&new.provider_sid);
+    Ok(SignInId(query.execute(connection).await?.last_insert_rowid()))
+}
+
+async fn delete(connection: &mut SqliteConnection, id: SignInId) -> Result<(), Error> {
+    sqlx::query("DELETE FROM sign_ins WHERE id = ?")
+        .bind(id.0)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn read_identity(row: &SqliteRow) -> Result<Identity, Error> {
+    let profile: &str = row.try_get("profile")?;
+    let profile: Profile = serde_json::from_str(profile).map_err(|_| Error::Damaged("sign_ins"))?;
+    let provider = ProviderName::parse(row.try_get("provider")?).ok_or(Error::Damaged("users"))?;
+    let subject = Subject {
+        provider,
+        subject: row.try_get("subject")?,
+    };
+    Ok(Identity {
+        subject,
+        profile,
+        authenticated_at: time(row, "authenticated_at")?,
+    })
+}
+
+fn to_json<T: Serialize>(value: &T) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|_| Error::Damaged("memory"))
+}
+
+pub(super) fn to_sql(time: Timestamp) -> i64 {
+    i64::try_from(time.millis()).unwrap_or(i64::MAX)
+}
+
+fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, Error> {
+    let milliseconds: i64 = row.try_get(column)?;
+    Ok(Timestamp::from_millis(u64::try_from(milliseconds).unwrap_or(0)))
+}
