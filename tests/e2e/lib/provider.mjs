@@ -152,7 +152,7 @@ function configuration(provider) {
     pkce: { required: () => true },
     rotateRefreshToken: true,
     ttl: {
-      AccessToken: provider.accessTokenSeconds, AuthorizationCode: 60, Grant: 86400, IdToken: provider.accessTokenSeconds,
+      AccessToken: () => provider.accessTokenSeconds, AuthorizationCode: 60, Grant: 86400, IdToken: () => provider.accessTokenSeconds,
       Interaction: 600, RefreshToken: 86400, Session: 86400,
     },
   };

@@ -24,10 +24,15 @@ export class Visitor {
     for (const session of this.sessions.values()) session.destroy();
   }
 
-  // One request, no redirects. Headers may be an object or a list of pairs.
-  async send(url, { method = 'GET', headers = {}, body } = {}) {
-    const target = new URL(url);
-    const all = [...Object.entries(headers.entries ? Object.fromEntries(headers) : headers)];
+  // One request, no redirects.
+  send(url, options) {
+    return this.sendTo(new URL(url), options);
+  }
+
+  // The same to the parts of a URL: a `pathname` that URL would tidy up goes
+  // out as it is.
+  async sendTo(target, { method = 'GET', headers = {}, body } = {}) {
+    const all = Object.entries(headers);
     const cookie = this.cookieHeader(target.hostname);
     if (cookie && !all.some(([name]) => name.toLowerCase() === 'cookie')) all.push(['cookie', cookie]);
     const answer = await this.#carry(target, method, all, body);

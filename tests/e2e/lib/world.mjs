@@ -1,6 +1,6 @@
 // A whole small company on loopback: certificates, providers, upstreams and
 // Doorward in front of them. Two apps live on two unrelated domains.
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { issueCertificate, makeAuthority } from './certificate.mjs';
@@ -47,6 +47,7 @@ class World {
       issueCertificate(this.authority, 'one', [HOSTS.auth, HOSTS.wiki, HOSTS.partner, HOSTS.files]),
       issueCertificate(this.authority, 'two', [HOSTS.payroll]),
     ];
+    writeFileSync(join(this.directory, 'admin.token'), 'an-admin-token-of-the-tests\n', { mode: 0o600 });
     this.upstream = await Upstream.start();
     this.port = await freePort();
     this.listen = { https: this.port, http: await freePort(), admin: await freePort() };
@@ -68,6 +69,7 @@ class World {
     const everyone = Object.keys(this.providers);
     return {
       listen: Object.fromEntries(Object.entries(this.listen).map(([name, port]) => [name, `127.0.0.1:${port}`])),
+      admin: { token: { file: 'admin.token' } },
       tls: { certificates: this.certificates.map(({ cert, key }) => ({ cert, key })) },
       auth: { url: this.urls.auth, session: { idle: '1h', lifetime: '12h' } },
       identity_providers: Object.fromEntries(Object.values(this.providers).map((each) => [each.name, this.describe(each)])),
@@ -117,9 +119,15 @@ class World {
     appendFileSync(this.file, '\n]: this is not YAML: [\n');
   }
 
+  // Starts Doorward again on the same files, after it has ended.
+  async startAgain() {
+    this.doorward = await Doorward.run(this.file, this.configuration.listen.admin);
+  }
+
   // Every audit record that has been written whole.
   audit() {
-    const lines = readFileSync(join(this.directory, 'audit.jsonl'), 'utf8').split('\n');
+    const file = join(this.directory, 'audit.jsonl');
+    const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n') : [''];
     return lines.slice(0, -1).map((line) => JSON.parse(line));
   }
 
