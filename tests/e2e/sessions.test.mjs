@@ -49,8 +49,7 @@ describe('the tokens of a session', () => {
       return arrived > 0;
     });
     const page = Array.from({ length: 40 }, (_, asset) => visitor.fetch(`${world.urls.wiki}/asset?${asset}`));
-    const reach = Promise.all(page.slice(0, 1).map((each) => Promise.race([each, new Promise((resolve) => { setTimeout(resolve, 500); })])));
-    await reach; // the forty are on their way or waiting
+    await new Promise((resolve) => setTimeout(resolve, 500)); // the forty are on their way, or answered
     world.staff.accessTokenSeconds = 600;
     open();
     const answers = await Promise.all(page);

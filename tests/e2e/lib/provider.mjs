@@ -4,6 +4,7 @@
 import { createServer } from 'node:http';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { Provider as OidcProvider } from 'oidc-provider';
+import { adapterOn } from './adapter.mjs';
 import { freePort, listen } from './ports.mjs';
 
 export const PASSWORD = 'correct horse';
@@ -34,6 +35,7 @@ export class Provider {
     this.postLogoutRedirectUris = ['https://unset.test/'];
     this.people = structuredClone(PEOPLE);
     this.keys = [signingKey()];
+    this.storage = new Map();
     this.grants = new Map(); // login name → set of grant ids
     this.tokenCalls = []; // { grant: 'refresh_token', ok: true }
     this.authorizations = []; // the query parameters of each authorization request
@@ -116,6 +118,7 @@ export class Provider {
 
 function configuration(provider) {
   return {
+    adapter: adapterOn(provider.storage),
     // The default fetch carries a dispatcher that refuses loopback addresses.
     fetch: (url, { dispatcher: _, ...options }) => globalThis.fetch(url, options),
     clients: [{
@@ -126,11 +129,11 @@ function configuration(provider) {
       grant_types: ['authorization_code', 'refresh_token'],
     }],
     claims: {
-      openid: ['sub'],
+      openid: ['sub', 'acr', 'amr', 'auth_time', 'sid'],
       email: ['email', 'email_verified'],
       profile: ['name', 'department'],
       groups: ['groups'],
-      acr: null, amr: null, auth_time: null, iss: null, sid: null,
+      iss: null,
     },
     scopes: [...SCOPES, 'offline_access'],
     conformIdTokenClaims: provider.conformIdTokenClaims,
