@@ -73,6 +73,10 @@ export class Provider {
     }
   }
 
+  get running() {
+    return this.server?.listening ?? false;
+  }
+
   refreshes() {
     return this.tokenCalls.filter((call) => call.grant === 'refresh_token');
   }

@@ -17,7 +17,8 @@ export const HOSTS = {
   auth: 'login.sso.test',
 };
 
-// `options`: providers: { name: options }, down: names of providers that are
+// `options`: providers: { name: options } (`Kind`: a class other than
+// Provider), down: names of providers that are
 // not started; files: the URL of an upstream for the files app;
 // adjust: changes the configuration before it is written.
 export async function startWorld({ providers = { staff: {} }, down = [], files, adjust = () => {} } = {}) {
@@ -55,8 +56,8 @@ class World {
     for (const [name, options] of Object.entries(providers)) await this.addProvider(name, options, down.includes(name));
   }
 
-  async addProvider(name, options, down) {
-    const provider = new Provider(await freePort(), { name, ...options });
+  async addProvider(name, { Kind = Provider, ...options }, down) {
+    const provider = new Kind(await freePort(), { name, ...options });
     provider.redirectUris = [`${this.urls.auth}/.doorward/callback`];
     provider.postLogoutRedirectUris = [`${this.urls.auth}/.doorward/logout`];
     writeFileSync(join(this.directory, `${name}.secret`), provider.client.secret, { mode: 0o600 });
@@ -139,7 +140,7 @@ class World {
     for (const action of this.closing) await action();
     await this.doorward?.stop();
     await this.upstream?.close();
-    for (const provider of Object.values(this.providers)) if (provider.server?.listening) await provider.down();
+    for (const provider of Object.values(this.providers)) if (provider.running) await provider.down();
     if (!process.env.KEEP_E2E) rmSync(this.directory, { recursive: true, force: true });
   }
 }
