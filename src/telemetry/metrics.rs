@@ -9,13 +9,13 @@ use prometheus::{IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 /// The configuration's own metrics.
 pub struct Configuration {
     /// Which configuration is in force.
-    pub epoch: IntGauge,
+    epoch: IntGauge,
     /// When it was put in force, in seconds since 1970.
-    pub applied_at: IntGauge,
+    applied_at: IntGauge,
     /// Whether the last reload was refused.
-    pub broken: IntGauge,
+    broken: IntGauge,
     /// Reloads, by outcome.
-    pub reloads: IntCounterVec,
+    reloads: IntCounterVec,
 }
 
 impl Configuration {
@@ -43,6 +43,20 @@ impl Configuration {
             )?,
             reloads,
         })
+    }
+
+    /// A configuration was put in force.
+    pub fn applied(&self, epoch: u64) {
+        self.epoch.set(i64::try_from(epoch).unwrap_or(i64::MAX));
+        self.applied_at.set(i64::try_from(crate::clock::now().seconds()).unwrap_or(i64::MAX));
+        self.broken.set(0);
+        self.reloads.with_label_values(&["applied"]).inc();
+    }
+
+    /// A configuration was refused.
+    pub fn refused(&self) {
+        self.broken.set(1);
+        self.reloads.with_label_values(&["refused"]).inc();
     }
 }
 
