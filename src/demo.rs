@@ -42,10 +42,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            port: 8443,
-            state: "state/demo".into(),
-        }
+        Self { port: 8443, state: "state/demo".into() }
     }
 }
 
@@ -133,11 +130,7 @@ async fn listeners(site: Site) -> Result<[TcpListener; 3], Error> {
     for address in [site.https(), site.http(), site.admin()] {
         listen(address).await?;
     }
-    Ok([
-        listen(site.idp()).await?,
-        listen(site.wiki()).await?,
-        listen(site.payroll()).await?,
-    ])
+    Ok([listen(site.idp()).await?, listen(site.wiki()).await?, listen(site.payroll()).await?])
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {

@@ -21,8 +21,11 @@ pub mod visit;
 
 use crate::model::Refusal;
 use body::{RequestBody, ResponseBody};
+use decide::Permit;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use route::{Place, Routed};
+use target::Target;
 use visit::Visit;
 
 /// Answers one request; the answer's body carries the audit record to its end.
@@ -40,15 +43,27 @@ async fn walk(visit: &mut Visit, request: Request<Incoming>) -> Result<Response<
     let target = target::read(&request)?;
     visit.trail.target = Some(target.clone());
     let snapshot = visit.snapshot.clone();
-    let place = match route::find(&snapshot, &target)? {
-        route::Place::Reserved(site) => return visit::hand_over(visit, &target, site, request).await,
-        route::Place::Route(place) => place,
-    };
-    visit.trail.place(&place);
-    let request = request.map(RequestBody::new);
-    let session = session::look_up(visit, &target, request.headers()).await?;
-    let identity = identity::resolve(visit, &place, session);
-    let permit = decide::evaluate(visit, &place, identity, &request)?;
-    let request = headers::rewrite(visit, &target, &place, &permit, request)?;
-    upstream::forward(visit, place.app, permit, request).await
+    match route::find(&snapshot, &target)? {
+        Place::Reserved(site) => visit::hand_over(visit, &target, site, request).await,
+        Place::Route(place) => {
+            let (request, permit) = judge(visit, &target, &place, request.map(RequestBody::new)).await?;
+            upstream::forward(visit, place.app, permit, request).await
+        }
+    }
+}
+
+/// The part of the walk between knowing what is asked for and forwarding it: who asks, whether they may, and what the app is
+/// told. Does no I/O when the session is cached.
+pub async fn judge<B>(
+    visit: &mut Visit,
+    target: &Target,
+    place: &Routed<'_>,
+    request: Request<B>,
+) -> Result<(Request<B>, Permit), Refusal> {
+    visit.trail.place(place);
+    let session = session::look_up(visit, target, request.headers()).await?;
+    let identity = identity::resolve(visit, place, session);
+    let permit = decide::evaluate(visit, place, identity, &request)?;
+    let request = headers::rewrite(visit, target, place, &permit, request)?;
+    Ok((request, permit))
 }

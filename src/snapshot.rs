@@ -165,9 +165,7 @@ impl Snapshot {
 
 /// The one spelling of a header name that all its aliases share in CGI-style backends: lower case, `_` and `.` as `-`.
 pub fn fold(name: &str) -> String {
-    name.chars()
-        .map(|c| if matches!(c, '_' | '.') { '-' } else { c.to_ascii_lowercase() })
-        .collect()
+    name.chars().map(|c| if matches!(c, '_' | '.') { '-' } else { c.to_ascii_lowercase() }).collect()
 }
 
 /// Whether this can be the host of an app or of the sign-in: a domain or `localhost`.

@@ -57,9 +57,15 @@ fn every_module_uses_only_what_is_below_it() {
     let mut breaches = Vec::new();
     for path in sources(Path::new("src")) {
         let module = top(&path);
-        let allowed = MAY_USE.iter().find(|(name, _)| *name == module).unwrap_or_else(|| panic!("{module} has no place in the house")).1;
+        let allowed =
+            MAY_USE.iter().find(|(name, _)| *name == module).unwrap_or_else(|| panic!("{module} has no place in the house")).1;
         let breach = |used: &String| *used != module && !allowed.contains(&used.as_str());
-        breaches.extend(used(&fs::read_to_string(&path).unwrap()).into_iter().filter(breach).map(|used| format!("{} uses {used}", path.display())));
+        breaches.extend(
+            used(&fs::read_to_string(&path).unwrap())
+                .into_iter()
+                .filter(breach)
+                .map(|used| format!("{} uses {used}", path.display())),
+        );
     }
     assert_eq!(breaches, Vec::<String>::new());
 }

@@ -58,11 +58,7 @@ fn generate() -> Result<Made, rcgen::Error> {
     let (ca_params, params) = (ca_params(start), server_params(start)?);
     let ca = ca_params.self_signed(&ca_key)?;
     let certificate = params.signed_by(&key, &Issuer::from_params(&ca_params, &ca_key))?;
-    Ok(Made {
-        ca: ca.pem(),
-        certificate: certificate.pem(),
-        key: key.serialize_pem(),
-    })
+    Ok(Made { ca: ca.pem(), certificate: certificate.pem(), key: key.serialize_pem() })
 }
 
 fn ca_params(start: SystemTime) -> CertificateParams {
@@ -76,12 +72,8 @@ fn server_params(start: SystemTime) -> Result<CertificateParams, rcgen::Error> {
     let mut params = named("Doorward demo", start);
     // The wildcard is for hosts one adds, in clients that take one this close to the root.
     let names = HOSTS.into_iter().chain(["*.localhost"]);
-    params.subject_alt_names = names
-        .map(|name| Ok(SanType::DnsName(name.try_into()?)))
-        .collect::<Result<_, rcgen::Error>>()?;
-    params
-        .subject_alt_names
-        .push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    params.subject_alt_names = names.map(|name| Ok(SanType::DnsName(name.try_into()?))).collect::<Result<_, rcgen::Error>>()?;
+    params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -116,9 +108,7 @@ fn accepted(ca: &[u8], certificate: &[u8], key: &[u8], at: UnixTime) -> Option<(
     pair.keys_match().ok()?;
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(ca).ok()?).ok()?;
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-        .build()
-        .ok()?;
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().ok()?;
     for host in HOSTS.into_iter().chain(["127.0.0.1"]) {
         let name = ServerName::try_from(host).ok()?;
         verifier.verify_server_cert(&certificate, &[], &name, &[], at).ok()?;
@@ -139,15 +129,8 @@ mod tests {
     #[test]
     fn a_client_that_trusts_the_ca_accepts_the_certificate_for_its_life_and_no_longer() {
         let made = generate().unwrap();
-        let accepted = |days| {
-            accepted(
-                made.ca.as_bytes(),
-                made.certificate.as_bytes(),
-                made.key.as_bytes(),
-                days_from_now(days),
-            )
-            .is_some()
-        };
+        let accepted =
+            |days| accepted(made.ca.as_bytes(), made.certificate.as_bytes(), made.key.as_bytes(), days_from_now(days)).is_some();
         assert_eq!([0, 396, 397].map(accepted), [true, true, false]);
     }
 
@@ -160,11 +143,7 @@ mod tests {
         let first = certificate();
         prepare(&state).unwrap();
         assert_eq!(certificate(), first, "a good certificate is kept");
-        for (file, contents) in [
-            (CA, generate().unwrap().ca),
-            (KEY, generate().unwrap().key),
-            (KEY, "nonsense".into()),
-        ] {
+        for (file, contents) in [(CA, generate().unwrap().ca), (KEY, generate().unwrap().key), (KEY, "nonsense".into())] {
             let before = certificate();
             state.write(file, contents.as_bytes()).unwrap();
             prepare(&state).unwrap();
@@ -176,10 +155,7 @@ mod tests {
     fn the_key_of_the_ca_is_not_kept() {
         let directory = tempfile::tempdir().unwrap();
         prepare(&State::open(directory.path()).unwrap()).unwrap();
-        let mut names: Vec<_> = std::fs::read_dir(directory.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
+        let mut names: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["ca.pem", "server.key", "server.pem"]);
     }

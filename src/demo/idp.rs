@@ -81,10 +81,7 @@ pub fn start(listener: TcpListener, mut settings: Settings) -> Result<Idp, Error
         settings,
     });
     let server = serve::start(listener, router(Arc::clone(&provider)))?;
-    Ok(Idp {
-        provider,
-        _server: server,
-    })
+    Ok(Idp { provider, _server: server })
 }
 
 impl Idp {
@@ -100,13 +97,7 @@ impl Idp {
 
     /// Removes the person with this address: no login, no refresh (`invalid_grant`), no user info.
     pub fn remove(&self, email: &str) {
-        self.provider.people.rcu(|people| {
-            people
-                .iter()
-                .filter(|person| person.email != email)
-                .cloned()
-                .collect::<Vec<_>>()
-        });
+        self.provider.people.rcu(|people| people.iter().filter(|person| person.email != email).cloned().collect::<Vec<_>>());
     }
 }
 
@@ -121,11 +112,7 @@ struct Provider {
 
 impl Provider {
     fn person(&self, email: &str) -> Option<Person> {
-        self.people
-            .load()
-            .iter()
-            .find(|person| person.email.eq_ignore_ascii_case(email))
-            .cloned()
+        self.people.load().iter().find(|person| person.email.eq_ignore_ascii_case(email)).cloned()
     }
 
     /// The person who signs in with these, if there is one. An unknown address and a wrong password look alike.

@@ -32,11 +32,7 @@ struct User<'a> {
 
 /// Writes the file.
 pub(super) fn write(state: &State, site: Site, people: &[Person], admin_token: &str) -> Result<(), Error> {
-    let users = people.iter().map(|person| User {
-        email: &person.email,
-        password: &person.password,
-        groups: &person.groups,
-    });
+    let users = people.iter().map(|person| User { email: &person.email, password: &person.password, groups: &person.groups });
     let manifest = Manifest {
         apps: ["wiki", "payroll"].map(|app| (app, site.url(app))).into(),
         auth: site.url("login"),

@@ -18,10 +18,7 @@ pub(super) struct Server {
 pub(super) fn start(listener: TcpListener, router: Router) -> io::Result<Server> {
     let address = listener.local_addr()?;
     if !address.ip().is_loopback() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("the demo serves on loopback only, not on {address}"),
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("the demo serves on loopback only, not on {address}")));
     }
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = axum::serve(listener, router).with_graceful_shutdown(async {

@@ -21,9 +21,7 @@ impl State {
     pub(super) fn open(directory: &Path) -> Result<Self, Error> {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
         let absolute = made.and_then(|()| directory.canonicalize());
-        Ok(Self {
-            directory: absolute.map_err(|error| failed(directory, error))?,
-        })
+        Ok(Self { directory: absolute.map_err(|error| failed(directory, error))? })
     }
 
     /// The absolute path of a file in it.
@@ -72,10 +70,7 @@ fn write_private(path: &Path, contents: &[u8]) -> io::Result<()> {
 }
 
 fn failed(path: &Path, source: io::Error) -> Error {
-    Error::State {
-        path: path.into(),
-        source,
-    }
+    Error::State { path: path.into(), source }
 }
 
 #[cfg(test)]

@@ -43,11 +43,7 @@ fn table(people: &[Person]) -> String {
     people.iter().map(row).collect()
 }
 
-fn row(
-    Person {
-        email, password, groups, ..
-    }: &Person,
-) -> String {
+fn row(Person { email, password, groups, .. }: &Person) -> String {
     let groups = if groups.is_empty() { "no group" } else { &groups.join(", ") };
     format!("  {email:<24} password {password:<13} {groups}\n")
 }

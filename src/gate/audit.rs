@@ -125,16 +125,7 @@ const PATIENCE: (Duration, u32) = (Duration::from_millis(20), 50);
 pub fn channel() -> (Sender, Receiver) {
     let (sender, receiver) = mpsc::channel();
     let queued = Arc::<AtomicUsize>::default();
-    (
-        Sender {
-            records: sender,
-            queued: Arc::clone(&queued),
-        },
-        Receiver {
-            records: receiver,
-            queued,
-        },
-    )
+    (Sender { records: sender, queued: Arc::clone(&queued) }, Receiver { records: receiver, queued })
 }
 
 /// Lets a visit begin when its record will find room.
@@ -176,33 +167,9 @@ pub fn follow(visit: Visit, response: Response<ResponseBody>) -> Response<Respon
 
 impl Ending {
     fn new(visit: Visit, status: u16) -> Self {
-        let Visit {
-            worker,
-            snapshot,
-            now,
-            started,
-            client,
-            request_id,
-            trail,
-        } = visit;
-        let record = Record {
-            begun: now,
-            request_id,
-            client,
-            trail,
-            status,
-            bytes_out: 0,
-            complete: false,
-            took: Duration::ZERO,
-        };
-        Self {
-            worker,
-            record: Some(Box::new(record)),
-            epoch: snapshot.epoch,
-            started,
-            bytes_out: 0,
-            complete: false,
-        }
+        let Visit { worker, snapshot, now, started, client, request_id, trail } = visit;
+        let record = Record { begun: now, request_id, client, trail, status, bytes_out: 0, complete: false, took: Duration::ZERO };
+        Self { worker, record: Some(Box::new(record)), epoch: snapshot.epoch, started, bytes_out: 0, complete: false }
     }
 }
 

@@ -24,10 +24,7 @@ pub struct RequestBody {
 impl RequestBody {
     /// The body of a request.
     pub fn new(inner: Incoming) -> Self {
-        Self {
-            inner,
-            bytes: Arc::default(),
-        }
+        Self { inner, bytes: Arc::default() }
     }
 
     /// How many bytes have passed; goes on counting after the body was moved away.
@@ -48,15 +45,7 @@ impl Body for RequestBody {
         }
         // An app that folds trailers into its headers would take them for what the gate has set.
         polled.map(|frame| {
-            frame.map(|frame| {
-                frame.map(|frame| {
-                    if frame.is_trailers() {
-                        Frame::trailers(HeaderMap::new())
-                    } else {
-                        frame
-                    }
-                })
-            })
+            frame.map(|frame| frame.map(|frame| if frame.is_trailers() { Frame::trailers(HeaderMap::new()) } else { frame }))
         })
     }
 
@@ -99,11 +88,7 @@ enum Source {
 impl ResponseBody {
     /// A body of our own.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
-        Self {
-            source: Source::Full(Full::new(bytes.into())),
-            ending: None,
-            tunnel: None,
-        }
+        Self { source: Source::Full(Full::new(bytes.into())), ending: None, tunnel: None }
     }
 
     /// The empty body of an answer that a tunnel follows.
@@ -115,11 +100,7 @@ impl ResponseBody {
 
     /// An app's body; the connection goes back to its pool when the body has ended.
     pub(super) const fn upstream(body: Incoming, lease: Option<Lease>) -> Self {
-        Self {
-            source: Source::Upstream { body, lease },
-            ending: None,
-            tunnel: None,
-        }
+        Self { source: Source::Upstream { body, lease }, ending: None, tunnel: None }
     }
 }
 
@@ -129,9 +110,9 @@ impl Body for ResponseBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = match &mut self.source {
-            Source::Full(body) => Pin::new(body)
-                .poll_frame(context)
-                .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
+            Source::Full(body) => {
+                Pin::new(body).poll_frame(context).map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
+            }
             Source::Upstream { body, .. } => Pin::new(body).poll_frame(context),
         };
         match &polled {

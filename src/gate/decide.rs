@@ -62,10 +62,7 @@ pub fn evaluate<B>(visit: &mut Visit, place: &Routed<'_>, identity: Identity, re
         Access::Rules(rules) => rules,
     };
     if place.app.cors_preflight && is_preflight(request) {
-        return Ok(Permit {
-            reason: Reason::Preflight,
-            session: None,
-        });
+        return Ok(Permit { reason: Reason::Preflight, session: None });
     }
     let known = match identity {
         Identity::Unknown(reason) => return Err(reason.into()),
@@ -81,22 +78,12 @@ pub fn evaluate<B>(visit: &mut Visit, place: &Routed<'_>, identity: Identity, re
         }
     };
     visit.trail.rule = rule;
-    if reason == Reason::Allowed {
-        Ok(Permit {
-            reason,
-            session: Some(known),
-        })
-    } else {
-        Err(reason.into())
-    }
+    if reason == Reason::Allowed { Ok(Permit { reason, session: Some(known) }) } else { Err(reason.into()) }
 }
 
 fn public(methods: Option<&[Method]>, method: &Method) -> Result<Permit, Refusal> {
     if methods.is_none_or(|methods| methods.contains(method)) {
-        return Ok(Permit {
-            reason: Reason::PublicRoute,
-            session: None,
-        });
+        return Ok(Permit { reason: Reason::PublicRoute, session: None });
     }
     Err(Reason::NotAllowed.into())
 }
@@ -113,16 +100,10 @@ fn decision(visit: &Visit, place: &Routed<'_>, rules: &Ruleset, known: &Known, m
     let identity = known.session.sign_in.identity();
     let epoch = visit.snapshot.epoch;
     let memo = known.memo.0.load();
-    let current = memo
-        .as_ref()
-        .filter(|decided| decided.epoch == epoch && Arc::ptr_eq(&decided.identity, &identity));
+    let current = memo.as_ref().filter(|decided| decided.epoch == epoch && Arc::ptr_eq(&decided.identity, &identity));
     let method_read = rules.reads_method().then_some(method);
-    let found = current.and_then(|decided| {
-        decided
-            .entries
-            .iter()
-            .find(|e| e.route == place.index && e.method.as_ref() == method_read)
-    });
+    let found =
+        current.and_then(|decided| decided.entries.iter().find(|e| e.route == place.index && e.method.as_ref() == method_read));
     if let Some(entry) = found {
         return entry.decision.clone();
     }
@@ -149,22 +130,8 @@ fn decide_anew(
         },
     };
     let decision = rules.evaluate(&principal, method);
-    let mut entries = current
-        .map(|decided| decided.entries.clone())
-        .filter(|entries| entries.len() < REMEMBERED)
-        .unwrap_or_default();
-    entries.push(Entry {
-        route,
-        method: rules.reads_method().then(|| method.clone()),
-        decision: decision.clone(),
-    });
-    (
-        Some(Arc::new(Decided {
-            epoch,
-            identity: Arc::clone(identity),
-            principal,
-            entries,
-        })),
-        decision,
-    )
+    let mut entries =
+        current.map(|decided| decided.entries.clone()).filter(|entries| entries.len() < REMEMBERED).unwrap_or_default();
+    entries.push(Entry { route, method: rules.reads_method().then(|| method.clone()), decision: decision.clone() });
+    (Some(Arc::new(Decided { epoch, identity: Arc::clone(identity), principal, entries })), decision)
 }

@@ -20,16 +20,8 @@ use std::borrow::Cow;
 /// Names that begin like this are ours or a proxy's to set.
 const RESERVED_PREFIXES: [&str; 5] = ["x-doorward-", "x-forwarded-", "x-original-", "x-rewrite-", "x-envoy-"];
 /// Names that are a proxy's to set.
-const RESERVED: [&str; 8] = [
-    "forwarded",
-    "x-real-ip",
-    "x-request-id",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "true-client-ip",
-    "client-ip",
-    "proxy",
-];
+const RESERVED: [&str; 8] =
+    ["forwarded", "x-real-ip", "x-request-id", "x-client-ip", "x-cluster-client-ip", "true-client-ip", "client-ip", "proxy"];
 /// Headers of one connection (RFC 9110, section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 7] = [
     header::CONNECTION,
@@ -83,12 +75,7 @@ pub fn wants_websocket<B>(request: &Request<B>) -> bool {
 }
 
 fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .map(str::trim)
+    headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).map(str::trim)
 }
 
 /// Nothing that a client nominates may take away what frames or addresses the request.
@@ -105,9 +92,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Refusal> {
 }
 
 fn remove_nominated(headers: &mut HeaderMap) -> Result<(), Refusal> {
-    let nominated: Vec<HeaderName> = list(headers, &header::CONNECTION)
-        .filter_map(|name| name.parse().ok())
-        .collect();
+    let nominated: Vec<HeaderName> = list(headers, &header::CONNECTION).filter_map(|name| name.parse().ok()).collect();
     for name in nominated {
         if matches!(
             name,
@@ -121,11 +106,7 @@ fn remove_nominated(headers: &mut HeaderMap) -> Result<(), Refusal> {
 }
 
 fn remove_reserved(headers: &mut HeaderMap, snapshot: &Snapshot) {
-    let reserved: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_reserved(name.as_str(), snapshot))
-        .cloned()
-        .collect();
+    let reserved: Vec<HeaderName> = headers.keys().filter(|name| is_reserved(name.as_str(), snapshot)).cloned().collect();
     for name in reserved {
         headers.remove(name);
     }
@@ -134,11 +115,7 @@ fn remove_reserved(headers: &mut HeaderMap, snapshot: &Snapshot) {
 /// Whether a client may not send this header.
 pub fn is_reserved(name: &str, snapshot: &Snapshot) -> bool {
     // hyper has made every name lower case; folding is for the aliases alone.
-    let folded = if name.bytes().any(|b| b == b'_' || b == b'.') {
-        Cow::Owned(fold(name))
-    } else {
-        Cow::Borrowed(name)
-    };
+    let folded = if name.bytes().any(|b| b == b'_' || b == b'.') { Cow::Owned(fold(name)) } else { Cow::Borrowed(name) };
     let name = &*folded;
     RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || RESERVED.contains(&name)
@@ -152,11 +129,8 @@ fn remove_our_cookies(headers: &mut HeaderMap) {
     }
     let mut kept: Vec<u8> = Vec::new();
     for line in headers.get_all(header::COOKIE) {
-        for pair in line
-            .as_bytes()
-            .split(|b| *b == b';')
-            .map(<[u8]>::trim_ascii)
-            .filter(|pair| !pair.is_empty() && !is_our_cookie(pair))
+        for pair in
+            line.as_bytes().split(|b| *b == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty() && !is_our_cookie(pair))
         {
             if !kept.is_empty() {
                 kept.extend_from_slice(b"; ");
@@ -175,8 +149,7 @@ fn remove_our_cookies(headers: &mut HeaderMap) {
 fn is_our_cookie(pair: &[u8]) -> bool {
     let name = pair.split(|b| *b == b'=').next().unwrap_or(pair).trim_ascii();
     // Whatever the case: a backend may not care.
-    name.get(..cookies::SESSION.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(cookies::SESSION.as_bytes()))
+    name.get(..cookies::SESSION.len()).is_some_and(|start| start.eq_ignore_ascii_case(cookies::SESSION.as_bytes()))
 }
 
 fn add_circumstances(headers: &mut HeaderMap, visit: &Visit, target: &Target) {
@@ -205,12 +178,8 @@ pub fn clean_response<B>(visit: &Visit, response: &mut Response<B>) {
         let _ = remove_hop_by_hop(headers);
     }
     if headers.get_all(header::SET_COOKIE).iter().any(sets_our_cookie) {
-        let others: Vec<HeaderValue> = headers
-            .get_all(header::SET_COOKIE)
-            .iter()
-            .filter(|line| !sets_our_cookie(line))
-            .cloned()
-            .collect();
+        let others: Vec<HeaderValue> =
+            headers.get_all(header::SET_COOKIE).iter().filter(|line| !sets_our_cookie(line)).cloned().collect();
         headers.remove(header::SET_COOKIE);
         headers.extend(others.into_iter().map(|line| (header::SET_COOKIE, line)));
     }

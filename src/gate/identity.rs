@@ -21,14 +21,7 @@ pub fn resolve(visit: &mut Visit, place: &Routed<'_>, session: Session) -> Ident
         Session::Invalid(reason) => return Identity::Unknown(reason),
         Session::Valid(known) => known,
     };
-    let provider_is_fine = place
-        .app
-        .providers
-        .contains(&known.session.sign_in.identity().subject.provider);
+    let provider_is_fine = place.app.providers.contains(&known.session.sign_in.identity().subject.provider);
     visit.trail.session = Some(Arc::clone(&known));
-    if provider_is_fine {
-        Identity::Known(known)
-    } else {
-        Identity::Unknown(Reason::ProviderNotAccepted)
-    }
+    if provider_is_fine { Identity::Known(known) } else { Identity::Unknown(Reason::ProviderNotAccepted) }
 }

@@ -2,8 +2,10 @@
 //! its own single-threaded runtime and its own pools; they share nothing but what is read. Must never drop a request that
 //! has begun because the process is asked to stop.
 
+use super::target::TwoLengths;
 use super::visit::{Gate, Visit, Worker};
 use super::{serve, tls};
+use http::header::TRANSFER_ENCODING;
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
@@ -21,8 +23,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio_rustls::server::TlsStream;
+use wire::{Seen, Wire};
 
 mod plain;
+mod wire;
 
 /// How long the head of a request may take.
 const HEAD: Duration = Duration::from_secs(10);
@@ -53,9 +57,7 @@ pub fn start(addresses: Addresses, workers: usize, gate: &Arc<Gate>) -> io::Resu
     let sockets: Vec<_> = sockets.collect::<io::Result<_>>()?;
     let start = |(index, (https, http))| {
         let (gate, stopping) = (Arc::clone(gate), stop.subscribe());
-        thread::Builder::new()
-            .name(format!("worker-{index}"))
-            .spawn(move || run(gate, https, http, stopping))
+        thread::Builder::new().name(format!("worker-{index}")).spawn(move || run(gate, https, http, stopping))
     };
     let threads = sockets.into_iter().enumerate().map(start).collect::<io::Result<_>>()?;
     Ok(Workers { threads, stop })
@@ -110,11 +112,7 @@ async fn sweep(worker: Rc<Worker>) {
     loop {
         tokio::time::sleep(Duration::from_secs(10)).await;
         worker.pool.sweep();
-        worker
-            .gate
-            .metrics
-            .sessions
-            .set(i64::try_from(worker.gate.sessions.entry_count()).unwrap_or(i64::MAX));
+        worker.gate.metrics.sessions.set(i64::try_from(worker.gate.sessions.entry_count()).unwrap_or(i64::MAX));
     }
 }
 
@@ -179,21 +177,27 @@ async fn exchange(
     mut stopping: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
     let h2 = tls::speaks_h2(&stream);
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
+    let seen = Arc::<Seen>::default();
+    let of_connection = Arc::clone(&seen);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        if request.headers().contains_key(TRANSFER_ENCODING) && of_connection.has_content_length() {
+            request.extensions_mut().insert(TwoLengths);
+        }
+        of_connection.next();
         let visit = Visit::begin(Rc::clone(&worker), peer, request.headers(), request.method());
         async move { Ok::<_, Infallible>(serve(visit, request).await) }
     });
-    let io = TokioIo::new(stream);
     // The two kinds of connection have nothing in common but the names of their methods.
     if h2 {
-        let mut connection = std::pin::pin!(h2_builder().serve_connection(io, service));
+        let mut connection = std::pin::pin!(h2_builder().serve_connection(TokioIo::new(stream), service));
         tokio::select! {
             ended = connection.as_mut() => return ended,
             _ = stopping.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
         }
         connection.await
     } else {
-        let mut connection = std::pin::pin!(h1_builder().serve_connection(io, service).with_upgrades());
+        let mut connection =
+            std::pin::pin!(h1_builder().serve_connection(TokioIo::new(Wire::new(stream, seen)), service).with_upgrades());
         tokio::select! {
             ended = connection.as_mut() => return ended,
             _ = stopping.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
@@ -204,11 +208,7 @@ async fn exchange(
 
 fn h1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_header_size(HEAD_SIZE)
-        .max_headers(128);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_header_size(HEAD_SIZE).max_headers(128);
     builder
 }
 

@@ -9,7 +9,7 @@ use super::visit::Visit;
 use crate::model::{Reason, Refusal};
 use crate::pages;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
 /// How a client asked, as far as an answer depends on it.
 pub struct Manner {
@@ -17,6 +17,7 @@ pub struct Manner {
     /// Where a script of another origin asked from.
     origin: Option<HeaderValue>,
     cookies: Vec<HeaderValue>,
+    h1: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,17 +37,8 @@ impl Manner {
     pub fn read<B>(request: &Request<B>) -> Self {
         let headers = request.headers();
         let kind = kind(headers, request.method());
-        let cookies = headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter(|_| kind == Kind::Navigation)
-            .cloned()
-            .collect();
-        Self {
-            kind,
-            origin: headers.get(header::ORIGIN).cloned(),
-            cookies,
-        }
+        let cookies = headers.get_all(header::COOKIE).iter().filter(|_| kind == Kind::Navigation).cloned().collect();
+        Self { kind, origin: headers.get(header::ORIGIN).cloned(), cookies, h1: request.version() != Version::HTTP_2 }
     }
 }
 
@@ -110,15 +102,12 @@ fn finish(visit: &Visit, manner: &Manner, reason: Reason, status: StatusCode, he
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     insert(headers, X_REQUEST_ID, &visit.request_id.to_string());
     if status == StatusCode::UNAUTHORIZED && manner.kind != Kind::Navigation {
-        headers.insert(
-            header::WWW_AUTHENTICATE,
-            HeaderValue::from_static("Doorward realm=\"sign-in\""),
-        );
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Doorward realm=\"sign-in\""));
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }
-    if closes(reason) {
+    if manner.h1 && closes(reason) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     share(visit, manner, headers);
@@ -131,10 +120,7 @@ fn share(visit: &Visit, manner: &Manner, headers: &mut HeaderMap) {
     if let (Some(origin), true) = (&manner.origin, app.is_some_and(|app| app.cors_preflight)) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-        headers.insert(
-            header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("x-request-id, www-authenticate"),
-        );
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("x-request-id, www-authenticate"));
         headers.append(header::VARY, HeaderValue::from_static("origin"));
     }
 }
@@ -142,9 +128,7 @@ fn share(visit: &Visit, manner: &Manner, headers: &mut HeaderMap) {
 fn answer(status: StatusCode, kind: &'static str, body: String) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::full(body));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
@@ -165,25 +149,16 @@ fn json(visit: &Visit, status: StatusCode, refusal: &Refusal) -> Response<Respon
 
 fn page(visit: &Visit, refusal: &Refusal) -> Response<ResponseBody> {
     let app = visit.trail.app.as_ref().and_then(|(index, _)| visit.snapshot.app(*index));
-    let (retry, sign_out) = (
-        challenge::login_page(visit),
-        format!("{}/.doorward/logout", visit.snapshot.auth),
-    );
+    let (retry, sign_out) = (challenge::login_page(visit), format!("{}/.doorward/logout", visit.snapshot.auth));
     let page = pages::RefusalPage {
         refusal,
         request_id: visit.request_id,
         app: app.map(|app| &*app.title),
-        links: pages::Links {
-            retry: app.is_some().then_some(&*retry),
-            sign_out: visit.trail.session.as_ref().map(|_| &*sign_out),
-        },
+        links: pages::Links { retry: app.is_some().then_some(&*retry), sign_out: visit.trail.session.as_ref().map(|_| &*sign_out) },
     };
     let mut response = answer(status(refusal.reason), "text/html; charset=utf-8", pages::refusal(&page));
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(pages::CONTENT_SECURITY_POLICY),
-    );
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(pages::CONTENT_SECURITY_POLICY));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }
@@ -199,8 +174,6 @@ fn grpc(status: StatusCode, refusal: &Refusal) -> Response<ResponseBody> {
     };
     let mut response = answer(StatusCode::OK, "application/grpc", String::new());
     response.headers_mut().insert("grpc-status", HeaderValue::from_static(code));
-    response
-        .headers_mut()
-        .insert("grpc-message", HeaderValue::from_static(refusal.reason.code()));
+    response.headers_mut().insert("grpc-message", HeaderValue::from_static(refusal.reason.code()));
     response
 }

@@ -84,12 +84,7 @@ pub fn find<'a>(snapshot: &'a Snapshot, target: &Target) -> Result<Place<'a>, Er
     }
     let (app_index, app, index) = found.flatten().ok_or(Error::Path)?;
     let route = snapshot.route(index).ok_or(Error::Path)?;
-    Ok(Place::Route(Routed {
-        app_index,
-        app,
-        index,
-        route,
-    }))
+    Ok(Place::Route(Routed { app_index, app, index, route }))
 }
 
 type Found<'a> = Option<(AppIndex, &'a App, RouteIndex)>;
@@ -100,9 +95,7 @@ fn same(one: Found<'_>, other: Found<'_>) -> bool {
 
 /// A spelling of our own paths that is not exactly ours, such as `/%2edoorward/` or `/.Doorward`.
 fn is_reserved(reading: &str) -> bool {
-    let start = reading
-        .get(..RESERVED.len() - 1)
-        .is_some_and(|start| start.eq_ignore_ascii_case("/.doorward"));
+    let start = reading.get(..RESERVED.len() - 1).is_some_and(|start| start.eq_ignore_ascii_case("/.doorward"));
     start && matches!(reading.as_bytes().get(RESERVED.len() - 1), None | Some(b'/'))
 }
 

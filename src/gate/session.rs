@@ -40,9 +40,7 @@ const RENEWAL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A cache for this many sessions.
 pub fn cache(capacity: u64) -> Cache {
-    moka::sync::Cache::builder()
-        .max_capacity(capacity)
-        .build_with_hasher(AlreadyRandom)
+    moka::sync::Cache::builder().max_capacity(capacity).build_with_hasher(AlreadyRandom)
 }
 
 /// Looks the session up.
@@ -101,11 +99,7 @@ fn check(visit: &Visit, known: Arc<Known>) -> Session {
         }
         life => {
             visit.gate().sessions.invalidate(&known.session.cookie);
-            Session::Invalid(if life == Life::Expired {
-                Reason::SessionExpired
-            } else {
-                Reason::SessionInvalid
-            })
+            Session::Invalid(if life == Life::Expired { Reason::SessionExpired } else { Reason::SessionInvalid })
         }
     }
 }

@@ -15,6 +15,10 @@ pub struct Target {
     path: PathAndQuery,
 }
 
+/// Marks a request (among its extensions) that came with Content-Length beside Transfer-Encoding.
+#[derive(Clone, Copy, Debug)]
+pub struct TwoLengths;
+
 /// Why a request has no target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -46,12 +50,7 @@ pub fn read<B>(request: &Request<B>) -> Result<Target, Error> {
     let host_length = host_length(authority.as_bytes()).ok_or(Error::Host)?;
     let path = request.uri().path_and_query().ok_or(Error::Form)?.clone();
     check_path(path.path())?;
-    Ok(Target {
-        method: request.method().clone(),
-        authority,
-        host_length,
-        path,
-    })
+    Ok(Target { method: request.method().clone(), authority, host_length, path })
 }
 
 impl Target {
@@ -99,19 +98,13 @@ fn check_form<B>(request: &Request<B>) -> Result<(), Error> {
     // CONNECT opens a tunnel, TRACE would read our headers back to the client.
     let method_is_fine = !matches!(*request.method(), Method::CONNECT | Method::TRACE);
     let scheme_is_fine = !absolute || uri.scheme_str() == Some("https") || (h2 && uri.scheme_str() == Some("http"));
-    if method_is_fine && scheme_is_fine && uri.path().starts_with('/') {
-        Ok(())
-    } else {
-        Err(Error::Form)
-    }
+    let one_length = request.extensions().get::<TwoLengths>().is_none();
+    if method_is_fine && scheme_is_fine && one_length && uri.path().starts_with('/') { Ok(()) } else { Err(Error::Form) }
 }
 
 /// The one host of the request: every place that names one must say the same.
 fn authority<B>(request: &Request<B>) -> Result<HeaderValue, Error> {
-    let from_uri = request
-        .uri()
-        .authority()
-        .map(|authority| HeaderValue::from_str(authority.as_str()));
+    let from_uri = request.uri().authority().map(|authority| HeaderValue::from_str(authority.as_str()));
     let from_uri = from_uri.transpose().map_err(|_| Error::Host)?;
     let found = match (only_host(request.headers())?, from_uri) {
         (Some(header), Some(uri)) if header.as_bytes().eq_ignore_ascii_case(uri.as_bytes()) => uri,
@@ -142,19 +135,14 @@ fn host_length(authority: &[u8]) -> Option<usize> {
     let end = authority.iter().position(|b| *b == b':').unwrap_or(authority.len());
     let (host, port) = authority.split_at_checked(end)?;
     let host_is_fine = !host.is_empty() && host.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'));
-    let port_is_fine = port
-        .split_first()
-        .is_none_or(|(_, digits)| matches!(digits.len(), 1..=5) && digits.iter().all(u8::is_ascii_digit));
+    let port_is_fine =
+        port.split_first().is_none_or(|(_, digits)| matches!(digits.len(), 1..=5) && digits.iter().all(u8::is_ascii_digit));
     (host_is_fine && port_is_fine).then_some(end)
 }
 
 /// No reading of the path may leave it or cut it short: dot segments, control characters and broken encodings are refused.
 fn check_path(path: &str) -> Result<(), Error> {
-    if readings(path).all(|reading| is_contained(&reading)) {
-        Ok(())
-    } else {
-        Err(Error::Ambiguous)
-    }
+    if readings(path).all(|reading| is_contained(&reading)) { Ok(()) } else { Err(Error::Ambiguous) }
 }
 
 fn is_contained(reading: &str) -> bool {
@@ -171,20 +159,14 @@ pub struct Readings<'a> {
 impl<'a> Iterator for Readings<'a> {
     type Item = Cow<'a, str>;
     fn next(&mut self) -> Option<Cow<'a, str>> {
-        self.plain
-            .take()
-            .map(Cow::Borrowed)
-            .or_else(|| self.others.next().map(Cow::Owned))
+        self.plain.take().map(Cow::Borrowed).or_else(|| self.others.next().map(Cow::Owned))
     }
 }
 
 /// Every reading of a path (see [`Target::readings`]).
 pub fn readings(path: &str) -> Readings<'_> {
     if is_plain(path) {
-        return Readings {
-            plain: Some(path),
-            others: Vec::new().into_iter(),
-        };
+        return Readings { plain: Some(path), others: Vec::new().into_iter() };
     }
     // A broken encoding makes a reading that `is_contained` refuses.
     let segments = decode(&path.replace("%2f", "%252F").replace("%2F", "%252F")).unwrap_or_default();
@@ -196,10 +178,7 @@ pub fn readings(path: &str) -> Readings<'_> {
     let loose: Vec<String> = all.iter().flat_map(|reading| loosened(reading)).collect();
     all.extend(loose);
     all.dedup();
-    Readings {
-        plain: None,
-        others: all.into_iter(),
-    }
+    Readings { plain: None, others: all.into_iter() }
 }
 
 /// Whether there is one way only: no escapes, parameters, backslashes, empty or dot segments.
@@ -223,28 +202,17 @@ fn is_plain(path: &str) -> bool {
 /// decoded `?` or `#`.
 fn loosened(reading: &str) -> Vec<String> {
     let slashes = reading.replace('\\', "/");
-    let without_parameters = slashes
-        .split('/')
-        .map(|segment| segment.split(';').next().unwrap_or(""))
-        .collect::<Vec<_>>()
-        .join("/");
+    let without_parameters =
+        slashes.split('/').map(|segment| segment.split(';').next().unwrap_or("")).collect::<Vec<_>>().join("/");
     let cut = slashes.split(['?', '#']).next().unwrap_or("").to_owned();
     let squeezed = [&slashes, &without_parameters, &cut].map(|reading| squeeze(reading));
-    squeezed
-        .into_iter()
-        .chain([slashes, without_parameters, cut])
-        .filter(|other| other != reading)
-        .collect()
+    squeezed.into_iter().chain([slashes, without_parameters, cut]).filter(|other| other != reading).collect()
 }
 
 fn squeeze(reading: &str) -> String {
     let trailing = if reading.ends_with('/') { "/" } else { "" };
     let segments: Vec<&str> = reading.split('/').filter(|segment| !segment.is_empty()).collect();
-    if segments.is_empty() {
-        "/".to_owned()
-    } else {
-        format!("/{}{trailing}", segments.join("/"))
-    }
+    if segments.is_empty() { "/".to_owned() } else { format!("/{}{trailing}", segments.join("/")) }
 }
 
 /// Percent-decoding (RFC 3986, section 2.1); `None` where an escape is broken or the result is not UTF-8.
@@ -252,11 +220,7 @@ fn decode(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
     while let Some(b) = bytes.next() {
-        let b = if b == b'%' {
-            hex(bytes.next()?)? << 4 | hex(bytes.next()?)?
-        } else {
-            b
-        };
+        let b = if b == b'%' { hex(bytes.next()?)? << 4 | hex(bytes.next()?)? } else { b };
         decoded.push(b);
     }
     String::from_utf8(decoded).ok()
@@ -370,12 +334,7 @@ mod tests {
 
     #[test]
     fn tunnels_and_mirrors_are_refused() {
-        for (method, uri) in [
-            ("CONNECT", "a.example:443"),
-            ("TRACE", "/"),
-            ("OPTIONS", "*"),
-            ("GET", "http://a.example/"),
-        ] {
+        for (method, uri) in [("CONNECT", "a.example:443"), ("TRACE", "/"), ("OPTIONS", "*"), ("GET", "http://a.example/")] {
             let mut request = request("/", &["a.example"]);
             *request.method_mut() = method.parse().unwrap();
             *request.uri_mut() = uri.parse().unwrap();

@@ -18,9 +18,7 @@ pub(super) async fn accept(stream: TcpStream, snapshot: &Snapshot) -> io::Result
         let name = start.client_hello().server_name().map(str::to_ascii_lowercase);
         start.into_stream(snapshot.tls.find(name.as_deref()).clone()).await
     };
-    tokio::time::timeout(HANDSHAKE, handshake)
-        .await
-        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    tokio::time::timeout(HANDSHAKE, handshake).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
 /// Whether the client chose HTTP/2 (RFC 7301).

@@ -79,12 +79,7 @@ pub struct Worker {
 impl Worker {
     /// A worker; `seed` makes its request ids its own.
     pub fn new(gate: Arc<Gate>, seed: u128) -> Self {
-        Self {
-            gate,
-            pool: Rc::default(),
-            counters: metrics::gate::Counters::default(),
-            next_id: Cell::new(seed),
-        }
+        Self { gate, pool: Rc::default(), counters: metrics::gate::Counters::default(), next_id: Cell::new(seed) }
     }
 
     fn request_id(&self) -> RequestId {
@@ -120,15 +115,7 @@ impl Visit {
         let client = client(peer, headers, &snapshot.trusted_proxies);
         let request_id = worker.request_id();
         let now = clock::now();
-        Self {
-            snapshot,
-            now,
-            started: Instant::now(),
-            client,
-            request_id,
-            trail: Trail::new(method.clone()),
-            worker,
-        }
+        Self { snapshot, now, started: Instant::now(), client, request_id, trail: Trail::new(method.clone()), worker }
     }
 
     /// What all workers share.
@@ -144,11 +131,7 @@ fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     if trusted.is_empty() || !is_trusted(&client) {
         return client;
     }
-    let lines: Vec<&str> = headers
-        .get_all("x-forwarded-for")
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .collect();
+    let lines: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok()).collect();
     for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
         let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
         client = address.to_canonical();
@@ -169,14 +152,7 @@ pub async fn hand_over(
     let (snapshot, request_id) = (Arc::clone(&visit.snapshot), visit.request_id);
     let (host, authority) = (target.host().to_owned(), target.authority().to_owned());
     let request = request.map(RequestBody::new);
-    let asked = ReservedRequest {
-        request,
-        snapshot,
-        host,
-        authority,
-        site,
-        request_id,
-    };
+    let asked = ReservedRequest { request, snapshot, host, authority, site, request_id };
     let response = (visit.gate().reserved)(asked).await?;
     visit.trail.reason = Some(Reason::Reserved);
     Ok(response.map(ResponseBody::full))

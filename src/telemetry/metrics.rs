@@ -29,18 +29,9 @@ impl Configuration {
         )?;
         registry.register(Box::new(reloads.clone()))?;
         Ok(Self {
-            epoch: gauge(
-                "doorward_config_epoch",
-                "Counts the configurations that were in force, from 1.",
-            )?,
-            applied_at: gauge(
-                "doorward_config_applied_timestamp_seconds",
-                "When the configuration in force was applied.",
-            )?,
-            broken: gauge(
-                "doorward_config_broken",
-                "1 while the file on disk is refused and the last good one is in force.",
-            )?,
+            epoch: gauge("doorward_config_epoch", "Counts the configurations that were in force, from 1.")?,
+            applied_at: gauge("doorward_config_applied_timestamp_seconds", "When the configuration in force was applied.")?,
+            broken: gauge("doorward_config_broken", "1 while the file on disk is refused and the last good one is in force.")?,
             reloads,
         })
     }

@@ -21,21 +21,13 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// `GET /headers`: every header received, a repeated one's values joined by `, `.
 pub(super) async fn headers(headers: HeaderMap) -> Json<BTreeMap<String, String>> {
-    Json(
-        headers
-            .keys()
-            .map(|name| (name.to_string(), received(&headers, name.as_str())))
-            .collect(),
-    )
+    Json(headers.keys().map(|name| (name.to_string(), received(&headers, name.as_str()))).collect())
 }
 
 /// What was received under this name, as text.
 pub(super) fn received(headers: &HeaderMap, name: &str) -> String {
     let values = headers.get_all(name).iter();
-    values
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-        .collect::<Vec<_>>()
-        .join(", ")
+    values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect::<Vec<_>>().join(", ")
 }
 
 /// `GET /events`: a number a second, the first at once.

@@ -61,23 +61,13 @@ pub(super) fn wiki(headers: &HeaderMap) -> Response {
 
 /// Payroll's start page.
 pub(super) fn payroll(headers: &HeaderMap) -> Response {
-    let rows = [
-        ("Alice Adams", "4,900.00"),
-        ("Bob Brown", "5,100.00"),
-        ("Eve Evans", "4,700.00"),
-    ];
+    let rows = [("Alice Adams", "4,900.00"), ("Bob Brown", "5,100.00"), ("Eve Evans", "4,700.00")];
     page(headers, "Payroll", "Salaries of this month, all made up", rows)
 }
 
 fn page(headers: &HeaderMap, title: &str, heading: &str, rows: [(&str, &str); 3]) -> Response {
     let user = Some(received(headers, "x-remote-user")).filter(|user| !user.is_empty());
-    let page = Page {
-        title,
-        user: user.unwrap_or_else(|| "stranger".into()),
-        heading,
-        rows,
-        identity: identity(headers),
-    };
+    let page = Page { title, user: user.unwrap_or_else(|| "stranger".into()), heading, rows, identity: identity(headers) };
     match page.render() {
         Ok(html) => Html(html).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

@@ -25,10 +25,7 @@ async fn json(response: reqwest::Response) -> Value {
 async fn an_app_tells_every_header_it_received() {
     let (address, _server) = serving(wiki()).await;
     let request = reqwest::Client::new().get(format!("http://{address}/headers"));
-    let request = request
-        .header("X-Twice", "one")
-        .header("x-twice", "two")
-        .header("x-latin", &b"\xfc"[..]);
+    let request = request.header("X-Twice", "one").header("x-twice", "two").header("x-latin", &b"\xfc"[..]);
     let headers = json(request.send().await.unwrap()).await;
     assert_eq!((&headers["x-twice"], &headers["host"]), (&"one, two".into(), &address.into()));
     assert_eq!(headers["x-latin"], "\u{fffd}");
@@ -39,18 +36,11 @@ async fn a_page_greets_by_the_header_and_escapes_it() {
     for (app, title) in [(wiki(), "Wiki"), (payroll(), "Payroll")] {
         let (address, _server) = serving(app).await;
         let request = reqwest::Client::new().get(format!("http://{address}/"));
-        let request = request
-            .header("x-remote-user", "<b>bob</b>")
-            .header("x-doorward-groups", "a&b<script>");
+        let request = request.header("x-remote-user", "<b>bob</b>").header("x-doorward-groups", "a&b<script>");
         let page = request.send().await.unwrap().text().await.unwrap();
         assert!(page.contains(&format!("<h1>{title}</h1>")) && page.contains("bob") && page.contains("x-doorward-groups"));
         assert!(!page.contains("<b>") && !page.contains("<script"), "{page}");
-        let page = reqwest::get(format!("http://{address}/"))
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap();
+        let page = reqwest::get(format!("http://{address}/")).await.unwrap().text().await.unwrap();
         assert!(page.contains("stranger"));
     }
 }
@@ -60,14 +50,8 @@ async fn an_upload_is_counted_and_hashed() {
     let (address, _server) = serving(payroll()).await;
     let cases = [
         (Vec::new(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
-        (
-            b"abc".to_vec(),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
-        ),
-        (
-            vec![0; 5_000_000],
-            "b39781589c4403fb82174c9647a010464cff38bad976547d339899b00053a545",
-        ),
+        (b"abc".to_vec(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+        (vec![0; 5_000_000], "b39781589c4403fb82174c9647a010464cff38bad976547d339899b00053a545"),
     ];
     for (body, sha256) in cases {
         let length = body.len();

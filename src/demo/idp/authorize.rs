@@ -34,10 +34,7 @@ pub(super) async fn show(
     let request = AuthorizationRequest::read(&provider.settings, parameters)?;
     match signed_in(&provider, &headers).filter(|login| request.accepts(login)) {
         Some(login) => Ok(code(&provider, request, login).into_response()),
-        None if request.is_silent() => Ok(request
-            .reply
-            .error(&Code::LoginRequired, "nobody is signed in")
-            .into_response()),
+        None if request.is_silent() => Ok(request.reply.error(&Code::LoginRequired, "nobody is signed in").into_response()),
         None => Ok(login_page(&provider, &headers, &request, StatusCode::OK, None)),
     }
 }
@@ -53,21 +50,11 @@ pub(super) async fn submit(
     let person = match browser::was_shown(&headers, &credentials.form_token) {
         true => provider.sign_in(&credentials.email, &credentials.password),
         false => {
-            return Ok(again(
-                &provider,
-                &headers,
-                &request,
-                "The form was too old. Please sign in again.",
-            ));
+            return Ok(again(&provider, &headers, &request, "The form was too old. Please sign in again."));
         }
     };
     let Some(person) = person else {
-        return Ok(again(
-            &provider,
-            &headers,
-            &request,
-            "The address or the password is not right.",
-        ));
+        return Ok(again(&provider, &headers, &request, "The address or the password is not right."));
     };
     let (cookie, login) = provider.grants.log_in(person.email);
     let keep = AppendHeaders([(SET_COOKIE, browser::keep_login(&cookie))]);

@@ -30,9 +30,7 @@ pub(super) fn forget_login() -> String {
 
 /// The token for a form: the one the browser has, so that forms in several tabs all work, or a new one.
 pub(super) fn form_token(headers: &HeaderMap) -> String {
-    cookie(headers, FORM)
-        .filter(|token| is_token(token))
-        .map_or_else(random, String::from)
+    cookie(headers, FORM).filter(|token| is_token(token)).map_or_else(random, String::from)
 }
 
 /// Keeps the form token in the browser.

@@ -64,10 +64,7 @@ pub(super) fn id_token(
     nonce: Option<Nonce>,
 ) -> Result<SignedToken, JsonWebTokenError> {
     let now = SystemTime::now();
-    let beyond = Beyond {
-        sid: Some(grant.login.sid.clone()),
-        ..beyond(grant, person)
-    };
+    let beyond = Beyond { sid: Some(grant.login.sid.clone()), ..beyond(grant, person) };
     let claims = IdTokenClaims::new(
         provider.issuer.clone(),
         vec![Audience::new(provider.settings.client_id.clone())],

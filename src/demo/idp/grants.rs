@@ -87,12 +87,7 @@ impl Grants {
     /// Signs a browser in. Returns the value of its cookie too.
     pub(super) fn log_in(&self, email: String) -> (String, Arc<Login>) {
         let cookie = random();
-        let login = Login {
-            email,
-            authenticated: SystemTime::now(),
-            sid: digest(&cookie),
-            ended: AtomicBool::new(false),
-        };
+        let login = Login { email, authenticated: SystemTime::now(), sid: digest(&cookie), ended: AtomicBool::new(false) };
         (cookie, keep(&self.logins, login.sid.clone(), login))
     }
 
@@ -148,14 +143,7 @@ fn keep<T: Send + Sync + 'static>(store: &Store<T>, key: String, value: T) -> Ar
 
 fn issue_once(store: &Store<OneTime>, grant: Arc<Grant>) -> String {
     let secret = random();
-    keep(
-        store,
-        digest(&secret),
-        OneTime {
-            grant,
-            used: AtomicBool::new(false),
-        },
-    );
+    keep(store, digest(&secret), OneTime { grant, used: AtomicBool::new(false) });
     secret
 }
 

@@ -54,9 +54,7 @@ impl PrivateSigningKey for SigningKey {
             return Err(SigningError::UnsupportedAlg(format!("{algorithm:?}")));
         }
         let mut signature = vec![0; self.0.public_modulus_len()];
-        self.0
-            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
-            .map_err(|_| SigningError::CryptoError)?;
+        self.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).map_err(|_| SigningError::CryptoError)?;
         Ok(signature)
     }
 

@@ -42,15 +42,9 @@ pub(super) async fn by_form(
 }
 
 fn end(provider: &Provider, headers: &HeaderMap, request: &LogoutRequest) -> Response {
-    let hinted = request
-        .id_token_hint
-        .as_deref()
-        .and_then(|token| claims::sid_of(provider, token));
+    let hinted = request.id_token_hint.as_deref().and_then(|token| claims::sid_of(provider, token));
     let cookie = browser::login_cookie(headers).and_then(|cookie| provider.grants.login(cookie));
-    let confirmed = request
-        .form_token
-        .as_deref()
-        .is_some_and(|token| browser::was_shown(headers, token));
+    let confirmed = request.form_token.as_deref().is_some_and(|token| browser::was_shown(headers, token));
     match (hinted, cookie) {
         (Some(sid), _) => {
             provider.grants.log_out(&sid);
@@ -89,9 +83,5 @@ fn return_address(provider: &Provider, request: &LogoutRequest) -> Option<Url> {
 fn ask(headers: &HeaderMap) -> Response {
     let form_token = browser::form_token(headers);
     let keep = AppendHeaders([(SET_COOKIE, browser::keep_form_token(&form_token))]);
-    (
-        keep,
-        page::form(StatusCode::OK, &page::Logout { form_token: &form_token }, &[]),
-    )
-        .into_response()
+    (keep, page::form(StatusCode::OK, &page::Logout { form_token: &form_token }, &[])).into_response()
 }

@@ -134,12 +134,7 @@ fn reply(settings: &Settings, parameters: &Parameters) -> Result<Reply, Refusal>
     let Ok(redirect_uri) = Url::parse(registered) else {
         return Err(unknown);
     };
-    Ok(Reply {
-        redirect_uri,
-        registered: registered.clone(),
-        state: parameters.state.clone(),
-        issuer: settings.issuer.clone(),
-    })
+    Ok(Reply { redirect_uri, registered: registered.clone(), state: parameters.state.clone(), issuer: settings.issuer.clone() })
 }
 
 fn checked(parameters: &Parameters) -> Result<(Vec<String>, String), Why> {
@@ -147,10 +142,7 @@ fn checked(parameters: &Parameters) -> Result<(Vec<String>, String), Why> {
         return Err((Code::UnsupportedResponseType, "response_type must be code"));
     }
     let asked = parameters.scope.as_deref().unwrap_or_default().split(' ');
-    let scopes: Vec<String> = asked
-        .filter(|scope| super::metadata::SCOPES.contains(scope))
-        .map(String::from)
-        .collect();
+    let scopes: Vec<String> = asked.filter(|scope| super::metadata::SCOPES.contains(scope)).map(String::from).collect();
     if !scopes.iter().any(|scope| scope == "openid") {
         return Err((Code::InvalidScope, "scope must have openid"));
     }
@@ -163,9 +155,7 @@ fn challenge(parameters: &Parameters) -> Result<String, Why> {
     }
     // 32 bytes are 43 characters of base64url.
     let challenge = parameters.code_challenge.as_ref().filter(|given| given.len() == 43);
-    challenge
-        .cloned()
-        .ok_or((Code::InvalidRequest, "code_challenge must be a SHA-256"))
+    challenge.cloned().ok_or((Code::InvalidRequest, "code_challenge must be a SHA-256"))
 }
 
 fn prompt(parameters: &Parameters) -> Result<Prompt, Why> {
@@ -185,9 +175,7 @@ fn max_age(parameters: &Parameters) -> Result<Option<u64>, Why> {
     let Some(text) = &parameters.max_age else {
         return Ok(None);
     };
-    let seconds = text
-        .parse()
-        .map_err(|_| (Code::InvalidRequest, "max_age must be a number of seconds"))?;
+    let seconds = text.parse().map_err(|_| (Code::InvalidRequest, "max_age must be a number of seconds"))?;
     Ok(Some(seconds))
 }
 

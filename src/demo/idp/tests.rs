@@ -46,12 +46,7 @@ impl Rig {
             key: SigningKey::generate().unwrap(),
         };
         let http = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self {
-            idp: start(listener, settings).unwrap(),
-            issuer,
-            http,
-            cookies: BTreeMap::new(),
-        }
+        Self { idp: start(listener, settings).unwrap(), issuer, http, cookies: BTreeMap::new() }
     }
 
     /// The URL of an authorization request; a pair with an empty value removes that parameter.
@@ -68,12 +63,7 @@ impl Rig {
         let challenge = grants::digest(VERIFIER);
         parameters.insert("code_challenge", &challenge);
         parameters.extend(changes.iter().copied());
-        let query = encode(
-            &parameters
-                .into_iter()
-                .filter(|(_, value)| !value.is_empty())
-                .collect::<Vec<_>>(),
-        );
+        let query = encode(&parameters.into_iter().filter(|(_, value)| !value.is_empty()).collect::<Vec<_>>());
         format!("{}/authorize?{query}", self.issuer)
     }
 
@@ -82,11 +72,7 @@ impl Rig {
         let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = match form {
             None => self.http.get(url),
-            Some(form) => self
-                .http
-                .post(url)
-                .header("content-type", "application/x-www-form-urlencoded")
-                .body(encode(form)),
+            Some(form) => self.http.post(url).header("content-type", "application/x-www-form-urlencoded").body(encode(form)),
         };
         let response = request.header(COOKIE, cookies.join("; ")).send().await.unwrap();
         for cookie in response.headers().get_all(SET_COOKIE) {
@@ -101,8 +87,7 @@ impl Rig {
         let page = self.browse(url, None).await;
         assert_eq!(page.status(), StatusCode::OK);
         let token = form_token(&page.text().await.unwrap());
-        self.browse(url, Some(&[("email", email), ("password", password), ("form_token", &token)]))
-            .await
+        self.browse(url, Some(&[("email", email), ("password", password), ("form_token", &token)])).await
     }
 
     /// Signs Alice in and returns the code.
@@ -122,20 +107,15 @@ impl Rig {
     /// Sends a form to the token endpoint with the client's right credentials.
     async fn token(&self, form: Pairs<'_>) -> (StatusCode, Value) {
         let request = self.http.post(format!("{}/token", self.issuer));
-        let request = request
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(encode(form));
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(encode(form));
         // The secret is form-encoded before it is joined (RFC 6749 section 2.3.1).
         json(request.basic_auth("doorward", Some("s3cret%26%3D")).send().await.unwrap()).await
     }
 
     /// Redeems a code as it should be, but for the `changes`.
     async fn redeem(&self, changes: Pairs<'_>) -> (StatusCode, Value) {
-        let mut form = BTreeMap::from([
-            ("grant_type", "authorization_code"),
-            ("redirect_uri", CALLBACK),
-            ("code_verifier", VERIFIER),
-        ]);
+        let mut form =
+            BTreeMap::from([("grant_type", "authorization_code"), ("redirect_uri", CALLBACK), ("code_verifier", VERIFIER)]);
         form.extend(changes.iter().copied());
         self.token(&form.into_iter().collect::<Vec<_>>()).await
     }
@@ -147,14 +127,7 @@ impl Rig {
 
     async fn user_info(&self, tokens: &Value) -> (StatusCode, Value) {
         let request = self.http.get(format!("{}/userinfo", self.issuer));
-        json(
-            request
-                .bearer_auth(tokens["access_token"].as_str().unwrap())
-                .send()
-                .await
-                .unwrap(),
-        )
-        .await
+        json(request.bearer_auth(tokens["access_token"].as_str().unwrap()).send().await.unwrap()).await
     }
 }
 
@@ -176,10 +149,7 @@ fn answer(response: &Response) -> BTreeMap<String, String> {
 
 async fn json(response: Response) -> (StatusCode, Value) {
     let status = response.status();
-    (
-        status,
-        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or_default(),
-    )
+    (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or_default())
 }
 
 /// The claims of an ID token, unverified.

@@ -72,11 +72,7 @@ pub(super) async fn user_info(State(provider): State<Arc<Provider>>, headers: He
         .and_then(|grant| Some((provider.person(&grant.login.email)?, grant)));
     match found {
         Some((person, grant)) => ([(CACHE_CONTROL, "no-store")], Json(claims::user_info(&grant, &person))).into_response(),
-        None => (
-            StatusCode::UNAUTHORIZED,
-            [(WWW_AUTHENTICATE, r#"Bearer error="invalid_token""#)],
-        )
-            .into_response(),
+        None => (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, r#"Bearer error="invalid_token""#)]).into_response(),
     }
 }
 
@@ -85,10 +81,7 @@ fn authenticate(provider: &Provider, headers: &HeaderMap, request: &TokenRequest
     let posted = request.client_id.clone().zip(request.client_secret.clone());
     let basic = authorization(headers, "Basic").and_then(basic_credentials);
     if headers.contains_key(AUTHORIZATION) && request.client_secret.is_some() {
-        return Err(Refusal::Told(
-            Code::InvalidRequest,
-            "two ways of client authentication at once",
-        ));
+        return Err(Refusal::Told(Code::InvalidRequest, "two ways of client authentication at once"));
     }
     match basic.or(posted) {
         Some((id, secret)) if provider.is_client(&id, &secret) => Ok(()),
@@ -119,9 +112,8 @@ fn redeem_refresh_token(provider: &Provider, request: &TokenRequest) -> Result<A
 
 /// New tokens for a grant. A person who is gone gets none.
 fn issue(provider: &Provider, grant: &Arc<Grant>, nonce: Option<Nonce>) -> Result<Tokens, Refusal> {
-    let person = provider
-        .person(&grant.login.email)
-        .ok_or(Refusal::Told(Code::InvalidGrant, "the person is not known any more"))?;
+    let person =
+        provider.person(&grant.login.email).ok_or(Refusal::Told(Code::InvalidGrant, "the person is not known any more"))?;
     let access_token = AccessToken::new(provider.grants.issue_access_token(grant));
     let id_token = claims::id_token(provider, grant, &person, &access_token, nonce);
     let id_token = id_token.map_err(|_| Refusal::Failed)?;
@@ -159,9 +151,7 @@ impl IntoResponse for Refusal {
             return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         };
         let challenge = (code == Code::InvalidClient).then_some((WWW_AUTHENTICATE, "Basic"));
-        let status = challenge
-            .as_ref()
-            .map_or(StatusCode::BAD_REQUEST, |_| StatusCode::UNAUTHORIZED);
+        let status = challenge.as_ref().map_or(StatusCode::BAD_REQUEST, |_| StatusCode::UNAUTHORIZED);
         let body = StandardErrorResponse::new(code, Some(description.into()), None);
         let headers = axum::response::AppendHeaders(challenge);
         (status, headers, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()

@@ -48,9 +48,7 @@ pub fn start(receiver: Receiver, file: Option<&Path>) -> io::Result<JoinHandle<(
         Some(path) => Box::new(open(path)?),
         None => Box::new(io::stdout()),
     };
-    thread::Builder::new()
-        .name("audit".to_owned())
-        .spawn(move || run(&receiver, out))
+    thread::Builder::new().name("audit".to_owned()).spawn(move || run(&receiver, out))
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -114,17 +112,12 @@ fn append(batch: &mut Vec<u8>, record: &Record) {
         path: trail.target.as_ref().map(|target| target.path()),
         peer: record.client,
         user: identity.as_ref().map(|identity| identity.subject.to_string()),
-        email: identity
-            .as_ref()
-            .and_then(|identity| identity.profile.email.as_ref().map(|email| email.as_str().to_owned())),
+        email: identity.as_ref().and_then(|identity| identity.profile.email.as_ref().map(|email| email.as_str().to_owned())),
         session: trail.session.as_ref().map(|known| &*known.id),
         decision: Verdict::of(reason),
         reason: reason.code(),
         rule: trail.rule.as_ref().map(|rule| &*rule.0),
-        upstream: trail
-            .upstream
-            .as_ref()
-            .map(|upstream| format!("{}:{}", upstream.host, upstream.port)),
+        upstream: trail.upstream.as_ref().map(|upstream| format!("{}:{}", upstream.host, upstream.port)),
         status: record.status,
         bytes_in: trail.bytes_in.as_ref().map_or(0, |bytes| bytes.load(Ordering::Relaxed)),
         bytes_out: record.bytes_out,
@@ -140,7 +133,5 @@ fn append(batch: &mut Vec<u8>, record: &Record) {
 /// RFC 3339, with milliseconds.
 fn written(time: Timestamp) -> String {
     let milliseconds = i64::try_from(time.millis()).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(milliseconds)
-        .map(|time| format!("{time:.3}"))
-        .unwrap_or_default()
+    jiff::Timestamp::from_millisecond(milliseconds).map(|time| format!("{time:.3}")).unwrap_or_default()
 }

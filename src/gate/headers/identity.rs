@@ -53,16 +53,8 @@ pub fn add(headers: &mut HeaderMap, visit: &Visit, place: &Routed<'_>, known: &K
     }
     let made = Arc::new(make(visit, place, known, &identity)?);
     copy(headers, &made);
-    let others = carried
-        .iter()
-        .flat_map(|all| all.iter())
-        .filter(|other| other.app != made.app)
-        .take(REMEMBERED - 1)
-        .cloned();
-    known
-        .carried
-        .0
-        .store(Some(Arc::new(others.chain([Arc::clone(&made)]).collect())));
+    let others = carried.iter().flat_map(|all| all.iter()).filter(|other| other.app != made.app).take(REMEMBERED - 1).cloned();
+    known.carried.0.store(Some(Arc::new(others.chain([Arc::clone(&made)]).collect())));
     Ok(())
 }
 
@@ -74,32 +66,19 @@ fn copy(headers: &mut HeaderMap, made: &Made) {
 
 fn make(visit: &Visit, place: &Routed<'_>, known: &Known, identity: &Arc<Identity>) -> Result<Made, Refusal> {
     let issuer = visit.snapshot.auth.to_string();
-    let signed = visit
-        .gate()
-        .keys
-        .sign(&issuer, &place.app.url, &known.session.cookie, identity, visit.now)
-        .map_err(refused)?;
+    let signed = visit.gate().keys.sign(&issuer, &place.app.url, &known.session.cookie, identity, visit.now).map_err(refused)?;
     let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
     headers.extend(HeaderValue::from_str(&signed).ok().map(|value| (ASSERTION, value)));
-    for (name, attribute) in [
-        (USER, Attribute::User),
-        (EMAIL, Attribute::Email),
-        (NAME, Attribute::Name),
-        (GROUPS, Attribute::Groups),
-    ] {
+    for (name, attribute) in
+        [(USER, Attribute::User), (EMAIL, Attribute::Email), (NAME, Attribute::Name), (GROUPS, Attribute::Groups)]
+    {
         headers.extend(carry(identity, &attribute).map(|value| (name, value)));
     }
     for (name, attribute) in &place.app.identity {
         headers.extend(carry(identity, attribute).map(|value| (name.clone(), value)));
     }
     let until = visit.now.plus(REUSED);
-    Ok(Made {
-        epoch: visit.snapshot.epoch,
-        app: place.app_index,
-        identity: Arc::clone(identity),
-        until,
-        headers,
-    })
+    Ok(Made { epoch: visit.snapshot.epoch, app: place.app_index, identity: Arc::clone(identity), until, headers })
 }
 
 fn refused(error: assertion::Error) -> Refusal {

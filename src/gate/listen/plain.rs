@@ -63,10 +63,6 @@ fn location(worker: &Worker, request: &Request<Incoming>) -> Option<HeaderValue>
     let snapshot = worker.gate.snapshot.load();
     snapshot.hosts.find(target.host())?;
     let port = snapshot.auth.port();
-    let authority = if port == 443 {
-        target.host().to_owned()
-    } else {
-        format!("{}:{port}", target.host())
-    };
+    let authority = if port == 443 { target.host().to_owned() } else { format!("{}:{port}", target.host()) };
     HeaderValue::from_str(&format!("https://{authority}{}", target.path_and_query())).ok()
 }

@@ -33,24 +33,15 @@ pub(super) fn redirect(visit: &Visit, cookie_lines: &[HeaderValue]) -> Result<Re
     let binding = token.hash().encode();
     let flow = binding.get(..8).unwrap_or("");
     let mut login = Serializer::new(String::new());
-    login
-        .append_pair("to", &destination(visit))
-        .append_pair("binding", &binding)
-        .append_pair("flow", flow);
+    login.append_pair("to", &destination(visit)).append_pair("binding", &binding).append_pair("flow", flow);
     let location = format!("{}?{}", login_page_root(visit), login.finish());
     let mut response = Response::new(ResponseBody::full(""));
     *response.status_mut() = StatusCode::FOUND;
     let to = response.headers_mut();
-    to.insert(
-        header::LOCATION,
-        HeaderValue::from_str(&location).map_err(|_| Reason::BadRequest)?,
-    );
+    to.insert(header::LOCATION, HeaderValue::from_str(&location).map_err(|_| Reason::BadRequest)?);
     forget_abandoned(&headers, to);
     let cookie = cookies::set(&format!("{FLOW}{flow}"), token.reveal(), Some(PATIENCE));
-    to.append(
-        header::SET_COOKIE,
-        HeaderValue::from_str(&cookie).map_err(|_| Reason::BadRequest)?,
-    );
+    to.append(header::SET_COOKIE, HeaderValue::from_str(&cookie).map_err(|_| Reason::BadRequest)?);
     Ok(response)
 }
 
@@ -80,17 +71,13 @@ fn destination(visit: &Visit) -> String {
 }
 
 fn landings(headers: &HeaderMap) -> u32 {
-    cookies::find(headers, LANDED)
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(0)
+    cookies::find(headers, LANDED).and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 /// Browsers send cookies in no order that tells their age: when there are too many, all go.
 fn forget_abandoned(headers: &HeaderMap, to: &mut HeaderMap) {
-    let flows: Vec<&str> = cookies::pairs(headers)
-        .map(|(name, _)| name)
-        .filter(|name| name.starts_with(FLOW) && *name != LANDED)
-        .collect();
+    let flows: Vec<&str> =
+        cookies::pairs(headers).map(|(name, _)| name).filter(|name| name.starts_with(FLOW) && *name != LANDED).collect();
     if flows.len() < IN_PROGRESS {
         return;
     }

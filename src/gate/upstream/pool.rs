@@ -78,10 +78,7 @@ impl Pool {
         let mut pool = self.0.borrow_mut();
         let idle = pool.entry(upstream).or_default();
         if idle.len() < KEPT {
-            idle.push(Idle {
-                sender,
-                since: Instant::now(),
-            });
+            idle.push(Idle { sender, since: Instant::now() });
         }
     }
 }
@@ -101,12 +98,8 @@ impl Lease {
 
 /// A new connection, driven by a task of this worker.
 pub async fn connect(upstream: &Upstream, gate: &Gate) -> Result<SendRequest<RequestBody>, ConnectError> {
-    let connected = connect_in_time(upstream)
-        .await
-        .inspect_err(|_| gate.metrics.upstream_failures.inc())?;
-    let (sender, connection) = http1::handshake(TokioIo::new(connected))
-        .await
-        .map_err(ConnectError::Handshake)?;
+    let connected = connect_in_time(upstream).await.inspect_err(|_| gate.metrics.upstream_failures.inc())?;
+    let (sender, connection) = http1::handshake(TokioIo::new(connected)).await.map_err(ConnectError::Handshake)?;
     let open = gate.metrics.upstream_connections.clone();
     tokio::task::spawn_local(async move {
         open.inc();
@@ -120,9 +113,7 @@ pub async fn connect(upstream: &Upstream, gate: &Gate) -> Result<SendRequest<Req
 
 async fn connect_in_time(upstream: &Upstream) -> Result<TcpStream, ConnectError> {
     let connecting = TcpStream::connect((&*upstream.host, upstream.port));
-    let stream = tokio::time::timeout(CONNECT, connecting)
-        .await
-        .map_err(|_| ConnectError::Timeout)??;
+    let stream = tokio::time::timeout(CONNECT, connecting).await.map_err(|_| ConnectError::Timeout)??;
     stream.set_nodelay(true)?;
     Ok(stream)
 }

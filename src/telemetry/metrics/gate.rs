@@ -33,17 +33,10 @@ impl Gate {
         let counter = |name, text| {
             IntCounter::new(name, text).and_then(|counter| registry.register(Box::new(counter.clone())).map(|()| counter))
         };
-        let buckets = || {
-            vec![
-                0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-            ]
-        };
+        let buckets = || vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
         let requests = Opts::new("doorward_requests_total", "Answered requests.");
-        let seconds = HistogramOpts::new(
-            "doorward_request_seconds",
-            "From the head of a request to the end of its answer.",
-        )
-        .buckets(buckets());
+        let seconds = HistogramOpts::new("doorward_request_seconds", "From the head of a request to the end of its answer.")
+            .buckets(buckets());
         let fast = vec![1e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 1e-2];
         let decisions = HistogramOpts::new("doorward_decision_seconds", "Decisions that were not remembered.").buckets(fast);
         let gate = Self {
@@ -51,15 +44,9 @@ impl Gate {
             seconds: HistogramVec::new(seconds, &["app"])?,
             decisions: Histogram::with_opts(decisions)?,
             connections: gauge("doorward_connections", "Open connections from clients.")?,
-            failed_handshakes: counter(
-                "doorward_tls_handshake_failures_total",
-                "TLS handshakes that failed or took too long.",
-            )?,
+            failed_handshakes: counter("doorward_tls_handshake_failures_total", "TLS handshakes that failed or took too long.")?,
             upstream_connections: gauge("doorward_upstream_connections", "Open connections to apps.")?,
-            upstream_failures: counter(
-                "doorward_upstream_connect_failures_total",
-                "Connections to apps that could not be made.",
-            )?,
+            upstream_failures: counter("doorward_upstream_connect_failures_total", "Connections to apps that could not be made.")?,
             sessions: gauge("doorward_sessions", "Sessions in the cache.")?,
         };
         registry.register(Box::new(gate.requests.clone()))?;
@@ -103,17 +90,10 @@ impl Counters {
         if self.epoch.replace(epoch) != epoch {
             used.clear();
         }
-        let key = Key {
-            app: app.map(|(index, _)| *index),
-            decision,
-            status,
-        };
+        let key = Key { app: app.map(|(index, _)| *index), decision, status };
         let (counter, histogram) = used.entry(key).or_insert_with(|| {
             let name = app.map_or("", |(_, name)| name);
-            (
-                gate.requests.with_label_values(&[name, decision, &status.to_string()]),
-                gate.seconds.with_label_values(&[name]),
-            )
+            (gate.requests.with_label_values(&[name, decision, &status.to_string()]), gate.seconds.with_label_values(&[name]))
         });
         counter.inc();
         histogram.observe(took.as_secs_f64());

@@ -124,14 +124,8 @@ async fn nothing_of_a_request_becomes_markup_and_the_way_back_is_allowed() {
     let url = rig.authorize_url(&[("login_hint", r#""><script>alert(1)</script>"#)]);
     let response = rig.browse(&url, None).await;
     let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
-    assert!(
-        policy.contains("default-src 'none'") && !policy.contains("unsafe"),
-        "{policy}"
-    );
-    assert!(
-        policy.contains("form-action 'self' https://login.localhost:8443;"),
-        "{policy}"
-    );
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    assert!(policy.contains("form-action 'self' https://login.localhost:8443;"), "{policy}");
     let page = response.text().await.unwrap();
     assert!(page.contains("Demo identity provider") && page.contains("mallory@partner.example"));
     assert!(!page.contains("<script") && !page.contains("alice-demo"), "{page}");

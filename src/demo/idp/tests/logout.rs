@@ -20,11 +20,7 @@ async fn a_client_signs_its_person_out_and_has_the_browser_back() {
     let tokens = rig.tokens(&[]).await;
     let stolen = rig.cookies.clone();
     let hint = tokens["id_token"].as_str().unwrap();
-    let url = rig.end_session_url(&[
-        ("id_token_hint", hint),
-        ("post_logout_redirect_uri", SIGNED_OUT),
-        ("state", "a state"),
-    ]);
+    let url = rig.end_session_url(&[("id_token_hint", hint), ("post_logout_redirect_uri", SIGNED_OUT), ("state", "a state")]);
     let response = rig.browse(&url, None).await;
     assert_eq!(response.headers()[LOCATION], format!("{SIGNED_OUT}?state=a+state"));
     assert_eq!(rig.refresh(&tokens).await.1["error"], "invalid_grant");
@@ -35,11 +31,7 @@ async fn a_client_signs_its_person_out_and_has_the_browser_back() {
 #[tokio::test]
 async fn a_browser_is_sent_to_registered_addresses_only() {
     let mut rig = Rig::start().await;
-    for address in [
-        "https://evil.example/",
-        "https://login.localhost:8443/.doorward/logout/",
-        CALLBACK,
-    ] {
+    for address in ["https://evil.example/", "https://login.localhost:8443/.doorward/logout/", CALLBACK] {
         let tokens = rig.tokens(&[]).await;
         let hint = tokens["id_token"].as_str().unwrap();
         let url = rig.end_session_url(&[("id_token_hint", hint), ("post_logout_redirect_uri", address)]);

@@ -28,22 +28,10 @@ async fn an_id_token_says_what_is_known_and_no_more_than_the_scopes() {
     let all = claims(&tokens);
     assert_eq!(all["iss"], rig.issuer);
     assert_eq!(all["aud"][0], "doorward");
-    assert_eq!(
-        (&all["email"], &all["email_verified"]),
-        (&Value::from(ALICE.0), &Value::from(true))
-    );
-    assert_eq!(
-        (&all["name"], &all["department"]),
-        (&Value::from("Alice Adams"), &Value::from("engineering"))
-    );
-    assert_eq!(
-        (all["groups"][0].as_str(), all["groups"][1].as_str()),
-        (Some("employees"), Some("engineering"))
-    );
-    assert_eq!(
-        (&all["amr"][0], all["sid"].as_str().unwrap().len()),
-        (&Value::from("pwd"), 43)
-    );
+    assert_eq!((&all["email"], &all["email_verified"]), (&Value::from(ALICE.0), &Value::from(true)));
+    assert_eq!((&all["name"], &all["department"]), (&Value::from("Alice Adams"), &Value::from("engineering")));
+    assert_eq!((all["groups"][0].as_str(), all["groups"][1].as_str()), (Some("employees"), Some("engineering")));
+    assert_eq!((&all["amr"][0], all["sid"].as_str().unwrap().len()), (&Value::from("pwd"), 43));
     assert_eq!(all["exp"].as_u64().unwrap() - all["iat"].as_u64().unwrap(), 300);
     assert!(all["auth_time"].as_u64().unwrap() <= all["iat"].as_u64().unwrap());
     let (status, info) = rig.user_info(&tokens).await;
@@ -73,11 +61,7 @@ async fn a_code_needs_its_verifier_its_redirect_uri_and_itself() {
     for change in cases {
         let code = rig.code(&[("prompt", "login")]).await;
         let (status, body) = rig.redeem(&[("code", &code), change]).await;
-        assert_eq!(
-            (status, &body["error"]),
-            (StatusCode::BAD_REQUEST, &Value::from("invalid_grant")),
-            "{change:?}"
-        );
+        assert_eq!((status, &body["error"]), (StatusCode::BAD_REQUEST, &Value::from("invalid_grant")), "{change:?}");
         assert!(body.get("access_token").is_none());
     }
 }
@@ -86,21 +70,11 @@ async fn a_code_needs_its_verifier_its_redirect_uri_and_itself() {
 async fn a_client_must_prove_itself_in_one_way() {
     let mut rig = Rig::start().await;
     let code = rig.code(&[]).await;
-    let form = [
-        ("grant_type", "authorization_code"),
-        ("code", &code),
-        ("redirect_uri", CALLBACK),
-        ("code_verifier", VERIFIER),
-    ];
+    let form = [("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", CALLBACK), ("code_verifier", VERIFIER)];
     let posted = |id, secret| [&form[..], &[("client_id", id), ("client_secret", secret)]].concat();
     let send = |basic: Option<&'static str>, form: Vec<(&str, &str)>| {
-        let request = rig
-            .http
-            .post(format!("{}/token", rig.issuer))
-            .header("content-type", "application/x-www-form-urlencoded");
-        let request = basic
-            .into_iter()
-            .fold(request, |request, basic| request.header("authorization", basic));
+        let request = rig.http.post(format!("{}/token", rig.issuer)).header("content-type", "application/x-www-form-urlencoded");
+        let request = basic.into_iter().fold(request, |request, basic| request.header("authorization", basic));
         let request = request.body(encode(&form));
         async { json(request.send().await.unwrap()).await }
     };
@@ -118,17 +92,9 @@ async fn a_client_must_prove_itself_in_one_way() {
     ];
     for (basic, form, expected, error) in cases {
         let (status, body) = send(basic, form.clone()).await;
-        assert_eq!(
-            (status.as_u16(), &body["error"]),
-            (expected, &Value::from(error)),
-            "{basic:?} {form:?}"
-        );
+        assert_eq!((status.as_u16(), &body["error"]), (expected, &Value::from(error)), "{basic:?} {form:?}");
     }
-    assert_eq!(
-        send(None, posted("doorward", "s3cret&=")).await.0,
-        StatusCode::OK,
-        "none of them spent the code"
-    );
+    assert_eq!(send(None, posted("doorward", "s3cret&=")).await.0, StatusCode::OK, "none of them spent the code");
 }
 
 #[tokio::test]
@@ -136,11 +102,7 @@ async fn other_token_requests_are_refused() {
     let rig = Rig::start().await;
     for grant_type in ["", "password", "client_credentials", "implicit"] {
         let (status, body) = rig.token(&[("grant_type", grant_type)]).await;
-        assert_eq!(
-            (status, &body["error"]),
-            (StatusCode::BAD_REQUEST, &Value::from("unsupported_grant_type")),
-            "{grant_type}"
-        );
+        assert_eq!((status, &body["error"]), (StatusCode::BAD_REQUEST, &Value::from("unsupported_grant_type")), "{grant_type}");
     }
     let twice = [("grant_type", "refresh_token"), ("grant_type", "authorization_code")];
     assert_eq!(rig.token(&twice).await.1["error"], "invalid_request");
@@ -178,10 +140,7 @@ async fn a_refresh_follows_what_changes_about_a_person() {
     let first = rig.tokens(&[]).await;
     rig.idp.change(ALICE.0, |person| person.groups = vec!["finance".into()]);
     let (_, second) = rig.refresh(&first).await;
-    assert_eq!(
-        (&claims(&first)["groups"][1], &claims(&second)["groups"][0]),
-        (&"engineering".into(), &"finance".into())
-    );
+    assert_eq!((&claims(&first)["groups"][1], &claims(&second)["groups"][0]), (&"engineering".into(), &"finance".into()));
     assert_eq!(rig.user_info(&second).await.1["groups"][0], "finance");
     rig.idp.remove(ALICE.0);
     assert_eq!(rig.refresh(&second).await.1["error"], "invalid_grant");
