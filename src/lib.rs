@@ -6,7 +6,11 @@
 
 pub mod assertion;
 pub mod clock;
+pub mod control;
+pub mod cookies;
 pub mod model;
+pub mod pages;
 pub mod policy;
 pub mod snapshot;
 pub mod store;
+pub mod telemetry;

@@ -1,0 +1,3 @@
+//! What operators see from outside.
+
+pub mod metrics;

@@ -1,0 +1,3 @@
+//! Numbers for `/metrics`.
+
+pub mod control;
