@@ -6,6 +6,7 @@
 
 pub mod assertion;
 pub mod clock;
+pub mod control;
 pub mod cookies;
 pub mod demo;
 pub mod gate;

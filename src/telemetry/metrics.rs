@@ -1,5 +1,6 @@
 //! Metrics, in Prometheus' text format. In: counts. Out: text. Must never have a label whose values a client chooses.
 
+pub mod control;
 pub mod gate;
 
 pub use gate::Gate;

@@ -1,0 +1,161 @@
+//! The control plane: everything that is slower than a request. In: requests under `/.doorward/`, time. Out: sign-ins, app
+//! sessions, fresh claims. Must never be imported by the gate, nor import it.
+//!
+//! A sign-in, step by step: `login` (auth host) → `oidc::login` → the provider → `oidc::callback` → `login` →
+//! `landing` (app host).
+
+pub mod admin;
+mod answer;
+mod landing;
+mod login;
+mod logout;
+mod oidc;
+mod query;
+mod session;
+mod target;
+
+use crate::assertion;
+use crate::model::{Reason, Refusal, RequestId};
+use crate::pages;
+use crate::snapshot::Snapshot;
+use crate::store::{self, Store};
+use crate::telemetry::metrics::control::ControlMetrics;
+use answer::Answer;
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+use oidc::discovery::Directory;
+pub use oidc::discovery::ProviderStatus;
+use query::Query;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What every path of ours starts with.
+pub const PREFIX: &str = "/.doorward/";
+
+/// The control plane of one process.
+pub struct Control {
+    store: Arc<Store>,
+    keys: Arc<assertion::Keys>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    directory: Directory,
+    metrics: ControlMetrics,
+}
+
+/// Where a request arrived, as the gate found out.
+pub struct Place {
+    /// What it is judged by.
+    pub snapshot: Arc<Snapshot>,
+    /// The host: lower case, no port; one of the snapshot's.
+    pub host: String,
+    /// `host` or `host:port`, for URLs.
+    pub authority: String,
+    /// Whether it is the host where people sign in.
+    pub is_auth: bool,
+    /// Whether a person looks at the answer.
+    pub navigation: bool,
+    /// The name of the visit.
+    pub request_id: RequestId,
+}
+
+/// A request under `/.doorward/`. None of them has a body that matters.
+struct Call<'a> {
+    place: &'a Place,
+    method: &'a Method,
+    headers: &'a HeaderMap,
+    query: Query,
+}
+
+impl Control {
+    /// Everything in its place, nothing started.
+    pub fn new(
+        store: Arc<Store>,
+        keys: Arc<assertion::Keys>,
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        metrics: ControlMetrics,
+    ) -> Arc<Self> {
+        Arc::new(Self { store, keys, snapshot, directory: Directory::new(metrics.clone()), metrics })
+    }
+
+    /// Starts what goes on in the background, on the current runtime: discovery, the renewal of claims, tidying up, the
+    /// rotation of keys.
+    pub fn start(self: &Arc<Self>) {
+        let control = Arc::clone(self);
+        tokio::spawn(async move { control.directory.follow(&control.snapshot).await });
+        let control = Arc::clone(self);
+        tokio::spawn(async move { oidc::refresh::work(&control).await });
+        let control = Arc::clone(self);
+        tokio::spawn(async move { control.tidy().await });
+        let control = Arc::clone(self);
+        tokio::spawn(async move { control.rotate().await });
+    }
+
+    /// The configured providers, and whether each has been discovered.
+    pub fn providers(&self) -> Vec<ProviderStatus> {
+        self.directory.status(&self.snapshot.load())
+    }
+
+    /// Which configuration is in force.
+    pub fn epoch(&self) -> u64 {
+        self.snapshot.load().epoch
+    }
+
+    /// Answers a request under `/.doorward/`; to be awaited on the runtime that [`Self::start`] ran on.
+    pub async fn answer<B>(&self, request: Request<B>, place: Place) -> Result<Response<Bytes>, Refusal> {
+        let (parts, _) = request.into_parts();
+        let call = Call {
+            place: &place,
+            method: &parts.method,
+            headers: &parts.headers,
+            query: Query::parse(parts.uri.query().unwrap_or("")),
+        };
+        let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or("");
+        self.route(path, &call).await
+    }
+
+    async fn route(&self, path: &str, call: &Call<'_>) -> Result<Answer, Refusal> {
+        match (call.place.is_auth, call.method.as_str(), path) {
+            (true, "GET", "login") => self.login(call).await,
+            (true, "GET", "callback") => oidc::callback::answer(self, call).await,
+            (true, "GET" | "POST", "logout") => self.log_out_of_everything(call).await,
+            (false, "GET", "callback") => self.land(call).await,
+            (false, "GET" | "POST", "logout") => self.log_out_of_app(call).await,
+            (_, "GET" | "HEAD", "session") => self.who_am_i(call).await,
+            (_, "GET" | "HEAD", "jwks.json") => {
+                Ok(answer::document("application/json", "public, max-age=3600", self.keys.key_set()))
+            }
+            (_, "GET" | "HEAD", "assets/doorward.css") => {
+                Ok(answer::document("text/css; charset=utf-8", "public, max-age=3600", pages::STYLE_SHEET))
+            }
+            _ => Err(Reason::UnknownPath.into()),
+        }
+    }
+
+    async fn tidy(&self) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(5));
+        loop {
+            ticks.tick().await;
+            let idle = self.snapshot.load().lifetimes.idle;
+            if let Err(error) = self.store.tidy(idle).await {
+                tracing::error!(%error, "the store can't be tidied");
+            }
+        }
+    }
+
+    async fn rotate(&self) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(300));
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.keys.rotate(&self.store).await {
+                tracing::error!(%error, "the signing keys can't be rotated");
+            }
+        }
+    }
+}
+
+/// The store does not answer: nothing is known, so nothing is said to have happened.
+fn unavailable(error: impl Into<store::Error>) -> Refusal {
+    let error = error.into();
+    tracing::error!(%error, "the store does not answer");
+    Reason::StoreUnavailable.into()
+}

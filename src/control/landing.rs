@@ -1,0 +1,82 @@
+//! An app host's `callback`: the last step of a sign-in. In: a handoff code, the browser's flow cookie. Out: the app's own
+//! session cookie, and the way to where the person was going. Must never make a session for a browser that did not ask.
+
+use super::answer::{self, Answer};
+use super::session::token;
+use super::target::ReturnTarget;
+use super::{Call, Control, unavailable};
+use crate::cookies;
+use crate::model::{Reason, Refusal, Token};
+use crate::store::AppSession;
+use std::sync::Arc;
+
+/// How long the mark of a landing stays, in seconds: as many landings as a person can't do by hand make a loop.
+const LANDED: u32 = 30;
+
+impl Control {
+    /// `GET /.doorward/callback` on an app's host.
+    pub(super) async fn land(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
+        let target = landing_target(call)?;
+        let held = self.app_session(call).await?;
+        match (self.take_handoff(call).await, held) {
+            (Ok(cookie), held) => self.settle(call, &target, cookie, held).await,
+            // A tab that comes late: another one has signed in here.
+            (Err(refusal), Some(_)) if refusal.reason == Reason::HandoffInvalid => answer::redirect(&target.to_string()),
+            (Err(refusal), _) => Err(refusal),
+        }
+    }
+
+    /// Trades the code for a session; the token is its cookie.
+    async fn take_handoff(&self, call: &Call<'_>) -> Result<Token, Refusal> {
+        let code = call.query.find("code").and_then(Token::parse).ok_or(Reason::HandoffInvalid)?;
+        let flow = flow_cookie(call).and_then(|name| token(call, &name)).ok_or_else(|| {
+            let likely = "This browser has no trace of having asked: cookies may be blocked, or the link is from another browser.";
+            Refusal::with_detail(Reason::HandoffInvalid, likely)
+        })?;
+        let cookie = Token::random().map_err(unavailable)?;
+        let taken = self.store.take_handoff(&code.hash(), &call.place.host, &flow.hash(), &cookie.hash()).await;
+        if taken.map_err(unavailable)? { Ok(cookie) } else { Err(Reason::HandoffInvalid.into()) }
+    }
+
+    /// One session a browser and host: a session of the same sign-in stays, so that tabs don't take it from each other; any
+    /// other ends.
+    async fn settle(
+        &self,
+        call: &Call<'_>,
+        target: &ReturnTarget,
+        cookie: Token,
+        held: Option<Arc<AppSession>>,
+    ) -> Result<Answer, Refusal> {
+        let made = self.store.app_session(cookie.hash(), &call.place.host).await.map_err(unavailable)?;
+        let same = |held: &Arc<AppSession>| made.as_ref().is_some_and(|made| made.sign_in.id == held.sign_in.id);
+        let stays = held.as_ref().is_some_and(same);
+        let ends = if stays { Some(cookie.hash()) } else { token(call, cookies::SESSION).map(|old| old.hash()) };
+        if let Some(ends) = ends {
+            self.store.end_app_session(&ends).await.map_err(unavailable)?;
+        }
+        let mut lines = vec![landed(call)];
+        lines.extend(flow_cookie(call).map(|name| cookies::expire(&name)));
+        lines.extend((!stays).then(|| cookies::set(cookies::SESSION, cookie.reveal(), None)));
+        Ok(answer::with_cookies(answer::redirect(&target.to_string())?, lines))
+    }
+}
+
+/// `to` is a path and query on this very host.
+fn landing_target(call: &Call<'_>) -> Result<ReturnTarget, Refusal> {
+    let to = call.query.find("to").filter(|to| to.starts_with('/')).ok_or(Reason::BadReturnTarget)?;
+    let target = ReturnTarget::parse(&call.place.snapshot, &format!("https://{}{to}", call.place.authority));
+    let here = target.ok().filter(|target| target.host() == call.place.host);
+    here.ok_or_else(|| Reason::BadReturnTarget.into())
+}
+
+/// The name of the cookie that `flow` names.
+fn flow_cookie(call: &Call<'_>) -> Option<String> {
+    let flow = call.query.find("flow")?;
+    let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    (flow.len() == 8 && flow.bytes().all(fine)).then(|| format!("{}{flow}", cookies::FLOW))
+}
+
+fn landed(call: &Call<'_>) -> String {
+    let before: u32 = cookies::find(call.headers, cookies::LANDED).and_then(|n| n.parse().ok()).unwrap_or(0);
+    cookies::set(cookies::LANDED, &before.saturating_add(1).to_string(), Some(LANDED))
+}

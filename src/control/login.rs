@@ -1,0 +1,149 @@
+//! The auth host's `login`: from wherever somebody is to an app, signed in. In: where to go, the cookie of the single
+//! sign-on. Out: a handoff to the app, the chooser, or a login at a provider. Must never send anybody but to a
+//! [`ReturnTarget`], nor make a handoff that another browser could take.
+
+use super::answer::{self, Answer};
+use super::query::{self, Query};
+use super::target::ReturnTarget;
+use super::{Call, Control, oidc, unavailable};
+use crate::clock;
+use crate::model::{ProviderName, Reason, Refusal, Token, TokenHash};
+use crate::pages;
+use crate::snapshot::{Provider, Snapshot};
+use crate::store::{Handoff, SignIn};
+use std::time::Duration;
+
+/// How long a handoff code holds.
+const HANDOFF: Duration = Duration::from_secs(60);
+
+/// Where a sign-in leads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Destination {
+    /// The app's URL; the auth host's own page where there is none.
+    pub(super) target: Option<ReturnTarget>,
+    /// The hash of the flow cookie on the app's host.
+    pub(super) binding: Option<TokenHash>,
+}
+
+impl Destination {
+    /// Reads `to` and `binding`.
+    pub(super) fn parse(snapshot: &Snapshot, query: &Query) -> Result<Self, Refusal> {
+        if !query.has("to") {
+            return Ok(Self::default());
+        }
+        let to = query.find("to").ok_or(Reason::BadReturnTarget)?;
+        Self::read(snapshot, Some(to), query.find("binding"))
+    }
+
+    /// Reads the text of both.
+    pub(super) fn read(snapshot: &Snapshot, to: Option<&str>, binding: Option<&str>) -> Result<Self, Refusal> {
+        let target = to.map(|to| ReturnTarget::parse(snapshot, to)).transpose();
+        Ok(Self { target: target.map_err(|_| Reason::BadReturnTarget)?, binding: binding.and_then(TokenHash::decode) })
+    }
+
+    /// This destination, then without the query, then the root of the same host.
+    pub(super) fn ever_shorter(&self) -> impl Iterator<Item = Self> {
+        let shorter =
+            |shorten: fn(&ReturnTarget) -> ReturnTarget| Self { target: self.target.as_ref().map(shorten), binding: self.binding };
+        [self.clone(), shorter(ReturnTarget::without_query), shorter(ReturnTarget::root)].into_iter()
+    }
+
+    /// `/.doorward/login` with this destination and one more parameter.
+    pub(super) fn login_path(&self, name: &str, value: &str) -> String {
+        let to = self.target.as_ref().map(ToString::to_string);
+        let binding = self.binding.as_ref().map(TokenHash::encode);
+        let mut parameters = vec![(name, value)];
+        parameters.extend(to.as_deref().map(|to| ("to", to)));
+        parameters.extend(binding.as_deref().map(|binding| ("binding", binding)));
+        format!("/.doorward/login?{}", query::write(&parameters))
+    }
+
+    /// The providers whose sign-ins do; in the order of the app.
+    fn accepted<'a>(&self, snapshot: &'a Snapshot) -> Vec<&'a Provider> {
+        let app = self.target.as_ref().and_then(|target| target.app(snapshot));
+        let named = app.map_or(&[][..], |app| &app.providers);
+        if named.is_empty() {
+            return snapshot.providers.values().collect();
+        }
+        named.iter().filter_map(|name| snapshot.providers.get(name)).collect()
+    }
+
+    fn app_title<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a str> {
+        Some(&*self.target.as_ref()?.app(snapshot)?.title)
+    }
+}
+
+impl Control {
+    /// `GET /.doorward/login` on the auth host.
+    pub(super) async fn login(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
+        let destination = Destination::parse(&call.place.snapshot, &call.query)?;
+        let accepted = destination.accepted(&call.place.snapshot);
+        let takes = |name: &ProviderName| accepted.iter().any(|provider| provider.name == *name);
+        match self.sign_in(call).await? {
+            Some(sign_in) if takes(&sign_in.identity().subject.provider) => self.arrive(call, &destination, &sign_in).await,
+            None if call.query.has("signed_in") => Err(Refusal::with_detail(
+                Reason::SignInLoop,
+                format!("The browser did not keep the cookie of {}.", call.place.host),
+            )),
+            _ => self.choose(call, &destination, &accepted),
+        }
+    }
+
+    /// Hands a sign-in over to the app, or shows it where there is no app to go to.
+    async fn arrive(&self, call: &Call<'_>, destination: &Destination, sign_in: &SignIn) -> Result<Answer, Refusal> {
+        sign_in.seen(clock::now());
+        match (&destination.target, destination.binding) {
+            (None, _) => Ok(account(&call.place.snapshot, sign_in)),
+            // Not from the gate, but a link: the gate sends the browser here again, with its binding.
+            (Some(target), None) => answer::redirect(&target.to_string()),
+            (Some(target), Some(binding)) => self.hand_over(target, binding, sign_in).await,
+        }
+    }
+
+    async fn hand_over(&self, target: &ReturnTarget, binding: TokenHash, sign_in: &SignIn) -> Result<Answer, Refusal> {
+        let code = Token::random().map_err(unavailable)?;
+        let handoff = Handoff {
+            code: code.hash(),
+            sign_in: sign_in.id,
+            host: target.host().to_owned(),
+            binding,
+            expires: clock::now().plus(HANDOFF),
+        };
+        if !self.store.create_handoff(&handoff).await.map_err(unavailable)? {
+            return Err(Reason::SessionExpired.into());
+        }
+        let flow: String = binding.encode().chars().take(8).collect();
+        let parameters = [("code", code.reveal()), ("flow", &*flow), ("to", target.path_and_query())];
+        answer::redirect(&target.sibling(&format!("/.doorward/callback?{}", query::write(&parameters))))
+    }
+
+    fn choose(&self, call: &Call<'_>, destination: &Destination, accepted: &[&Provider]) -> Result<Answer, Refusal> {
+        let provider = match (call.query.find("provider"), accepted) {
+            (Some(name), _) => accepted.iter().find(|provider| provider.name.as_str() == name),
+            (None, [only]) => Some(only),
+            (None, _) => return Ok(chooser(&call.place.snapshot, destination, accepted)),
+        };
+        oidc::login::begin(self, call, provider.ok_or(Reason::ProviderNotAccepted)?, destination.clone())
+    }
+}
+
+fn chooser(snapshot: &Snapshot, destination: &Destination, accepted: &[&Provider]) -> Answer {
+    let link = |provider: &&Provider| {
+        let path = destination.login_path("provider", provider.name.as_str());
+        (provider.title.to_string(), path)
+    };
+    let providers: Vec<_> = accepted.iter().map(link).collect();
+    let app = destination.app_title(snapshot);
+    answer::page(pages::chooser(&pages::ChooserPage { app, providers: &providers }))
+}
+
+fn account(snapshot: &Snapshot, sign_in: &SignIn) -> Answer {
+    let identity = sign_in.identity();
+    let profile = &identity.profile;
+    let email = profile.email.as_ref().map(|email| email.as_str());
+    let name = profile.name.as_deref().or(email).unwrap_or(&identity.subject.subject);
+    let provider = &identity.subject.provider;
+    let title = snapshot.providers.get(provider).map_or(provider.as_str(), |provider| &provider.title);
+    let sign_out = "/.doorward/logout";
+    answer::page(pages::account(&pages::AccountPage { name, provider: title, sign_out }))
+}

@@ -1,0 +1,114 @@
+//! The auth host's `callback`: the provider's answer (OpenID Connect Core 1.0, section 3.1.2.5, RFC 9207). In: code and state.
+//! Out: a sign-in, and the way on. Must never go by a code that this browser did not ask for, nor let an old cookie name the
+//! new sign-in.
+
+use super::client::client;
+use super::discovery::Metadata;
+use super::exchange::{self, Checked};
+use super::flow::{Flow, FlowId};
+use super::id_token::ExpectedNonce;
+use super::{Error, provider_unavailable};
+use crate::clock;
+use crate::control::answer::{self, Answer};
+use crate::control::login::Destination;
+use crate::control::{Call, Control, unavailable};
+use crate::cookies;
+use crate::model::{Reason, Refusal, Token};
+use crate::snapshot::Provider;
+use crate::store::{NewSignIn, SignIn};
+use openidconnect::{AuthorizationCode, Nonce, PkceCodeVerifier};
+
+/// `GET /.doorward/callback` on the auth host.
+pub(in crate::control) async fn answer(control: &Control, call: &Call<'_>) -> Result<Answer, Refusal> {
+    let snapshot = &call.place.snapshot;
+    let state = call.query.find("state").ok_or(Reason::SignInExpired)?;
+    let (id, flow) = Flow::of_state(control.store.ring(), call, state, clock::now()).ok_or(Reason::SignInExpired)?;
+    let provider = snapshot.providers.values().find(|provider| provider.name.as_str() == flow.provider);
+    let provider = provider.ok_or(Reason::SignInExpired)?;
+    let destination = Destination::read(snapshot, flow.to.as_deref(), flow.binding.as_deref())?;
+    let held = control.sign_in(call).await?;
+    if held.as_ref().is_some_and(|held| is_from_another_tab(held, &flow)) {
+        return go_on(&id, &destination, None);
+    }
+    let cookie = sign_in(control, call, provider, &flow, held.as_deref()).await;
+    let outcome = cookie.as_ref().err().map_or("success", |refusal| refusal.reason.code());
+    control.metrics.login(provider.name.as_str(), outcome);
+    go_on(&id, &destination, Some(cookie?))
+}
+
+/// Whether another tab has signed in at the same provider since this login began.
+fn is_from_another_tab(held: &SignIn, flow: &Flow) -> bool {
+    held.created > flow.started() && held.identity().subject.provider.as_str() == flow.provider
+}
+
+/// To `login`, which hands over from whichever sign-in the browser holds by then.
+fn go_on(id: &FlowId, destination: &Destination, cookie: Option<Token>) -> Result<Answer, Refusal> {
+    let mut lines = vec![cookies::expire(&id.cookie())];
+    lines.extend(cookie.map(|cookie| cookies::set(cookies::SSO, cookie.reveal(), None)));
+    let answer = answer::redirect(&destination.login_path("signed_in", "1"))?;
+    Ok(answer::with_cookies(answer, lines))
+}
+
+/// From the provider's answer to a new sign-in; the token is its cookie.
+async fn sign_in(
+    control: &Control,
+    call: &Call<'_>,
+    provider: &Provider,
+    flow: &Flow,
+    held: Option<&SignIn>,
+) -> Result<Token, Refusal> {
+    let checked = redeem(control, call, provider, flow).await?;
+    let cookie = Token::random().map_err(unavailable)?;
+    let new = NewSignIn {
+        cookie: cookie.hash(),
+        identity: checked.identity,
+        provider_sid: checked.provider_sid,
+        tokens: checked.tokens,
+        ends: clock::now().plus(call.place.snapshot.lifetimes.lifetime),
+        replaces: held.map(|held| held.id),
+    };
+    control.store.create_sign_in(new).await.map_err(unavailable)?;
+    Ok(cookie)
+}
+
+/// Trades the code for tokens, and the tokens for a checked identity.
+async fn redeem(control: &Control, call: &Call<'_>, provider: &Provider, flow: &Flow) -> Result<Checked, Refusal> {
+    let refusal = |error: Error| error.refusal(provider);
+    let issuer = control.directory.find(provider).map_err(refusal)?;
+    let metadata = issuer.metadata().map_err(refusal)?;
+    check_issuer(call, &metadata)?;
+    let code = code(call, provider)?;
+    let client = client(&metadata, provider, &call.place.snapshot.auth).map_err(refusal)?;
+    let request = client.exchange_code(AuthorizationCode::new(code.to_owned())).map_err(|_| provider_unavailable(provider))?;
+    let request = request.set_pkce_verifier(PkceCodeVerifier::new(flow.verifier.clone()));
+    let response = request.request_async(&issuer.http).await;
+    let response = response.map_err(|error| refusal(exchange::token_error(error)))?;
+    let nonce = Nonce::new(flow.nonce.clone());
+    exchange::check_login(&issuer, provider, &response, ExpectedNonce::Exactly(&nonce)).await.map_err(refusal)
+}
+
+/// Whose answer it is (RFC 9207, section 2.4).
+fn check_issuer(call: &Call<'_>, metadata: &Metadata) -> Result<(), Refusal> {
+    let required = metadata.additional_metadata().additional_metadata.authorization_response_iss_parameter_supported;
+    let fine = match call.query.find("iss") {
+        Some(said) => said == metadata.issuer().as_str(),
+        None => !required && !call.query.has("iss"),
+    };
+    let detail = "The answer is not from the service that was asked.";
+    fine.then_some(()).ok_or_else(|| Refusal::with_detail(Reason::SignInFailed, detail))
+}
+
+/// The code, or what the provider says in place of one (RFC 6749, section 4.1.2.1).
+fn code<'a>(call: &'a Call<'_>, provider: &Provider) -> Result<&'a str, Refusal> {
+    let Some(error) = call.query.find("error") else {
+        return call.query.find("code").ok_or_else(|| Reason::SignInFailed.into());
+    };
+    match error {
+        "access_denied" => Err(Reason::SignInRefused.into()),
+        "temporarily_unavailable" | "server_error" => Err(provider_unavailable(provider)),
+        code if code.len() <= 64 && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') => {
+            Err(Refusal::with_detail(Reason::SignInFailed, format!("{} answered: {code}.", provider.title)))
+        }
+        _ => Err(Reason::SignInFailed.into()),
+    }
+}

@@ -1,0 +1,110 @@
+//! HTTP to a provider. In: requests of `openidconnect`. Out: whole answers of bounded size. Must never follow a redirect, nor
+//! wait for ever.
+
+use crate::snapshot::Provider;
+use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
+use std::pin::Pin;
+use std::time::Duration;
+use url::{Host, Url};
+
+/// How long a request may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The largest answer in bytes.
+const LARGEST: usize = 1 << 20;
+
+/// A client for one provider: its certificate authorities, its connections.
+#[derive(Debug)]
+pub(super) struct Http(reqwest::Client);
+
+/// No answer that could be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// The connection failed.
+    #[error("the request failed: {}", causes(.0))]
+    Request(#[from] reqwest::Error),
+    /// The server can't answer now.
+    #[error("the server answered {0}")]
+    Status(http::StatusCode),
+    /// It answered too much.
+    #[error("the answer is larger than {LARGEST} bytes")]
+    TooLarge,
+}
+
+impl Http {
+    /// A client that trusts what the provider's configuration says.
+    pub(super) fn new(provider: &Provider) -> Result<Self, Error> {
+        let mut builder =
+            reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).connect_timeout(PATIENCE).timeout(PATIENCE);
+        if let Some(ca) = &provider.ca {
+            builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(ca)?);
+        }
+        if is_loopback(&provider.issuer) {
+            builder = builder.no_proxy();
+        }
+        Ok(Self(builder.build()?))
+    }
+
+    /// Sends a request; 429 and 5xx are errors, as they say nothing about what was asked.
+    pub(super) async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Error> {
+        let mut response = self.0.execute(request.try_into()?).await?;
+        let status = response.status();
+        if status.is_server_error() || status == http::StatusCode::TOO_MANY_REQUESTS {
+            return Err(Error::Status(status));
+        }
+        let headers = std::mem::take(response.headers_mut());
+        let mut answer = http::Response::new(body(response).await?);
+        *answer.status_mut() = status;
+        *answer.headers_mut() = headers;
+        Ok(answer)
+    }
+
+    /// Fetches a JSON document.
+    pub(super) async fn fetch(&self, url: &str, bearer: Option<&str>) -> Result<HttpResponse, Error> {
+        let request = self.0.get(url).header(http::header::ACCEPT, "application/json");
+        let request = match bearer {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let request = request.build()?;
+        let mut plain = HttpRequest::new(Vec::new());
+        plain.headers_mut().clone_from(request.headers());
+        *plain.uri_mut() = request.url().as_str().parse().unwrap_or_default();
+        self.send(plain).await
+    }
+}
+
+async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > LARGEST {
+            return Err(Error::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+impl<'c> AsyncHttpClient<'c> for Http {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, Error>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.send(request))
+    }
+}
+
+/// Whether a URL stays on this machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// An error with what caused it: reqwest's own text stops at "error sending request".
+fn causes(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,48 @@
+//! A provider's keys. In: its JWKS document. Out: the key set as last fetched. Must never fetch more often than every 30
+//! seconds because of what a token says.
+
+use super::Error;
+use super::http::Http;
+use arc_swap::ArcSwap;
+use openidconnect::JsonWebKeySetUrl;
+use openidconnect::core::CoreJsonWebKeySet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// The least time between two fetches for unknown keys.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// The keys of one provider.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    set: ArcSwap<CoreJsonWebKeySet>,
+    refetched: Mutex<Option<Instant>>,
+}
+
+impl Keys {
+    /// The keys as last fetched.
+    pub(super) fn current(&self) -> Arc<CoreJsonWebKeySet> {
+        self.set.load_full()
+    }
+
+    /// Fetches them, as a part of discovery.
+    pub(super) async fn fetch(&self, http: &Http, url: &JsonWebKeySetUrl) -> Result<(), Error> {
+        let answer = http.fetch(url.as_str(), None).await?;
+        let keys: CoreJsonWebKeySet =
+            serde_json::from_slice(answer.body()).map_err(|error| Error::Unreadable(format!("the key set: {error}")))?;
+        self.set.store(Arc::new(keys));
+        Ok(())
+    }
+
+    /// Fetches them because a token names a key that is not there. Whoever comes while somebody else fetches waits for that.
+    pub(super) async fn refetch(&self, http: &Http, url: &JsonWebKeySetUrl) -> Result<(), Error> {
+        let mut refetched = self.refetched.lock().await;
+        if refetched.is_some_and(|at| at.elapsed() < PAUSE) {
+            return Ok(());
+        }
+        *refetched = Some(Instant::now());
+        self.fetch(http, url).await
+    }
+}

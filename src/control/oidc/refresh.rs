@@ -1,0 +1,120 @@
+//! Renewal of claims with refresh tokens (RFC 6749, section 6; OpenID Connect Core 1.0, section 12). In: sign-ins that the gate
+//! asks for. Out: new claims, or the end of the sign-in. Must never end a sign-in because a provider is down, nor keep one that
+//! the provider has ended.
+
+use super::client::client;
+use super::exchange::{self, Checked};
+use super::{Error, id_token};
+use crate::clock;
+use crate::control::Control;
+use crate::snapshot::Provider;
+use crate::store::{self, SignIn, Tokens};
+use openidconnect::RefreshToken;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// How many renewals go on at once.
+const AT_ONCE: usize = 16;
+/// After how long a renewal that failed is tried again.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// Says that a renewal is over, however it ends.
+struct UnderWay(Arc<SignIn>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.renewal_ends();
+    }
+}
+
+/// What came of a renewal that can't be had.
+enum Failure {
+    /// The sign-in has ended at the provider, or its claims can't be believed any more.
+    Over(Error),
+    /// Not now.
+    Later(String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(code) if code == "invalid_grant" => Self::Over(Error::Refused(code)),
+            Error::IdToken(id_token::Invalid::UnknownKey) => Self::Later(error.to_string()),
+            Error::IdToken(_) | Error::Claims(_) => Self::Over(error),
+            Error::Undiscovered | Error::Http(_) | Error::Refused(_) | Error::Unreadable(_) => Self::Later(error.to_string()),
+        }
+    }
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        Self::Later(error.to_string())
+    }
+}
+
+/// Renews whatever is asked for, for ever.
+pub(in crate::control) async fn work(control: &Arc<Control>) {
+    let Some(mut asked) = control.store.renewals() else { return };
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    while let Some(sign_in) = asked.recv().await {
+        let under_way = UnderWay(sign_in);
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        let control = Arc::clone(control);
+        tokio::spawn(async move {
+            renew(&control, &under_way.0).await;
+            drop(place);
+        });
+    }
+}
+
+async fn renew(control: &Control, sign_in: &SignIn) {
+    let failure = match try_renewal(control, sign_in).await {
+        Ok(()) => return,
+        Err(failure) => failure,
+    };
+    let postponed = match failure {
+        Failure::Over(error) => {
+            tracing::info!(sign_in = sign_in.id.0, %error, "a sign-in ends: its claims can't be renewed");
+            control.store.end_sign_in(sign_in.id).await.err().map(|error| error.to_string())
+        }
+        Failure::Later(cause) => Some(cause),
+    };
+    if let Some(cause) = postponed {
+        tracing::warn!(sign_in = sign_in.id.0, %cause, "claims can't be renewed now; trying again");
+        sign_in.postpone_renewal(clock::now().plus(PAUSE));
+    }
+}
+
+async fn try_renewal(control: &Control, sign_in: &SignIn) -> Result<(), Failure> {
+    let snapshot = control.snapshot.load_full();
+    let name = sign_in.identity().subject.provider.clone();
+    let provider = snapshot.providers.get(&name).ok_or(Error::Undiscovered)?;
+    // Without a row it has ended; without a refresh token there is nothing to ask with.
+    let Some(held) = control.store.tokens(sign_in.id).await? else {
+        return Ok(());
+    };
+    let Some(token) = held.refresh_token.clone() else {
+        return Ok(());
+    };
+    let checked = redeem(control, provider, sign_in, RefreshToken::new(token), held).await?;
+    control.store.renew_sign_in(sign_in, checked.identity, checked.tokens).await?;
+    Ok(())
+}
+
+async fn redeem(
+    control: &Control,
+    provider: &Provider,
+    sign_in: &SignIn,
+    token: RefreshToken,
+    held: Tokens,
+) -> Result<Checked, Error> {
+    let issuer = control.directory.find(provider)?;
+    let client = client(&*issuer.metadata()?, provider, &control.snapshot.load().auth)?;
+    let request = client.exchange_refresh_token(&token).map_err(|_| Error::Undiscovered)?;
+    let response = request.request_async(&issuer.http).await.map_err(exchange::token_error)?;
+    let before = Arc::clone(&sign_in.identity());
+    exchange::check_refresh(&issuer, provider, &response, &before, held).await
+}

@@ -1,0 +1,36 @@
+//! The UserInfo endpoint (OpenID Connect Core 1.0, section 5.3). In: an access token and whom it must be about. Out: claims.
+//! Must never return the claims of another person.
+
+use super::Error;
+use super::discovery::Issuer;
+use openidconnect::AccessToken;
+use serde_json::{Map, Value};
+
+/// The claims of this person; `None` where the provider has no such endpoint.
+pub(super) async fn fetch(issuer: &Issuer, token: &AccessToken, subject: &str) -> Result<Option<Map<String, Value>>, Error> {
+    let metadata = issuer.metadata()?;
+    let Some(endpoint) = metadata.userinfo_endpoint() else {
+        return Ok(None);
+    };
+    let answer = issuer.http.fetch(endpoint.as_str(), Some(token.secret())).await?;
+    if !answer.status().is_success() {
+        return Err(Error::Unreadable(format!("user info: {}", answer.status())));
+    }
+    let claims: Map<String, Value> =
+        serde_json::from_slice(answer.body()).map_err(|error| Error::Unreadable(format!("user info: {error}")))?;
+    match claims.get("sub").and_then(Value::as_str) {
+        Some(said) if said == subject => Ok(Some(claims)),
+        _ => Err(super::id_token::Invalid::Subject.into()),
+    }
+}
+
+/// Both sets of claims in one; what is signed wins. An address and its verification stay together.
+pub(super) fn merge(mut signed: Map<String, Value>, mut fetched: Map<String, Value>) -> Map<String, Value> {
+    if signed.contains_key("email") {
+        fetched.remove("email_verified");
+    } else {
+        signed.remove("email_verified");
+    }
+    fetched.extend(signed);
+    fetched
+}

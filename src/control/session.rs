@@ -1,0 +1,69 @@
+//! Who a browser is signed in as. In: cookies. Out: a live sign-in or session, or JSON. Must never take one cookie for another:
+//! each has its own name, host and table.
+
+use super::answer::{self, Answer};
+use super::{Call, Control, unavailable};
+use crate::clock;
+use crate::cookies;
+use crate::model::{Reason, Refusal, Timestamp, Token};
+use crate::store::{AppSession, Life, SignIn};
+use std::sync::Arc;
+
+impl Control {
+    /// The live sign-in of the browser, on the auth host.
+    pub(super) async fn sign_in(&self, call: &Call<'_>) -> Result<Option<Arc<SignIn>>, Refusal> {
+        let Some(token) = token(call, cookies::SSO) else {
+            return Ok(None);
+        };
+        let sign_in = self.store.sign_in(&token.hash()).await.map_err(unavailable)?;
+        let idle = call.place.snapshot.lifetimes.idle;
+        Ok(sign_in.filter(|sign_in| sign_in.life(clock::now(), idle) == Life::Live))
+    }
+
+    /// The live session of the browser, on an app's host.
+    pub(super) async fn app_session(&self, call: &Call<'_>) -> Result<Option<Arc<AppSession>>, Refusal> {
+        let Some(token) = token(call, cookies::SESSION) else {
+            return Ok(None);
+        };
+        let session = self.store.app_session(token.hash(), &call.place.host).await.map_err(unavailable)?;
+        let idle = call.place.snapshot.lifetimes.idle;
+        Ok(session.filter(|session| session.life(clock::now(), idle) == Life::Live))
+    }
+
+    /// `GET /.doorward/session`.
+    pub(super) async fn who_am_i(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
+        let sign_in = if call.place.is_auth {
+            self.sign_in(call).await?
+        } else {
+            self.app_session(call).await?.map(|session| Arc::clone(&session.sign_in))
+        };
+        let sign_in = sign_in.ok_or(Reason::NotSignedIn)?;
+        Ok(answer::document("application/json", "no-store", describe(&sign_in)))
+    }
+}
+
+/// The token in a cookie of ours.
+pub(super) fn token(call: &Call<'_>, name: &str) -> Option<Token> {
+    Token::parse(cookies::find(call.headers, name)?)
+}
+
+fn describe(sign_in: &SignIn) -> String {
+    let identity = sign_in.identity();
+    let profile = &identity.profile;
+    serde_json::json!({
+        "user": identity.subject.to_string(),
+        "email": profile.email.as_ref().map(|email| email.as_str()),
+        "name": profile.name,
+        "groups": profile.groups,
+        "provider": identity.subject.provider.as_str(),
+        "signed_in_at": written(sign_in.created),
+        "expires_at": written(sign_in.ends),
+    })
+    .to_string()
+}
+
+/// RFC 3339, in UTC.
+fn written(time: Timestamp) -> Option<String> {
+    let milliseconds = i64::try_from(time.millis()).ok()?;
+    Some(jiff::Timestamp::from_millisecond(milliseconds).ok()?.to_string())
+}
