@@ -52,8 +52,6 @@ pub struct Place {
     pub authority: String,
     /// Whether it is the host where people sign in.
     pub is_auth: bool,
-    /// Whether a person looks at the answer.
-    pub navigation: bool,
     /// The name of the visit.
     pub request_id: RequestId,
 }
