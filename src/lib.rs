@@ -5,7 +5,9 @@
 //! and [`assertion`]; only [`app`] sees both. To follow a request, read [`gate`] from top to bottom.
 
 pub mod assertion;
+pub mod cli;
 pub mod clock;
+pub mod control;
 pub mod model;
 pub mod policy;
 pub mod snapshot;
