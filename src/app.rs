@@ -2,7 +2,8 @@
 //! told to stop. Must never take a request before everything that judges it is in place.
 
 use crate::assertion::{self, Keys};
-use crate::control::config::{self, Loaded, Problems, reload};
+use crate::control::config::reload::{self, Outcome, Started};
+use crate::control::config::{self, Loaded, Problems};
 use crate::control::{self, Control, admin};
 use crate::gate::listen::{self, Addresses};
 use crate::gate::route::Site;
@@ -17,7 +18,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -77,12 +77,18 @@ pub async fn start(path: &Path) -> Result<Running, Error> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let Loaded { snapshot, listen, admin_token, store: location, audit_file, watched, .. } = loaded;
+    let started = Started::from(&loaded);
+    let Loaded { snapshot, listen, admin_token, store: location, audit_file, .. } = loaded;
     let store = Store::open(&location, Handle::current()).await.map_err(|error| Error::Store(error, location))?;
     let keys = Arc::new(Keys::load(&store).await?);
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
     let registry = Registry::new();
-    let control = Control::new(Arc::clone(&store), Arc::clone(&keys), Arc::clone(&snapshot), metrics::control::ControlMetrics::register(&registry)?);
+    let control = Control::new(
+        Arc::clone(&store),
+        Arc::clone(&keys),
+        Arc::clone(&snapshot),
+        metrics::control::ControlMetrics::register(&registry)?,
+    );
     let (records, receiver) = audit::channel();
     let writer = audit::writer::start(receiver, audit_file.as_deref()).map_err(Error::Audit)?;
     let gate = Arc::new(Gate {
@@ -105,7 +111,7 @@ pub async fn start(path: &Path) -> Result<Running, Error> {
     };
     let workers = listen::start(Addresses { https: listen.https, http: listen.http }, cores(), &gate).map_err(Error::Listen)?;
     control.start();
-    follow(path.to_owned(), Arc::clone(&snapshot), watched, configuration);
+    follow(path.to_owned(), Arc::clone(&snapshot), started, configuration);
     tracing::info!(https = %listen.https, apps = snapshot.load().apps.len(), "doorward is running");
     Ok(Running { gate, workers, writer, store, snapshot, admin })
 }
@@ -155,22 +161,21 @@ async fn answer(control: &Control, asked: ReservedRequest) -> Result<http::Respo
 }
 
 /// Keeps the configuration up to date.
-fn follow(path: PathBuf, snapshot: Arc<ArcSwap<Snapshot>>, watched: Vec<PathBuf>, configuration: Arc<metrics::Configuration>) {
+fn follow(path: PathBuf, snapshot: Arc<ArcSwap<Snapshot>>, started: Started, configuration: Arc<metrics::Configuration>) {
     tokio::spawn(async move {
-        let report = move |outcome: reload::Outcome| match outcome {
-            reload::Outcome::Applied { epoch, warnings } => {
+        let report = move |outcome: Outcome| match outcome {
+            Outcome::Applied { epoch, warnings } => {
                 warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
                 configuration.applied(epoch);
                 tracing::info!(epoch, "the configuration was reloaded");
             }
-            reload::Outcome::Refused(problems) => {
+            Outcome::Refused(problems) => {
                 configuration.refused();
                 tracing::error!("the configuration was not reloaded, the last good one stays in force:\n{problems}");
             }
-            reload::Outcome::RestartNeeded(what) => tracing::warn!(%what, "this change takes effect at the next start"),
+            Outcome::RestartNeeded(what) => tracing::warn!(what = what.join(", "), "this change takes effect at the next start"),
         };
-        drop(watched);
-        reload::watch(&path, snapshot, report).await;
+        reload::watch(path, started, snapshot, report).await;
     });
 }
 
@@ -182,4 +187,3 @@ async fn wait_for_end() -> io::Result<()> {
     }
     Ok(())
 }
-

@@ -55,8 +55,8 @@ pub fn main() -> ExitCode {
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     match arguments.command {
         Command::Run { config } => run(async move { app::run(&config, || ()).await.map_err(|error| error.to_string()) }),
-        Command::Check { config } => check::check(&config),
-        Command::Schema => schema::schema(),
+        Command::Check { config } => show(check::check(&config)),
+        Command::Schema => report(schema::schema().map(|schema| print!("{schema}")).map_err(|error| error.to_string())),
         Command::Demo { port, state } => run(demonstrate(demo::Options { port, state })),
     }
 }
@@ -80,6 +80,12 @@ fn run(main: impl Future<Output = Result<(), String>>) -> ExitCode {
 /// Control's runtime: the workers have their own.
 fn runtime() -> std::io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build()
+}
+
+fn show(verdict: check::Verdict) -> ExitCode {
+    eprint!("{}", verdict.problems);
+    print!("{}", verdict.output);
+    ExitCode::from(verdict.code)
 }
 
 fn report(outcome: Result<(), String>) -> ExitCode {

@@ -6,6 +6,7 @@
 
 pub mod admin;
 mod answer;
+pub mod config;
 mod landing;
 mod login;
 mod logout;

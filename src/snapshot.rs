@@ -11,12 +11,12 @@ use crate::policy::Ruleset;
 use hosts::Hosts;
 use http::{HeaderName, Method};
 use ipnet::IpNet;
+use openidconnect::IssuerUrl;
 use paths::Paths;
 use secrecy::SecretString;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use url::Url;
 
 /// Everything that a request is judged by.
 pub struct Snapshot {
@@ -52,7 +52,7 @@ pub struct App {
     pub title: Arc<str>,
     /// Where people reach it.
     pub origin: Origin,
-    /// `url:` as it is written, without a trailing slash: the audience of its assertions.
+    /// Origin and prefix, without a trailing slash: the audience of its assertions.
     pub url: Arc<str>,
     /// The path prefix without a trailing slash; empty for a whole host.
     pub prefix: Box<str>,
@@ -134,7 +134,7 @@ pub struct Provider {
     /// What people call it.
     pub title: Arc<str>,
     /// The issuer, exactly as the provider's tokens spell it.
-    pub issuer: Url,
+    pub issuer: IssuerUrl,
     /// Our client id there.
     pub client_id: String,
     /// Our secret there; a public client has none.

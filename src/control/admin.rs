@@ -44,7 +44,11 @@ pub async fn start(address: SocketAddr, state: State) -> io::Result<Server> {
     let listener = tokio::net::TcpListener::bind(address).await?;
     let inner = Arc::new(Inner { state, draining: AtomicBool::new(false) });
     let api = Router::new().route("/status", get(status)).layer(middleware::from_fn_with_state(Arc::clone(&inner), authorize));
-    let router = Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready)).route("/metrics", get(numbers)).nest("/api/v1", api);
+    let router = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(numbers))
+        .nest("/api/v1", api);
     let router = router.with_state(Arc::clone(&inner));
     tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(Server(inner))
@@ -63,7 +67,8 @@ async fn authorize(Shared(inner): Shared<Arc<Inner>>, request: Request, next: Ne
     let expected = inner.state.token.as_ref().map(|token| token.expose_secret().as_bytes());
     match (sent, expected) {
         (Some(sent), Some(expected)) if bool::from(sent.ct_eq(expected)) => next.run(request).await,
-        _ => (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer realm=\"doorward\"")], "a bearer token is needed\n").into_response(),
+        _ => (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer realm=\"doorward\"")], "a bearer token is needed\n")
+            .into_response(),
     }
 }
 
@@ -83,6 +88,8 @@ async fn numbers(Shared(inner): Shared<Arc<Inner>>) -> Response {
 /// What this process is and which providers it knows.
 async fn status(Shared(inner): Shared<Arc<Inner>>) -> Response {
     let providers = inner.state.control.providers();
-    let providers: Vec<_> = providers.iter().map(|provider| json!({ "name": provider.name.as_str(), "up": provider.discovered })).collect();
-    axum::Json(json!({ "version": env!("CARGO_PKG_VERSION"), "epoch": inner.state.control.epoch(), "providers": providers })).into_response()
+    let providers: Vec<_> =
+        providers.iter().map(|provider| json!({ "name": provider.name.as_str(), "up": provider.discovered })).collect();
+    axum::Json(json!({ "version": env!("CARGO_PKG_VERSION"), "epoch": inner.state.control.epoch(), "providers": providers }))
+        .into_response()
 }

@@ -8,6 +8,7 @@ use crate::model::ProviderName;
 use crate::snapshot::{Provider, Snapshot};
 use crate::telemetry::metrics::control::ControlMetrics;
 use arc_swap::{ArcSwap, ArcSwapOption};
+use openidconnect::IssuerUrl;
 use openidconnect::core::{
     CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType, CoreJsonWebKey,
     CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreResponseMode, CoreResponseType,
@@ -69,7 +70,7 @@ pub(in crate::control) struct Directory {
 /// One issuer as we reach it. What it was discovered as stays while its configuration does.
 #[derive(Debug)]
 pub(super) struct Issuer {
-    url: Url,
+    url: IssuerUrl,
     ca: Option<Vec<u8>>,
     pub(super) http: Http,
     pub(super) keys: Keys,
@@ -109,13 +110,9 @@ impl Issuer {
 }
 
 /// The issuer is the one that was asked, and every endpoint is safe to talk to.
-fn check(metadata: &Metadata, issuer: &Url) -> Result<(), Error> {
-    // A URL without a path can be written with and without the last slash; both are the same URL to us, and the one that the
-    // provider writes is the one that its tokens must write.
-    let asked = issuer.as_str();
-    let bare = asked.strip_suffix('/').filter(|_| issuer.path() == "/");
-    let said = metadata.issuer().as_str();
-    if said != asked && Some(said) != bare {
+fn check(metadata: &Metadata, issuer: &IssuerUrl) -> Result<(), Error> {
+    let (asked, said) = (issuer.as_str(), metadata.issuer().as_str());
+    if said != asked {
         return Err(Error::Unreadable(format!("it says that it is {said}, not {asked}")));
     }
     let token = metadata.token_endpoint().ok_or_else(|| Error::Unreadable("it has no token endpoint".to_owned()))?;

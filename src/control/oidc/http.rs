@@ -38,7 +38,7 @@ impl Http {
         if let Some(ca) = &provider.ca {
             builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(ca)?);
         }
-        if is_loopback(&provider.issuer) {
+        if is_loopback(provider.issuer.url()) {
             builder = builder.no_proxy();
         }
         Ok(Self(builder.build()?))
