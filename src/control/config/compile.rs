@@ -70,7 +70,7 @@ pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Finding
         admin_token: listen::admin_token(file, context),
         store: listen::store(file, context),
         audit_file: audit.and_then(|audit| audit.file.as_ref()).map(|name| context.sources.resolve(name)),
-        audit_sheds: audit.is_some_and(|audit| audit.when_full == super::file::WhenFull::Shed),
+        audit_sheds: audit.is_some_and(|audit| audit.when_full == Some(super::file::WhenFull::Shed)),
         trusted_proxies: listen::trusted_proxies(file, context),
         lifetimes: listen::lifetimes(file, context),
         auth,

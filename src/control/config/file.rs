@@ -197,16 +197,14 @@ pub struct Audit {
     /// Where records go, one JSON object a line.
     pub file: Option<String>,
     /// What happens to requests when records can't be written fast enough; `refuse` by default.
-    #[serde(default)]
-    pub when_full: WhenFull,
+    pub when_full: Option<WhenFull>,
 }
 
 /// What happens when the audit trail can't keep up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WhenFull {
     /// Requests wait a little and are then refused.
-    #[default]
     Refuse,
     /// Requests go on and their records are lost.
     Shed,
