@@ -23,7 +23,8 @@ const RESERVED_PREFIXES: [&str; 5] = ["x-doorward-", "x-forwarded-", "x-original
 const RESERVED: [&str; 8] =
     ["forwarded", "x-real-ip", "x-request-id", "x-client-ip", "x-cluster-client-ip", "true-client-ip", "client-ip", "proxy"];
 /// Headers of one connection (RFC 9110, section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 7] = [
+const HOP_BY_HOP: [HeaderName; 8] = [
+    HeaderName::from_static("http2-settings"),
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),

@@ -91,6 +91,8 @@ pub fn refuse(visit: &mut Visit, manner: &Manner, refusal: &Refusal) -> Response
         Kind::Navigation if status == StatusCode::UNAUTHORIZED => {
             challenge::redirect(visit, &manner.cookies).unwrap_or_else(|refusal| page(visit, &refusal))
         }
+        // What was sent is lost either way; a script that sent it wants to know why.
+        Kind::Page if status == StatusCode::UNAUTHORIZED => json(visit, status, refusal),
         Kind::Navigation | Kind::Page => page(visit, refusal),
     };
     finish(visit, manner, refusal.reason, status, response.headers_mut());

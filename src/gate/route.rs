@@ -93,10 +93,9 @@ fn same(one: Found<'_>, other: Found<'_>) -> bool {
     one.map(|(app, _, route)| (app, route)) == other.map(|(app, _, route)| (app, route))
 }
 
-/// A spelling of our own paths that is not exactly ours, such as `/%2edoorward/` or `/.Doorward`.
+/// A spelling of our own paths that is not exactly ours, such as `/%2edoorward/` or `/.Doorward/`.
 fn is_reserved(reading: &str) -> bool {
-    let start = reading.get(..RESERVED.len() - 1).is_some_and(|start| start.eq_ignore_ascii_case("/.doorward"));
-    start && matches!(reading.as_bytes().get(RESERVED.len() - 1), None | Some(b'/'))
+    reading.get(..RESERVED.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED))
 }
 
 /// Whether an app that takes upper and lower case for the same would find another entry.

@@ -135,14 +135,19 @@ fn host_length(authority: &[u8]) -> Option<usize> {
     let end = authority.iter().position(|b| *b == b':').unwrap_or(authority.len());
     let (host, port) = authority.split_at_checked(end)?;
     let host_is_fine = !host.is_empty() && host.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'));
-    let port_is_fine =
-        port.split_first().is_none_or(|(_, digits)| matches!(digits.len(), 1..=5) && digits.iter().all(u8::is_ascii_digit));
+    let port_is_fine = port.split_first().is_none_or(|(_, digits)| is_port(digits));
     (host_is_fine && port_is_fine).then_some(end)
+}
+
+fn is_port(digits: &[u8]) -> bool {
+    // `parse` alone would take a sign.
+    digits.iter().all(u8::is_ascii_digit) && str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
 }
 
 /// No reading of the path may leave it or cut it short: dot segments, control characters and broken encodings are refused.
 fn check_path(path: &str) -> Result<(), Error> {
-    if readings(path).all(|reading| is_contained(&reading)) { Ok(()) } else { Err(Error::Ambiguous) }
+    let is_written_properly = path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+    if is_written_properly && readings(path).all(|reading| is_contained(&reading)) { Ok(()) } else { Err(Error::Ambiguous) }
 }
 
 fn is_contained(reading: &str) -> bool {

@@ -41,6 +41,8 @@ impl From<Error> for Refusal {
         match error {
             Error::Connect(_) => Reason::UpstreamUnreachable.into(),
             Error::Timeout => Reason::UpstreamTimeout.into(),
+            // The one user of hyper's client is the body of the client's request: that is what broke off.
+            Error::Exchange(error) if error.is_user() => Reason::BadRequest.into(),
             Error::Exchange(_) => Reason::UpstreamFailed.into(),
         }
     }
