@@ -207,8 +207,7 @@ describe('what the app is told besides', () => {
   it('names with letters beyond ASCII do not break the request', async () => {
     await visitor.send(`${world.urls.wiki}/page`);
     const [name] = onlyRequest('/page').folded('X-Doorward-Name');
-    assert.match(name, /^[\x20-\x7e]*$|Ørsted/);
-    assert.ok(name.length > 0);
+    assert.equal(Buffer.from(name, 'latin1').toString('utf8'), 'Alice Ørsted');
   });
 
   it('cannot be stretched by a claim that holds a line break', async () => {
