@@ -5,6 +5,9 @@
 //! `landing` (app host).
 
 mod answer;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod fixture;
 mod landing;
 mod login;
 mod logout;
@@ -12,6 +15,8 @@ mod oidc;
 mod query;
 mod session;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use crate::assertion;
 use crate::model::{Reason, Refusal, RequestId};

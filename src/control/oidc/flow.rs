@@ -134,3 +134,6 @@ pub(super) fn make_room(ring: &KeyRing, call: &Call<'_>, size: usize, now: Times
     });
     held.into_iter().map(|(_, name, _)| cookies::expire(name)).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -220,3 +220,6 @@ fn checked_subject(subject: &str, before: Option<&str>) -> Result<String, Invali
     let same = before.is_none_or(|before| before == subject);
     (plain && same).then(|| subject.to_owned()).ok_or(Invalid::Subject)
 }
+
+#[cfg(test)]
+mod tests;
