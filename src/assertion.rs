@@ -134,10 +134,7 @@ async fn make(store: &Store, now: Timestamp) -> Result<StoredKey, Error> {
     let id = URL_SAFE_NO_PAD.encode(random::<12>().map_err(store::Error::from)?);
     let key = StoredKey { id, created: now, pkcs8 };
     let kept = SIGNS + OVERLAP + OVERLAP;
-    let forget_before = Timestamp::from_millis(
-        now.millis()
-            .saturating_sub(u64::try_from(kept.as_millis()).unwrap_or(u64::MAX)),
-    );
+    let forget_before = Timestamp::from_millis(now.millis().saturating_sub(u64::try_from(kept.as_millis()).unwrap_or(u64::MAX)));
     store.keep_signing_key(&key, forget_before).await?;
     Ok(key)
 }
@@ -149,30 +146,15 @@ fn publish(stored: &[StoredKey], now: Timestamp) -> Result<Published, Error> {
     let newest = stored.last().map_or(now, |key| key.created);
     let keys = stored.iter().map(public).collect::<Result<Vec<_>, _>>()?;
     let key_set = serde_json::json!({ "keys": keys }).to_string();
-    let header = Header {
-        kid: Some(signing.id.clone()),
-        ..Header::new(Algorithm::ES256)
-    };
-    Ok(Published {
-        signing: Signer {
-            header,
-            key: EncodingKey::from_ec_der(&signing.pkcs8),
-        },
-        newest,
-        key_set,
-    })
+    let header = Header { kid: Some(signing.id.clone()), ..Header::new(Algorithm::ES256) };
+    Ok(Published { signing: Signer { header, key: EncodingKey::from_ec_der(&signing.pkcs8) }, newest, key_set })
 }
 
 fn public(key: &StoredKey) -> Result<serde_json::Value, Error> {
     let damaged = || Error::Damaged(key.id.clone());
     let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &key.pkcs8).map_err(|_| damaged())?;
     // An uncompressed point (SEC 1, section 2.3.3): 4, x, y.
-    let (x, y) = pair
-        .public_key()
-        .as_ref()
-        .get(1..)
-        .and_then(|point| point.split_at_checked(32))
-        .ok_or_else(damaged)?;
+    let (x, y) = pair.public_key().as_ref().get(1..).and_then(|point| point.split_at_checked(32)).ok_or_else(damaged)?;
     let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
     Ok(serde_json::json!({ "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": key.id, "x": x, "y": y }))
 }

@@ -4,7 +4,9 @@
 //! A sign-in, step by step: `login` (auth host) → `oidc::login` → the provider → `oidc::callback` → `login` →
 //! `landing` (app host).
 
+pub mod admin;
 mod answer;
+pub mod config;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod fixture;
@@ -56,8 +58,6 @@ pub struct Place {
     pub authority: String,
     /// Whether it is the host where people sign in.
     pub is_auth: bool,
-    /// Whether a person looks at the answer.
-    pub navigation: bool,
     /// The name of the visit.
     pub request_id: RequestId,
 }
@@ -78,13 +78,7 @@ impl Control {
         snapshot: Arc<ArcSwap<Snapshot>>,
         metrics: ControlMetrics,
     ) -> Arc<Self> {
-        Arc::new(Self {
-            store,
-            keys,
-            snapshot,
-            directory: Directory::new(metrics.clone()),
-            metrics,
-        })
+        Arc::new(Self { store, keys, snapshot, directory: Directory::new(metrics.clone()), metrics })
     }
 
     /// Starts what goes on in the background, on the current runtime: discovery, the renewal of claims, tidying up, the
@@ -103,6 +97,11 @@ impl Control {
     /// The configured providers, and whether each has been discovered.
     pub fn providers(&self) -> Vec<ProviderStatus> {
         self.directory.status(&self.snapshot.load())
+    }
+
+    /// Which configuration is in force.
+    pub fn epoch(&self) -> u64 {
+        self.snapshot.load().epoch
     }
 
     /// Answers a request under `/.doorward/`; to be awaited on the runtime that [`Self::start`] ran on.
@@ -126,16 +125,12 @@ impl Control {
             (false, "GET", "callback") => self.land(call).await,
             (false, "GET" | "POST", "logout") => self.log_out_of_app(call).await,
             (_, "GET" | "HEAD", "session") => self.who_am_i(call).await,
-            (_, "GET" | "HEAD", "jwks.json") => Ok(answer::document(
-                "application/json",
-                "public, max-age=3600",
-                self.keys.key_set(),
-            )),
-            (_, "GET" | "HEAD", "assets/doorward.css") => Ok(answer::document(
-                "text/css; charset=utf-8",
-                "public, max-age=3600",
-                pages::STYLE_SHEET,
-            )),
+            (_, "GET" | "HEAD", "jwks.json") => {
+                Ok(answer::document("application/json", "public, max-age=3600", self.keys.key_set()))
+            }
+            (_, "GET" | "HEAD", "assets/doorward.css") => {
+                Ok(answer::document("text/css; charset=utf-8", "public, max-age=3600", pages::STYLE_SHEET))
+            }
             _ => Err(Reason::UnknownPath.into()),
         }
     }

@@ -56,13 +56,7 @@ mod tests {
 
     #[test]
     fn a_cookie_is_found_in_any_line() {
-        for lines in [
-            &[&b"a=1; x=2"[..]][..],
-            &[b"x=2"],
-            &[b"a=1", b"x=2"],
-            &[b"a=\xff; x=2;"],
-            &[b"a=1;x=2"],
-        ] {
+        for lines in [&[&b"a=1; x=2"[..]][..], &[b"x=2"], &[b"a=1", b"x=2"], &[b"a=\xff; x=2;"], &[b"a=1;x=2"]] {
             assert_eq!(find(&headers(lines), "x"), Some("2"));
         }
     }

@@ -131,10 +131,9 @@ pub const fn explanation(reason: Reason) -> (&'static str, &'static str) {
             "This address can’t be opened",
             "The address can be read in more than one way, so it was not passed on. Check it for odd characters.",
         ),
-        Reason::AuditUnavailable => (
-            "Try again in a moment",
-            "Access can’t be recorded right now, and nothing is let through unrecorded.",
-        ),
+        Reason::AuditUnavailable => {
+            ("Try again in a moment", "Access can’t be recorded right now, and nothing is let through unrecorded.")
+        }
         Reason::BadReturnTarget => (
             "This link leads nowhere",
             "It asks to go on to an address that is not one of our apps. Open the app directly instead.",
@@ -180,22 +179,18 @@ const fn explanation_of_failure(reason: Reason) -> (&'static str, &'static str) 
             "Signing in does not stick",
             "You were signed in, but the browser did not keep it. Allow cookies for this site, and try again.",
         ),
-        Reason::SignInRefused => (
-            "The sign-in was refused",
-            "The sign-in service did not confirm who you are, or the sign-in was cancelled.",
-        ),
-        Reason::StoreUnavailable => (
-            "Try again in a moment",
-            "Sessions can’t be looked up right now. You have not been signed out.",
-        ),
-        Reason::UnknownHost | Reason::UnknownPath => (
-            "There is nothing here",
-            "No app lives at this address. Check it for typing errors.",
-        ),
-        Reason::UpstreamFailed | Reason::UpstreamTimeout | Reason::UpstreamUnreachable => (
-            "The app does not answer",
-            "You have access, but the app itself is not working right now. Try again in a few minutes.",
-        ),
+        Reason::SignInRefused => {
+            ("The sign-in was refused", "The sign-in service did not confirm who you are, or the sign-in was cancelled.")
+        }
+        Reason::StoreUnavailable => {
+            ("Try again in a moment", "Sessions can’t be looked up right now. You have not been signed out.")
+        }
+        Reason::UnknownHost | Reason::UnknownPath => {
+            ("There is nothing here", "No app lives at this address. Check it for typing errors.")
+        }
+        Reason::UpstreamFailed | Reason::UpstreamTimeout | Reason::UpstreamUnreachable => {
+            ("The app does not answer", "You have access, but the app itself is not working right now. Try again in a few minutes.")
+        }
         _ => ("This did not work", "Try again; if it stays so, tell your help desk."),
     }
 }
@@ -210,35 +205,16 @@ mod tests {
     #[test]
     fn nothing_reaches_a_page_unescaped() {
         let refusal_ = Refusal::with_detail(Reason::SignInFailed, EVIL);
-        let links = Links {
-            retry: Some(EVIL),
-            sign_out: Some(EVIL),
-        };
-        let page = RefusalPage {
-            refusal: &refusal_,
-            request_id: RequestId(7),
-            app: Some(EVIL),
-            links,
-        };
+        let links = Links { retry: Some(EVIL), sign_out: Some(EVIL) };
+        let page = RefusalPage { refusal: &refusal_, request_id: RequestId(7), app: Some(EVIL), links };
         let (app, everything) = (Some(EVIL), Some(EVIL));
         let providers = [(EVIL.to_owned(), EVIL.to_owned())];
         let pages = [
             refusal(&page),
-            chooser(&ChooserPage {
-                app,
-                providers: &providers,
-            }),
-            signed_out(&SignedOutPage {
-                app,
-                everything,
-                again: EVIL,
-            }),
+            chooser(&ChooserPage { app, providers: &providers }),
+            signed_out(&SignedOutPage { app, everything, again: EVIL }),
             confirm_logout(&ConfirmLogoutPage { app, sign_out: EVIL }),
-            account(&AccountPage {
-                name: EVIL,
-                provider: EVIL,
-                sign_out: EVIL,
-            }),
+            account(&AccountPage { name: EVIL, provider: EVIL, sign_out: EVIL }),
         ];
         for page in pages {
             assert!(page.starts_with("<!doctype html>"), "{page}");
@@ -250,19 +226,9 @@ mod tests {
     #[test]
     fn a_refusal_says_why_and_what_to_quote() {
         let refusal_ = Refusal::from(Reason::NotAllowed);
-        let page = RefusalPage {
-            refusal: &refusal_,
-            request_id: RequestId(7),
-            app: Some("Payroll"),
-            links: Links::default(),
-        };
+        let page = RefusalPage { refusal: &refusal_, request_id: RequestId(7), app: Some("Payroll"), links: Links::default() };
         let html = refusal(&page);
-        for part in [
-            "You don’t have access",
-            "not_allowed",
-            "00000000000000000000000000000007",
-            "Payroll",
-        ] {
+        for part in ["You don’t have access", "not_allowed", "00000000000000000000000000000007", "Payroll"] {
             assert!(html.contains(part), "{html}");
         }
     }

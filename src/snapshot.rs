@@ -11,12 +11,12 @@ use crate::policy::Ruleset;
 use hosts::Hosts;
 use http::{HeaderName, Method};
 use ipnet::IpNet;
+use openidconnect::IssuerUrl;
 use paths::Paths;
 use secrecy::SecretString;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use url::Url;
 
 /// Everything that a request is judged by.
 pub struct Snapshot {
@@ -52,12 +52,12 @@ pub struct App {
     pub title: Arc<str>,
     /// Where people reach it.
     pub origin: Origin,
-    /// `url:` as it is written, without a trailing slash: the audience of its assertions.
+    /// Origin and prefix, without a trailing slash: the audience of its assertions.
     pub url: Arc<str>,
     /// The path prefix without a trailing slash; empty for a whole host.
     pub prefix: Box<str>,
     /// Where it really is.
-    pub upstream: Upstream,
+    pub upstream: Arc<Upstream>,
     /// Which header carries what.
     pub identity: Vec<(HeaderName, Attribute)>,
     /// The providers whose sign-ins it takes; never empty in a compiled snapshot that has an app with rules.
@@ -134,7 +134,7 @@ pub struct Provider {
     /// What people call it.
     pub title: Arc<str>,
     /// The issuer, exactly as the provider's tokens spell it.
-    pub issuer: Url,
+    pub issuer: IssuerUrl,
     /// Our client id there.
     pub client_id: String,
     /// Our secret there; a public client has none.
@@ -165,9 +165,7 @@ impl Snapshot {
 
 /// The one spelling of a header name that all its aliases share in CGI-style backends: lower case, `_` and `.` as `-`.
 pub fn fold(name: &str) -> String {
-    name.chars()
-        .map(|c| if matches!(c, '_' | '.') { '-' } else { c.to_ascii_lowercase() })
-        .collect()
+    name.chars().map(|c| if matches!(c, '_' | '.') { '-' } else { c.to_ascii_lowercase() }).collect()
 }
 
 /// Whether this can be the host of an app or of the sign-in: a domain or `localhost`.

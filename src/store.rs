@@ -71,23 +71,13 @@ pub enum Error {
 impl Store {
     /// Opens (and makes, where there is none) the database and its key file. `runtime` is where every query runs.
     pub async fn open(location: &str, runtime: Handle) -> Result<Arc<Self>, Error> {
-        let path = location
-            .strip_prefix("sqlite:")
-            .filter(|path| !path.is_empty())
-            .ok_or_else(|| Error::Location(location.to_owned()))?;
+        let path =
+            location.strip_prefix("sqlite:").filter(|path| !path.is_empty()).ok_or_else(|| Error::Location(location.to_owned()))?;
         let (readers, writer) = sqlite::open(path).await?;
         let ring = KeyRing::load(&format!("{path}.keys"))?;
         let (renewals, asked) = unbounded_channel();
         let renewals_asked = Mutex::new(Some(asked));
-        Ok(Arc::new(Self {
-            readers,
-            writer,
-            ring,
-            registry: Registry::default(),
-            runtime,
-            renewals,
-            renewals_asked,
-        }))
+        Ok(Arc::new(Self { readers, writer, ring, registry: Registry::default(), runtime, renewals, renewals_asked }))
     }
 
     /// The keys that seal what leaves our hands.

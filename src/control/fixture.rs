@@ -7,6 +7,7 @@ use crate::model::{AppIndex, Origin, ProviderName};
 use crate::snapshot::hosts::{Host, Hosts};
 use crate::snapshot::paths::Paths;
 use crate::snapshot::{Access, App, Lifetimes, Provider, Route, RouteIndex, Snapshot, Upstream, tls::Tls};
+use openidconnect::IssuerUrl;
 use rustls::ServerConfig;
 use rustls::server::ResolvesServerCertUsingSni;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -31,25 +32,15 @@ pub(super) fn snapshot(providers: Vec<Provider>) -> Snapshot {
         app(host, port, pattern.trim_end_matches("/**"), &names)
     });
     let apps = apps.collect();
-    let route = Route {
-        app: AppIndex(0),
-        label: "wiki".into(),
-        access: Access::Public(None),
-    };
+    let route = Route { app: AppIndex(0), label: "wiki".into(), access: Access::Public(None) };
     Snapshot {
         epoch: 1,
         apps,
         routes: vec![route],
         hosts,
         auth: Origin::https("login.corp.example".to_owned(), 443),
-        lifetimes: Lifetimes {
-            idle: Duration::from_secs(3600),
-            lifetime: Duration::from_secs(43_200),
-        },
-        providers: providers
-            .into_iter()
-            .map(|provider| (provider.name.clone(), provider))
-            .collect(),
+        lifetimes: Lifetimes { idle: Duration::from_secs(3600), lifetime: Duration::from_secs(43_200) },
+        providers: providers.into_iter().map(|provider| (provider.name.clone(), provider)).collect(),
         reserved_headers: HashSet::new(),
         trusted_proxies: Vec::new(),
         tls: tls(),
@@ -64,10 +55,7 @@ fn app(host: &str, port: u16, prefix: &str, providers: &[ProviderName]) -> App {
         origin: Origin::https(host.to_owned(), port),
         url: format!("https://{host}").into(),
         prefix: prefix.into(),
-        upstream: Upstream {
-            host: "127.0.0.1".into(),
-            port: 9,
-        },
+        upstream: Arc::new(Upstream { host: "127.0.0.1".into(), port: 9 }),
         identity: Vec::new(),
         providers: providers.to_vec(),
         cors_preflight: false,
@@ -82,11 +70,7 @@ fn tls() -> Tls {
         .unwrap()
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
-    Tls {
-        exact: HashMap::new(),
-        wildcard: HashMap::new(),
-        default: Arc::new(config),
-    }
+    Tls { exact: HashMap::new(), wildcard: HashMap::new(), default: Arc::new(config) }
 }
 
 /// A provider at this issuer.
@@ -94,7 +78,7 @@ pub(super) fn provider(name: &str, issuer: &str) -> Provider {
     Provider {
         name: ProviderName::parse(name).unwrap(),
         title: format!("Sign-in of {name}").into(),
-        issuer: issuer.parse().unwrap(),
+        issuer: IssuerUrl::new(issuer.to_owned()).unwrap(),
         client_id: "doorward".to_owned(),
         client_secret: Some("a secret of the client".to_owned().into()),
         scopes: vec!["openid".to_owned(), "email".to_owned()],

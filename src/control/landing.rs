@@ -34,15 +34,8 @@ impl Control {
             Refusal::with_detail(Reason::HandoffInvalid, likely)
         })?;
         let cookie = Token::random().map_err(unavailable)?;
-        let taken = self
-            .store
-            .take_handoff(&code.hash(), &call.place.host, &flow.hash(), &cookie.hash())
-            .await;
-        if taken.map_err(unavailable)? {
-            Ok(cookie)
-        } else {
-            Err(Reason::HandoffInvalid.into())
-        }
+        let taken = self.store.take_handoff(&code.hash(), &call.place.host, &flow.hash(), &cookie.hash()).await;
+        if taken.map_err(unavailable)? { Ok(cookie) } else { Err(Reason::HandoffInvalid.into()) }
     }
 
     /// One session a browser and host: a session of the same sign-in stays, so that tabs don't take it from each other; any
@@ -54,18 +47,10 @@ impl Control {
         cookie: Token,
         held: Option<Arc<AppSession>>,
     ) -> Result<Answer, Refusal> {
-        let made = self
-            .store
-            .app_session(cookie.hash(), &call.place.host)
-            .await
-            .map_err(unavailable)?;
+        let made = self.store.app_session(cookie.hash(), &call.place.host).await.map_err(unavailable)?;
         let same = |held: &Arc<AppSession>| made.as_ref().is_some_and(|made| made.sign_in.id == held.sign_in.id);
         let stays = held.as_ref().is_some_and(same);
-        let ends = if stays {
-            Some(cookie.hash())
-        } else {
-            token(call, cookies::SESSION).map(|old| old.hash())
-        };
+        let ends = if stays { Some(cookie.hash()) } else { token(call, cookies::SESSION).map(|old| old.hash()) };
         if let Some(ends) = ends {
             self.store.end_app_session(&ends).await.map_err(unavailable)?;
         }
@@ -78,11 +63,7 @@ impl Control {
 
 /// `to` is a path and query on this very host.
 fn landing_target(call: &Call<'_>) -> Result<ReturnTarget, Refusal> {
-    let to = call
-        .query
-        .find("to")
-        .filter(|to| to.starts_with('/'))
-        .ok_or(Reason::BadReturnTarget)?;
+    let to = call.query.find("to").filter(|to| to.starts_with('/')).ok_or(Reason::BadReturnTarget)?;
     let target = ReturnTarget::parse(&call.place.snapshot, &format!("https://{}{to}", call.place.authority));
     let here = target.ok().filter(|target| target.host() == call.place.host);
     here.ok_or_else(|| Reason::BadReturnTarget.into())
@@ -96,8 +77,6 @@ fn flow_cookie(call: &Call<'_>) -> Option<String> {
 }
 
 fn landed(call: &Call<'_>) -> String {
-    let before: u32 = cookies::find(call.headers, cookies::LANDED)
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(0);
+    let before: u32 = cookies::find(call.headers, cookies::LANDED).and_then(|n| n.parse().ok()).unwrap_or(0);
     cookies::set(cookies::LANDED, &before.saturating_add(1).to_string(), Some(LANDED))
 }

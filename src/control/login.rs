@@ -38,24 +38,14 @@ impl Destination {
     /// Reads the text of both.
     pub(super) fn read(snapshot: &Snapshot, to: Option<&str>, binding: Option<&str>) -> Result<Self, Refusal> {
         let target = to.map(|to| ReturnTarget::parse(snapshot, to)).transpose();
-        Ok(Self {
-            target: target.map_err(|_| Reason::BadReturnTarget)?,
-            binding: binding.and_then(TokenHash::decode),
-        })
+        Ok(Self { target: target.map_err(|_| Reason::BadReturnTarget)?, binding: binding.and_then(TokenHash::decode) })
     }
 
     /// This destination, then without the query, then the root of the same host.
     pub(super) fn ever_shorter(&self) -> impl Iterator<Item = Self> {
-        let shorter = |shorten: fn(&ReturnTarget) -> ReturnTarget| Self {
-            target: self.target.as_ref().map(shorten),
-            binding: self.binding,
-        };
-        [
-            self.clone(),
-            shorter(ReturnTarget::without_query),
-            shorter(ReturnTarget::root),
-        ]
-        .into_iter()
+        let shorter =
+            |shorten: fn(&ReturnTarget) -> ReturnTarget| Self { target: self.target.as_ref().map(shorten), binding: self.binding };
+        [self.clone(), shorter(ReturnTarget::without_query), shorter(ReturnTarget::root)].into_iter()
     }
 
     /// `/.doorward/login` with this destination and one more parameter.
@@ -144,10 +134,7 @@ fn chooser(snapshot: &Snapshot, destination: &Destination, accepted: &[&Provider
     };
     let providers: Vec<_> = accepted.iter().map(link).collect();
     let app = destination.app_title(snapshot);
-    answer::page(pages::chooser(&pages::ChooserPage {
-        app,
-        providers: &providers,
-    }))
+    answer::page(pages::chooser(&pages::ChooserPage { app, providers: &providers }))
 }
 
 fn account(snapshot: &Snapshot, sign_in: &SignIn) -> Answer {
@@ -156,14 +143,7 @@ fn account(snapshot: &Snapshot, sign_in: &SignIn) -> Answer {
     let email = profile.email.as_ref().map(|email| email.as_str());
     let name = profile.name.as_deref().or(email).unwrap_or(&identity.subject.subject);
     let provider = &identity.subject.provider;
-    let title = snapshot
-        .providers
-        .get(provider)
-        .map_or(provider.as_str(), |provider| &provider.title);
+    let title = snapshot.providers.get(provider).map_or(provider.as_str(), |provider| &provider.title);
     let sign_out = "/.doorward/logout";
-    answer::page(pages::account(&pages::AccountPage {
-        name,
-        provider: title,
-        sign_out,
-    }))
+    answer::page(pages::account(&pages::AccountPage { name, provider: title, sign_out }))
 }

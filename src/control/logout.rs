@@ -19,11 +19,7 @@ impl Control {
         let (app, home) = app_at(&call.place.snapshot, &call.place.host);
         let everything = format!("{}{LOGOUT}", call.place.snapshot.auth);
         let signed_out = || {
-            answer::page(pages::signed_out(&pages::SignedOutPage {
-                app: Some(app),
-                everything: Some(&everything),
-                again: &home,
-            }))
+            answer::page(pages::signed_out(&pages::SignedOutPage { app: Some(app), everything: Some(&everything), again: &home }))
         };
         let Some(cookie) = token(call, cookies::SESSION) else {
             return Ok(signed_out());
@@ -49,9 +45,7 @@ impl Control {
         if let Some(sign_in) = self.store.sign_in(&cookie.hash()).await.map_err(unavailable)? {
             ended = self.store.end_sign_in(sign_in.id).await.map_err(unavailable)?;
         }
-        let provider = ended
-            .filter(|_| !only_here)
-            .and_then(|ended| oidc::logout::url(self, call, &ended));
+        let provider = ended.filter(|_| !only_here).and_then(|ended| oidc::logout::url(self, call, &ended));
         let answer = match provider {
             Some(url) => answer::redirect(&url)?,
             None => signed_out_of_everything(),
@@ -61,11 +55,7 @@ impl Control {
 }
 
 fn signed_out_of_everything() -> Answer {
-    answer::page(pages::signed_out(&pages::SignedOutPage {
-        app: None,
-        everything: None,
-        again: "/.doorward/login",
-    }))
+    answer::page(pages::signed_out(&pages::SignedOutPage { app: None, everything: None, again: "/.doorward/login" }))
 }
 
 /// The way on is a link, not a form: browsers apply `form-action` to every redirect that follows a form, and the provider's are

@@ -34,7 +34,5 @@ impl Query {
 
 /// Writes parameters into a query string.
 pub(super) fn write(parameters: &[(&str, &str)]) -> String {
-    form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(parameters)
-        .finish()
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish()
 }

@@ -25,11 +25,7 @@ impl Control {
         let Some(token) = token(call, cookies::SESSION) else {
             return Ok(None);
         };
-        let session = self
-            .store
-            .app_session(token.hash(), &call.place.host)
-            .await
-            .map_err(unavailable)?;
+        let session = self.store.app_session(token.hash(), &call.place.host).await.map_err(unavailable)?;
         let idle = call.place.snapshot.lifetimes.idle;
         Ok(session.filter(|session| session.life(clock::now(), idle) == Life::Live))
     }

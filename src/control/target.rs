@@ -37,13 +37,7 @@ impl ReturnTarget {
         let path = rest.split_once('?').map_or(rest, |(path, _)| path);
         let app = find_app(snapshot, host, &plain_path(path)?)?;
         let fits = snapshot.app(app).is_some_and(|app| app.origin.port() == port);
-        fits.then(|| Self {
-            app,
-            host: host.to_owned(),
-            port,
-            rest: rest.to_owned(),
-        })
-        .ok_or(NotATarget)
+        fits.then(|| Self { app, host: host.to_owned(), port, rest: rest.to_owned() }).ok_or(NotATarget)
     }
 
     /// The app that it belongs to.
@@ -64,18 +58,12 @@ impl ReturnTarget {
     /// The same without the query.
     pub(super) fn without_query(&self) -> Self {
         let path = self.rest.split_once('?').map_or(&*self.rest, |(path, _)| path);
-        Self {
-            rest: path.to_owned(),
-            ..self.clone()
-        }
+        Self { rest: path.to_owned(), ..self.clone() }
     }
 
     /// The root of the same host.
     pub(super) fn root(&self) -> Self {
-        Self {
-            rest: "/".to_owned(),
-            ..self.clone()
-        }
+        Self { rest: "/".to_owned(), ..self.clone() }
     }
 
     /// `https://HOST[:PORT]` and a path of ours.

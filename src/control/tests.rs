@@ -33,23 +33,11 @@ pub(super) fn place(authority: &str) -> Place {
 
 fn place_in(snapshot: Arc<Snapshot>, authority: &str) -> Place {
     let host = authority.split(':').next().unwrap_or("").to_owned();
-    Place {
-        is_auth: host == snapshot.auth.host(),
-        snapshot,
-        host,
-        authority: authority.to_owned(),
-        navigation: true,
-        request_id: RequestId(1),
-    }
+    Place { is_auth: host == snapshot.auth.host(), snapshot, host, authority: authority.to_owned(), request_id: RequestId(1) }
 }
 
 pub(super) fn call<'a>(place: &'a Place, headers: &'a HeaderMap, query: Query) -> Call<'a> {
-    Call {
-        place,
-        method: &Method::GET,
-        headers,
-        query,
-    }
+    Call { place, method: &Method::GET, headers, query }
 }
 
 /// A control plane of these providers, started.
@@ -68,11 +56,7 @@ impl World {
         let current = Arc::new(ArcSwap::new(Arc::clone(&snapshot)));
         let control = Control::new(store, keys, current, metrics);
         control.start();
-        Self {
-            control,
-            snapshot,
-            _folder: folder,
-        }
+        Self { control, snapshot, _folder: folder }
     }
 
     async fn discovered(&self) {
@@ -94,8 +78,6 @@ impl World {
         *request.uri_mut() = path.parse().unwrap();
         *request.headers_mut() = headers;
         let (control, place) = (Arc::clone(&self.control), place_in(Arc::clone(&self.snapshot), authority));
-        tokio::spawn(async move { control.answer(request, place).await })
-            .await
-            .unwrap()
+        tokio::spawn(async move { control.answer(request, place).await }).await.unwrap()
     }
 }

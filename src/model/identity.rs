@@ -25,11 +25,7 @@ impl Email {
     pub fn parse(text: &str) -> Result<Self, NotAnEmail> {
         let (local, domain) = text.split_once('@').ok_or(NotAnEmail)?;
         let fine = local.len() <= 64 && text.len() <= 254 && local_part_is_plain(local) && is_domain(domain);
-        fine.then(|| Self {
-            text: text.to_ascii_lowercase(),
-            at: local.len(),
-        })
-        .ok_or(NotAnEmail)
+        fine.then(|| Self { text: text.to_ascii_lowercase(), at: local.len() }).ok_or(NotAnEmail)
     }
 
     /// The whole address.

@@ -28,11 +28,7 @@ impl Origin {
 
     /// `host` or `host:port`, as browsers write it into `Host`.
     pub fn authority(&self) -> String {
-        if self.port == 443 {
-            self.host.clone()
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+        if self.port == 443 { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
     }
 }
 

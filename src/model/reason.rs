@@ -111,10 +111,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with one more sentence for the person.
     pub fn with_detail(reason: Reason, detail: impl Into<String>) -> Self {
-        Self {
-            reason,
-            detail: Some(detail.into()),
-        }
+        Self { reason, detail: Some(detail.into()) }
     }
 }
 

@@ -34,8 +34,12 @@ impl Token {
 
     /// The token in a cookie or query, when it has the shape of one.
     pub fn parse(text: &str) -> Option<Self> {
-        let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        (text.len() == 43 && text.bytes().all(fine)).then(|| Self(text.to_owned()))
+        has_shape(text).then(|| Self(text.to_owned()))
+    }
+
+    /// The hash of the token in a cookie, when it has the shape of one; without keeping the token.
+    pub fn hash_of(text: &str) -> Option<TokenHash> {
+        has_shape(text).then(|| TokenHash::of(text.as_bytes()))
     }
 
     /// The secret itself: only for a `Set-Cookie` or a redirect to its holder.
@@ -47,6 +51,10 @@ impl Token {
     pub fn hash(&self) -> TokenHash {
         TokenHash::of(self.0.as_bytes())
     }
+}
+
+fn has_shape(text: &str) -> bool {
+    text.len() == 43 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 impl fmt::Debug for Token {

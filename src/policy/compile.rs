@@ -49,13 +49,7 @@ impl Ruleset {
         validate(&policies)?;
         let uid = |kind, id| entity_uid(kind, id).map_err(|e| policy_error(&e));
         let reads_method = rules.iter().any(|rule| rule.methods.is_some());
-        Ok(Self {
-            policies,
-            ids,
-            action: uid("Action", "request")?,
-            app: uid("App", app)?,
-            reads_method,
-        })
+        Ok(Self { policies, ids, action: uid("Action", "request")?, app: uid("App", app)?, reads_method })
     }
 
     /// Whether the method makes a difference, so that a cached decision must remember it.
@@ -83,12 +77,7 @@ impl Ruleset {
         if let Some(error) = response.diagnostics().errors().next() {
             return Decision::Error(error.to_string());
         }
-        let rule = response
-            .diagnostics()
-            .reason()
-            .filter_map(|id| self.ids.get(id))
-            .min_by(|a, b| a.0.cmp(&b.0))
-            .cloned();
+        let rule = response.diagnostics().reason().filter_map(|id| self.ids.get(id)).min_by(|a, b| a.0.cmp(&b.0)).cloned();
         match (response.decision(), rule) {
             (Verdict::Allow, Some(rule)) => Decision::Allow(rule),
             (Verdict::Deny, Some(rule)) => Decision::Deny(rule),
@@ -125,26 +114,16 @@ fn cedar(rule: &Rule) -> String {
 fn conditions(rule: &Rule) -> Vec<String> {
     let mut all = Vec::new();
     all.extend(rule.users.as_ref().map(|users| any(users.iter().map(user))));
+    all.extend(rule.groups.as_ref().map(|groups| any(groups.iter().map(|group| format!("principal in Group::{}", quote(group))))));
     all.extend(
-        rule.groups
+        rule.domains.as_ref().map(|domains| any(domains.iter().map(|domain| format!("principal.domain == {}", quote(domain))))),
+    );
+    all.extend(rule.claims.iter().map(|(name, values)| any(values.iter().map(|value| claim(name, value)))));
+    all.extend(
+        rule.methods
             .as_ref()
-            .map(|groups| any(groups.iter().map(|group| format!("principal in Group::{}", quote(group))))),
+            .map(|methods| any(methods.iter().map(|method| format!("context.method == {}", quote(method.as_str()))))),
     );
-    all.extend(
-        rule.domains
-            .as_ref()
-            .map(|domains| any(domains.iter().map(|domain| format!("principal.domain == {}", quote(domain))))),
-    );
-    all.extend(
-        rule.claims
-            .iter()
-            .map(|(name, values)| any(values.iter().map(|value| claim(name, value)))),
-    );
-    all.extend(rule.methods.as_ref().map(|methods| {
-        any(methods
-            .iter()
-            .map(|method| format!("context.method == {}", quote(method.as_str()))))
-    }));
     all
 }
 

@@ -35,10 +35,7 @@ impl Principal {
 
 /// `Type::"id"`, whatever characters the id has.
 pub(super) fn entity_uid(kind: &str, id: &str) -> Result<EntityUid, cedar_policy::ParseErrors> {
-    Ok(EntityUid::from_type_name_and_id(
-        EntityTypeName::from_str(kind)?,
-        EntityId::new(id),
-    ))
+    Ok(EntityUid::from_type_name_and_id(EntityTypeName::from_str(kind)?, EntityId::new(id)))
 }
 
 fn attributes(identity: &Identity, id: String) -> HashMap<String, RestrictedExpression> {
@@ -54,10 +51,5 @@ fn attributes(identity: &Identity, id: String) -> HashMap<String, RestrictedExpr
 
 fn tags(identity: &Identity) -> Vec<(String, RestrictedExpression)> {
     let set = |values: &Vec<String>| RestrictedExpression::new_set(values.iter().cloned().map(RestrictedExpression::new_string));
-    identity
-        .profile
-        .claims
-        .iter()
-        .map(|(name, values)| (name.clone(), set(values)))
-        .collect()
+    identity.profile.claims.iter().map(|(name, values)| (name.clone(), set(values))).collect()
 }

@@ -26,11 +26,7 @@ impl Hosts {
     pub fn find(&self, host: &str) -> Option<&Host> {
         self.exact.get(host).or_else(|| {
             let (_, parent) = host.split_once('.')?;
-            if self.wildcard.is_empty() {
-                None
-            } else {
-                self.wildcard.get(parent)
-            }
+            if self.wildcard.is_empty() { None } else { self.wildcard.get(parent) }
         })
     }
 

@@ -30,33 +30,21 @@ impl<T: Copy + PartialEq> Paths<T> {
     /// A tree in which every path finds `everything`.
     pub fn new(everything: T) -> Self {
         Self {
-            exact: Node {
-                rest: Some(everything),
-                ..Node::empty()
-            },
-            folded: Some(Node {
-                rest: Some(everything),
-                ..Node::empty()
-            }),
+            exact: Node { rest: Some(everything), ..Node::empty() },
+            folded: Some(Node { rest: Some(everything), ..Node::empty() }),
         }
     }
 
     /// A tree in which no path finds anything.
     pub fn empty() -> Self {
-        Self {
-            exact: Node::empty(),
-            folded: Some(Node::empty()),
-        }
+        Self { exact: Node::empty(), folded: Some(Node::empty()) }
     }
 
     /// Adds a pattern.
     pub fn insert(&mut self, pattern: &Pattern, value: T) -> Result<(), Duplicate> {
         self.exact.insert(pattern.segments(), value, false)?;
         // Patterns that differ in nothing but case say that the app tells them apart: no folding for it.
-        self.folded = self
-            .folded
-            .take()
-            .and_then(|mut node| node.insert(pattern.segments(), value, true).is_ok().then_some(node));
+        self.folded = self.folded.take().and_then(|mut node| node.insert(pattern.segments(), value, true).is_ok().then_some(node));
         Ok(())
     }
 
@@ -89,12 +77,7 @@ fn inner(path: &str) -> Option<&str> {
 
 impl<T: Copy + PartialEq> Node<T> {
     fn empty() -> Self {
-        Self {
-            literals: HashMap::new(),
-            one: None,
-            rest: None,
-            here: None,
-        }
+        Self { literals: HashMap::new(), one: None, rest: None, here: None }
     }
 
     fn insert(&mut self, segments: &[Segment], value: T, fold: bool) -> Result<(), Duplicate> {
@@ -103,17 +86,11 @@ impl<T: Copy + PartialEq> Node<T> {
         };
         match first {
             Segment::Rest => set(&mut self.rest, value),
-            Segment::One => self
-                .one
-                .get_or_insert_with(|| Box::new(Self::empty()))
-                .insert(others, value, fold),
+            Segment::One => self.one.get_or_insert_with(|| Box::new(Self::empty())).insert(others, value, fold),
             Segment::Literal(text) if text.is_empty() && others.is_empty() => set(&mut self.here, value),
             Segment::Literal(text) => {
                 let text = if fold { text.to_lowercase().into() } else { text.clone() };
-                self.literals
-                    .entry(text)
-                    .or_insert_with(Self::empty)
-                    .insert(others, value, fold)
+                self.literals.entry(text).or_insert_with(Self::empty).insert(others, value, fold)
             }
         }
     }
@@ -124,15 +101,8 @@ impl<T: Copy + PartialEq> Node<T> {
             Some((segment, others)) => (segment, Some(others)),
             None => (path, None),
         };
-        let literal = if self.literals.is_empty() {
-            None
-        } else {
-            self.literals.get(segment)
-        };
-        literal
-            .and_then(|node| node.find(others))
-            .or_else(|| self.one.as_ref().and_then(|node| node.find(others)))
-            .or(self.rest)
+        let literal = if self.literals.is_empty() { None } else { self.literals.get(segment) };
+        literal.and_then(|node| node.find(others)).or_else(|| self.one.as_ref().and_then(|node| node.find(others))).or(self.rest)
     }
 }
 

@@ -32,10 +32,7 @@ impl Store {
             "INSERT INTO handoffs (code, sign_in, host, binding, expires_at)
              SELECT ?, id, ?, ?, ? FROM sign_ins WHERE id = ?",
         );
-        let query = query
-            .bind(handoff.code.as_bytes())
-            .bind(&handoff.host)
-            .bind(handoff.binding.as_bytes());
+        let query = query.bind(handoff.code.as_bytes()).bind(&handoff.host).bind(handoff.binding.as_bytes());
         let query = query.bind(to_sql(handoff.expires)).bind(handoff.sign_in.0);
         Ok(query.execute(&self.writer).await?.rows_affected() > 0)
     }
@@ -53,11 +50,7 @@ impl Store {
             row.try_get::<&str, _>("host")? == host && theirs == binding.as_bytes() && row.try_get::<i64, _>("expires_at")? > now;
         if fits {
             let query = sqlx::query("INSERT INTO app_sessions (cookie, sign_in, host, created_at) VALUES (?, ?, ?, ?)");
-            let query = query
-                .bind(cookie.as_bytes())
-                .bind(row.try_get::<i64, _>("sign_in")?)
-                .bind(host)
-                .bind(now);
+            let query = query.bind(cookie.as_bytes()).bind(row.try_get::<i64, _>("sign_in")?).bind(host).bind(now);
             query.execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
@@ -83,10 +76,8 @@ impl Store {
                 return Ok(None);
             };
             let sign_in = self.registry.sign_in(self.read_sign_in(&row)?, generation);
-            let session = sign_in.and_then(|sign_in| {
-                self.registry
-                    .app_session(AppSession::new(cookie, host.clone(), sign_in), generation)
-            });
+            let session =
+                sign_in.and_then(|sign_in| self.registry.app_session(AppSession::new(cookie, host.clone(), sign_in), generation));
             match session {
                 Ok(live) => return Ok(Some(live)),
                 Err(Outdated) => {}
@@ -96,10 +87,7 @@ impl Store {
 
     /// Ends one app's session.
     pub async fn end_app_session(&self, cookie: &TokenHash) -> Result<(), Error> {
-        sqlx::query("DELETE FROM app_sessions WHERE cookie = ?")
-            .bind(cookie.as_bytes())
-            .execute(&self.writer)
-            .await?;
+        sqlx::query("DELETE FROM app_sessions WHERE cookie = ?").bind(cookie.as_bytes()).execute(&self.writer).await?;
         self.registry.end_app_session(cookie);
         Ok(())
     }

@@ -65,10 +65,7 @@ impl SignIn {
         ends: Timestamp,
         renewal: Option<Renewal>,
     ) -> Self {
-        let never = Renewal {
-            at: Timestamp::from_millis(u64::MAX),
-            stale: Timestamp::from_millis(u64::MAX),
-        };
+        let never = Renewal { at: Timestamp::from_millis(u64::MAX), stale: Timestamp::from_millis(u64::MAX) };
         let renewal = renewal.unwrap_or(never);
         Self {
             id,
@@ -95,11 +92,7 @@ impl SignIn {
             return Life::Ended;
         }
         let idle_since = Timestamp::from_millis(self.last_seen.load(Ordering::Relaxed));
-        if now >= self.ends || now.since(idle_since) >= idle {
-            Life::Expired
-        } else {
-            Life::Live
-        }
+        if now >= self.ends || now.since(idle_since) >= idle { Life::Expired } else { Life::Live }
     }
 
     /// Notes that it was used.
@@ -162,21 +155,12 @@ impl SignIn {
 
 impl AppSession {
     pub(super) const fn new(cookie: TokenHash, host: Box<str>, sign_in: Arc<SignIn>) -> Self {
-        Self {
-            cookie,
-            host,
-            sign_in,
-            ended: AtomicBool::new(false),
-        }
+        Self { cookie, host, sign_in, ended: AtomicBool::new(false) }
     }
 
     /// Whether it is good at this time.
     pub fn life(&self, now: Timestamp, idle: Duration) -> Life {
-        if self.ended.load(Ordering::Acquire) {
-            Life::Ended
-        } else {
-            self.sign_in.life(now, idle)
-        }
+        if self.ended.load(Ordering::Acquire) { Life::Ended } else { self.sign_in.life(now, idle) }
     }
 
     pub(super) fn end(&self) {

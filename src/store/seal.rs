@@ -37,10 +37,7 @@ impl KeyRing {
     /// Reads the key file (a line a key: its number and 32 bytes in base64); makes one where there is none, readable by
     /// the owner alone.
     pub(super) fn load(path: &str) -> Result<Self, Error> {
-        let wrong = |cause: String| Error::Keys {
-            path: path.to_owned(),
-            cause,
-        };
+        let wrong = |cause: String| Error::Keys { path: path.to_owned(), cause };
         let text = match fs::read_to_string(path) {
             Ok(text) => zeroize::Zeroizing::new(text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => create(path)?,
@@ -57,9 +54,7 @@ impl KeyRing {
     pub fn seal(&self, purpose: Purpose, owner: &str, plain: &[u8]) -> Result<Vec<u8>, SealError> {
         let (number, main) = self.keys.last().ok_or(SealError)?;
         let mut text = plain.to_vec();
-        let nonce = derive(main, purpose)?
-            .seal_in_place_append_tag(Aad::from(owner), &mut text)
-            .map_err(|_| SealError)?;
+        let nonce = derive(main, purpose)?.seal_in_place_append_tag(Aad::from(owner), &mut text).map_err(|_| SealError)?;
         Ok([&[*number][..], nonce.as_ref(), &text].concat())
     }
 
@@ -70,9 +65,7 @@ impl KeyRing {
         let (_, main) = self.keys.iter().find(|(n, _)| n == number).ok_or(SealError)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError)?;
         let mut text = text.to_vec();
-        let plain = derive(main, purpose)?
-            .open_in_place(nonce, Aad::from(owner), &mut text)
-            .map_err(|_| SealError)?;
+        let plain = derive(main, purpose)?.open_in_place(nonce, Aad::from(owner), &mut text).map_err(|_| SealError)?;
         Ok(plain.to_vec())
     }
 }
@@ -81,10 +74,7 @@ fn create(path: &str) -> Result<zeroize::Zeroizing<String>, Error> {
     let text = zeroize::Zeroizing::new(format!("1 {}\n", STANDARD.encode(random::<32>()?)));
     let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
-    written.map_err(|error| Error::Keys {
-        path: path.to_owned(),
-        cause: error.to_string(),
-    })?;
+    written.map_err(|error| Error::Keys { path: path.to_owned(), cause: error.to_string() })?;
     Ok(text)
 }
 
@@ -110,10 +100,7 @@ fn derive(main: &[u8; 32], purpose: Purpose) -> Result<RandomizedNonceKey, SealE
     };
     let mut key = zeroize::Zeroizing::new([0; 32]);
     let extracted = Salt::new(HKDF_SHA256, b"doorward").extract(main);
-    extracted
-        .expand(&[label], KeyLength)
-        .and_then(|okm| okm.fill(&mut *key))
-        .map_err(|_| SealError)?;
+    extracted.expand(&[label], KeyLength).and_then(|okm| okm.fill(&mut *key)).map_err(|_| SealError)?;
     RandomizedNonceKey::new(&AES_256_GCM_SIV, &*key).map_err(|_| SealError)
 }
 

@@ -80,11 +80,7 @@ impl Store {
         let user = upsert_user(&mut transaction, &new.identity, now).await?;
         let id = insert(&mut transaction, user, &new, now).await?;
         let sealed = self.seal_tokens(id, &new.tokens)?;
-        sqlx::query("UPDATE sign_ins SET tokens = ? WHERE id = ?")
-            .bind(sealed)
-            .bind(id.0)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query("UPDATE sign_ins SET tokens = ? WHERE id = ?").bind(sealed).bind(id.0).execute(&mut *transaction).await?;
         transaction.commit().await?;
         if let Some(old) = new.replaces {
             self.registry.end_sign_in(old);
@@ -109,10 +105,7 @@ impl Store {
 
     /// The sealed tokens of a sign-in.
     pub async fn tokens(&self, id: SignInId) -> Result<Option<Tokens>, Error> {
-        let row = sqlx::query("SELECT tokens FROM sign_ins WHERE id = ?")
-            .bind(id.0)
-            .fetch_optional(&self.readers)
-            .await?;
+        let row = sqlx::query("SELECT tokens FROM sign_ins WHERE id = ?").bind(id.0).fetch_optional(&self.readers).await?;
         row.map(|row| self.open_tokens(id, &row)).transpose()
     }
 
@@ -121,11 +114,7 @@ impl Store {
         let profile = to_json(&identity.profile)?;
         let sealed = self.seal_tokens(sign_in.id, &tokens)?;
         let query = sqlx::query("UPDATE sign_ins SET profile = ?, tokens = ?, authenticated_at = ? WHERE id = ?");
-        let query = query
-            .bind(profile)
-            .bind(sealed)
-            .bind(to_sql(identity.authenticated_at))
-            .bind(sign_in.id.0);
+        let query = query.bind(profile).bind(sealed).bind(to_sql(identity.authenticated_at)).bind(sign_in.id.0);
         let found = query.execute(&self.writer).await?.rows_affected() > 0;
         if found {
             sign_in.renew(identity, tokens.renewal(clock::now()));
@@ -144,12 +133,8 @@ impl Store {
     }
 
     pub(super) async fn write_last_seen(&self) -> Result<(), Error> {
-        let unwritten: Vec<_> = self
-            .registry
-            .live_sign_ins()
-            .into_iter()
-            .filter_map(|s| Some((s.id, s.take_unwritten()?)))
-            .collect();
+        let unwritten: Vec<_> =
+            self.registry.live_sign_ins().into_iter().filter_map(|s| Some((s.id, s.take_unwritten()?))).collect();
         if unwritten.is_empty() {
             return Ok(());
         }
@@ -166,10 +151,7 @@ impl Store {
         let idle_since = now.saturating_sub(i64::try_from(idle.as_millis()).unwrap_or(i64::MAX));
         let query = sqlx::query("DELETE FROM sign_ins WHERE ends_at <= ? OR last_seen <= ?");
         query.bind(now).bind(idle_since).execute(&self.writer).await?;
-        sqlx::query("DELETE FROM handoffs WHERE expires_at <= ?")
-            .bind(now)
-            .execute(&self.writer)
-            .await?;
+        sqlx::query("DELETE FROM handoffs WHERE expires_at <= ?").bind(now).execute(&self.writer).await?;
         Ok(())
     }
 
@@ -177,27 +159,15 @@ impl Store {
         let id = SignInId(row.try_get("id")?);
         let identity = read_identity(row)?;
         let renewal = self.open_tokens(id, row)?.renewal(clock::now());
-        Ok(SignIn::new(
-            id,
-            identity,
-            time(row, "created_at")?,
-            time(row, "last_seen")?,
-            time(row, "ends_at")?,
-            renewal,
-        ))
+        Ok(SignIn::new(id, identity, time(row, "created_at")?, time(row, "last_seen")?, time(row, "ends_at")?, renewal))
     }
 
     fn ended(&self, id: SignInId, row: &SqliteRow) -> Result<Ended, Error> {
-        Ok(Ended {
-            provider: read_identity(row)?.subject.provider,
-            id_token: self.open_tokens(id, row)?.id_token,
-        })
+        Ok(Ended { provider: read_identity(row)?.subject.provider, id_token: self.open_tokens(id, row)?.id_token })
     }
 
     fn seal_tokens(&self, id: SignInId, tokens: &Tokens) -> Result<Vec<u8>, Error> {
-        Ok(self
-            .ring
-            .seal(Purpose::Tokens, &format!("sign_ins {}", id.0), to_json(tokens)?.as_bytes())?)
+        Ok(self.ring.seal(Purpose::Tokens, &format!("sign_ins {}", id.0), to_json(tokens)?.as_bytes())?)
     }
 
     fn open_tokens(&self, id: SignInId, row: &SqliteRow) -> Result<Tokens, Error> {
@@ -214,11 +184,7 @@ async fn upsert_user(connection: &mut SqliteConnection, identity: &Identity, now
          RETURNING id",
     );
     let subject = &identity.subject;
-    let query = query
-        .bind(subject.provider.as_str())
-        .bind(&subject.subject)
-        .bind(to_json(&identity.profile)?)
-        .bind(to_sql(now));
+    let query = query.bind(subject.provider.as_str()).bind(&subject.subject).bind(to_json(&identity.profile)?).bind(to_sql(now));
     Ok(query.fetch_one(connection).await?.try_get(0)?)
 }
 
@@ -227,23 +193,13 @@ async fn insert(connection: &mut SqliteConnection, user: i64, new: &NewSignIn, n
         "INSERT INTO sign_ins (cookie, user_id, profile, authenticated_at, created_at, last_seen, ends_at, provider_sid)
          VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7)",
     );
-    let query = query
-        .bind(new.cookie.as_bytes())
-        .bind(user)
-        .bind(to_json(&new.identity.profile)?);
-    let query = query
-        .bind(to_sql(new.identity.authenticated_at))
-        .bind(to_sql(now))
-        .bind(to_sql(new.ends))
-        .bind(&new.provider_sid);
+    let query = query.bind(new.cookie.as_bytes()).bind(user).bind(to_json(&new.identity.profile)?);
+    let query = query.bind(to_sql(new.identity.authenticated_at)).bind(to_sql(now)).bind(to_sql(new.ends)).bind(&new.provider_sid);
     Ok(SignInId(query.execute(connection).await?.last_insert_rowid()))
 }
 
 async fn delete(connection: &mut SqliteConnection, id: SignInId) -> Result<(), Error> {
-    sqlx::query("DELETE FROM sign_ins WHERE id = ?")
-        .bind(id.0)
-        .execute(connection)
-        .await?;
+    sqlx::query("DELETE FROM sign_ins WHERE id = ?").bind(id.0).execute(connection).await?;
     Ok(())
 }
 
@@ -251,15 +207,8 @@ fn read_identity(row: &SqliteRow) -> Result<Identity, Error> {
     let profile: &str = row.try_get("profile")?;
     let profile: Profile = serde_json::from_str(profile).map_err(|_| Error::Damaged("sign_ins"))?;
     let provider = ProviderName::parse(row.try_get("provider")?).ok_or(Error::Damaged("users"))?;
-    let subject = Subject {
-        provider,
-        subject: row.try_get("subject")?,
-    };
-    Ok(Identity {
-        subject,
-        profile,
-        authenticated_at: time(row, "authenticated_at")?,
-    })
+    let subject = Subject { provider, subject: row.try_get("subject")? };
+    Ok(Identity { subject, profile, authenticated_at: time(row, "authenticated_at")? })
 }
 
 fn to_json<T: Serialize>(value: &T) -> Result<String, Error> {

@@ -19,9 +19,7 @@ pub struct StoredKey {
 impl Store {
     /// Every key, the oldest first.
     pub async fn signing_keys(&self) -> Result<Vec<StoredKey>, Error> {
-        let rows = sqlx::query("SELECT * FROM signing_keys ORDER BY created_at, id")
-            .fetch_all(&self.readers)
-            .await?;
+        let rows = sqlx::query("SELECT * FROM signing_keys ORDER BY created_at, id").fetch_all(&self.readers).await?;
         rows.iter().map(|row| self.read_key(row)).collect()
     }
 
@@ -37,16 +35,8 @@ impl Store {
         let sealed = self.ring.seal(Purpose::SigningKey, &key.id, &key.pkcs8)?;
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let query = sqlx::query("INSERT INTO signing_keys (id, created_at, sealed) VALUES (?, ?, ?)");
-        query
-            .bind(&key.id)
-            .bind(to_sql(key.created))
-            .bind(sealed)
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query("DELETE FROM signing_keys WHERE created_at < ?")
-            .bind(to_sql(forget_before))
-            .execute(&mut *transaction)
-            .await?;
+        query.bind(&key.id).bind(to_sql(key.created)).bind(sealed).execute(&mut *transaction).await?;
+        sqlx::query("DELETE FROM signing_keys WHERE created_at < ?").bind(to_sql(forget_before)).execute(&mut *transaction).await?;
         Ok(transaction.commit().await?)
     }
 }

@@ -14,11 +14,7 @@ pub(super) async fn open(path: &str) -> Result<(SqlitePool, SqlitePool), Error> 
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5));
-    let pool = |connections| {
-        SqlitePoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(Duration::from_secs(5))
-    };
+    let pool = |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(5));
     let writer = pool(1).connect_with(options.clone()).await?;
     restrict(path)?;
     sqlx::migrate!("src/store/migrations").run(&writer).await?;

@@ -23,10 +23,7 @@ pub(in crate::control) async fn answer(control: &Control, call: &Call<'_>) -> Re
     let snapshot = &call.place.snapshot;
     let state = call.query.find("state").ok_or(Reason::SignInExpired)?;
     let (id, flow) = Flow::of_state(control.store.ring(), call, state, clock::now()).ok_or(Reason::SignInExpired)?;
-    let provider = snapshot
-        .providers
-        .values()
-        .find(|provider| provider.name.as_str() == flow.provider);
+    let provider = snapshot.providers.values().find(|provider| provider.name.as_str() == flow.provider);
     let provider = provider.ok_or(Reason::SignInExpired)?;
     let destination = Destination::read(snapshot, flow.to.as_deref(), flow.binding.as_deref())?;
     let held = control.sign_in(call).await?;
@@ -82,31 +79,23 @@ async fn redeem(control: &Control, call: &Call<'_>, provider: &Provider, flow: &
     check_issuer(call, &metadata)?;
     let code = code(call, provider)?;
     let client = client(&metadata, provider, &call.place.snapshot.auth).map_err(refusal)?;
-    let request = client
-        .exchange_code(AuthorizationCode::new(code.to_owned()))
-        .map_err(|_| provider_unavailable(provider))?;
+    let request = client.exchange_code(AuthorizationCode::new(code.to_owned())).map_err(|_| provider_unavailable(provider))?;
     let request = request.set_pkce_verifier(PkceCodeVerifier::new(flow.verifier.clone()));
     let response = request.request_async(&issuer.http).await;
     let response = response.map_err(|error| refusal(exchange::token_error(error)))?;
     let nonce = Nonce::new(flow.nonce.clone());
-    exchange::check_login(&issuer, provider, &response, ExpectedNonce::Exactly(&nonce))
-        .await
-        .map_err(refusal)
+    exchange::check_login(&issuer, provider, &response, ExpectedNonce::Exactly(&nonce)).await.map_err(refusal)
 }
 
 /// Whose answer it is (RFC 9207, section 2.4).
 fn check_issuer(call: &Call<'_>, metadata: &Metadata) -> Result<(), Refusal> {
-    let required = metadata
-        .additional_metadata()
-        .additional_metadata
-        .authorization_response_iss_parameter_supported;
+    let required = metadata.additional_metadata().additional_metadata.authorization_response_iss_parameter_supported;
     let fine = match call.query.find("iss") {
         Some(said) => said == metadata.issuer().as_str(),
         None => !required && !call.query.has("iss"),
     };
     let detail = "The answer is not from the service that was asked.";
-    fine.then_some(())
-        .ok_or_else(|| Refusal::with_detail(Reason::SignInFailed, detail))
+    fine.then_some(()).ok_or_else(|| Refusal::with_detail(Reason::SignInFailed, detail))
 }
 
 /// The code, or what the provider says in place of one (RFC 6749, section 4.1.2.1).
@@ -117,10 +106,9 @@ fn code<'a>(call: &'a Call<'_>, provider: &Provider) -> Result<&'a str, Refusal>
     match error {
         "access_denied" => Err(Reason::SignInRefused.into()),
         "temporarily_unavailable" | "server_error" => Err(provider_unavailable(provider)),
-        code if code.len() <= 64 && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') => Err(Refusal::with_detail(
-            Reason::SignInFailed,
-            format!("{} answered: {code}.", provider.title),
-        )),
+        code if code.len() <= 64 && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') => {
+            Err(Refusal::with_detail(Reason::SignInFailed, format!("{} answered: {code}.", provider.title)))
+        }
         _ => Err(Reason::SignInFailed.into()),
     }
 }

@@ -27,9 +27,7 @@ pub(super) fn profile(provider: &Provider, claims: &Map<String, Value>) -> Resul
         email: email(provider, claims),
         name: mapped("name").and_then(Value::as_str).and_then(display_name),
         groups: groups(provider, mapped("groups"))?,
-        claims: others
-            .map(|(ours, theirs)| (ours.clone(), find(claims, theirs).map(texts).unwrap_or_default()))
-            .collect(),
+        claims: others.map(|(ours, theirs)| (ours.clone(), find(claims, theirs).map(texts).unwrap_or_default())).collect(),
         amr: claims.get("amr").map(texts).unwrap_or_default(),
         acr: claims.get("acr").and_then(Value::as_str).map(str::to_owned),
     })
@@ -86,11 +84,7 @@ fn groups(provider: &Provider, claim: Option<&Value>) -> Result<Vec<String>, Unu
         Some(Value::String(one)) => vec![one],
         _ => Vec::new(),
     };
-    let mut groups: Vec<_> = named
-        .iter()
-        .filter(|group| is_group(group))
-        .map(|group| (*group).to_owned())
-        .collect();
+    let mut groups: Vec<_> = named.iter().filter(|group| is_group(group)).map(|group| (*group).to_owned()).collect();
     let said = match claim {
         Some(Value::Array(values)) => values.len(),
         other => usize::from(other.is_some()),
@@ -134,10 +128,7 @@ mod tests {
 
     fn provider(mapped: &[(&str, &str)]) -> Provider {
         let mut provider = fixture::provider("staff", "https://idp.example");
-        provider.claims = mapped
-            .iter()
-            .map(|(ours, theirs)| ((*ours).to_owned(), (*theirs).to_owned()))
-            .collect();
+        provider.claims = mapped.iter().map(|(ours, theirs)| ((*ours).to_owned(), (*theirs).to_owned())).collect();
         provider
     }
 
@@ -148,10 +139,7 @@ mod tests {
     #[test]
     fn an_address_counts_only_when_it_is_verified_and_plain() {
         for (claims, email) in [
-            (
-                json!({"email": "Ana@Corp.example", "email_verified": true}),
-                Some("ana@corp.example"),
-            ),
+            (json!({"email": "Ana@Corp.example", "email_verified": true}), Some("ana@corp.example")),
             (json!({"email": "ana@corp.example", "email_verified": false}), None),
             (json!({"email": "ana@corp.example", "email_verified": "true"}), None),
             (json!({"email": "ana@corp.example", "email_verified": 1}), None),
@@ -183,11 +171,7 @@ mod tests {
             ("groups", json!({"groups": null}), vec![]),
             ("groups", json!({}), vec![]),
             ("realm_access.roles", json!({"realm_access": {"roles": ["r"]}}), vec!["r"]),
-            (
-                "https://corp.example/groups",
-                json!({"https://corp.example/groups": ["u"]}),
-                vec!["u"],
-            ),
+            ("https://corp.example/groups", json!({"https://corp.example/groups": ["u"]}), vec!["u"]),
             ("a.b", json!({"a": ["x"]}), vec![]),
         ] {
             assert_eq!(profile_of(&[("groups", theirs)], claims).groups, groups, "{theirs}");
@@ -198,10 +182,7 @@ mod tests {
     fn too_many_groups_are_refused_rather_than_cut_off() {
         let many: Vec<_> = (0..2_001).map(|n| n.to_string()).collect();
         let claims = json!({ "groups": many });
-        assert_eq!(
-            profile(&provider(&[]), claims.as_object().unwrap()),
-            Err(Unusable::TooManyGroups)
-        );
+        assert_eq!(profile(&provider(&[]), claims.as_object().unwrap()), Err(Unusable::TooManyGroups));
         assert_eq!(profile_of(&[], json!({ "groups": many[1..] })).groups.len(), 2_000);
     }
 
@@ -216,12 +197,8 @@ mod tests {
 
     #[test]
     fn names_lose_their_control_characters() {
-        for (said, kept) in [
-            ("A\r\nna\u{7f}", Some("Ana")),
-            ("\u{0}", None),
-            ("  ", None),
-            ("Żółć 😀", Some("Żółć 😀")),
-        ] {
+        for (said, kept) in [("A\r\nna\u{7f}", Some("Ana")), ("\u{0}", None), ("  ", None), ("Żółć 😀", Some("Żółć 😀"))]
+        {
             assert_eq!(profile_of(&[], json!({ "name": said })).name.as_deref(), kept);
         }
     }

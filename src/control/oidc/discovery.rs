@@ -8,6 +8,7 @@ use crate::model::ProviderName;
 use crate::snapshot::{Provider, Snapshot};
 use crate::telemetry::metrics::control::ControlMetrics;
 use arc_swap::{ArcSwap, ArcSwapOption};
+use openidconnect::IssuerUrl;
 use openidconnect::core::{
     CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType, CoreJsonWebKey,
     CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreResponseMode, CoreResponseType,
@@ -69,7 +70,7 @@ pub(in crate::control) struct Directory {
 /// One issuer as we reach it. What it was discovered as stays while its configuration does.
 #[derive(Debug)]
 pub(super) struct Issuer {
-    url: Url,
+    url: IssuerUrl,
     ca: Option<Vec<u8>>,
     pub(super) http: Http,
     pub(super) keys: Keys,
@@ -98,10 +99,7 @@ impl Issuer {
 
     async fn discover(&self) -> Result<(), Error> {
         let issuer = self.url.as_str().trim_end_matches('/');
-        let answer = self
-            .http
-            .fetch(&format!("{issuer}/.well-known/openid-configuration"), None)
-            .await?;
+        let answer = self.http.fetch(&format!("{issuer}/.well-known/openid-configuration"), None).await?;
         let metadata: Metadata =
             serde_json::from_slice(answer.body()).map_err(|error| Error::Unreadable(format!("the metadata: {error}")))?;
         check(&metadata, &self.url)?;
@@ -112,29 +110,15 @@ impl Issuer {
 }
 
 /// The issuer is the one that was asked, and every endpoint is safe to talk to.
-fn check(metadata: &Metadata, issuer: &Url) -> Result<(), Error> {
-    // A URL without a path can be written with and without the last slash; both are the same URL to us, and the one that the
-    // provider writes is the one that its tokens must write.
-    let asked = issuer.as_str();
-    let bare = asked.strip_suffix('/').filter(|_| issuer.path() == "/");
-    let said = metadata.issuer().as_str();
-    if said != asked && Some(said) != bare {
+fn check(metadata: &Metadata, issuer: &IssuerUrl) -> Result<(), Error> {
+    let (asked, said) = (issuer.as_str(), metadata.issuer().as_str());
+    if said != asked {
         return Err(Error::Unreadable(format!("it says that it is {said}, not {asked}")));
     }
-    let token = metadata
-        .token_endpoint()
-        .ok_or_else(|| Error::Unreadable("it has no token endpoint".to_owned()))?;
-    let required = [
-        metadata.authorization_endpoint().url(),
-        token.url(),
-        metadata.jwks_uri().url(),
-    ];
+    let token = metadata.token_endpoint().ok_or_else(|| Error::Unreadable("it has no token endpoint".to_owned()))?;
+    let required = [metadata.authorization_endpoint().url(), token.url(), metadata.jwks_uri().url()];
     let end_session = metadata.additional_metadata().end_session_endpoint.as_ref();
-    let optional = metadata
-        .userinfo_endpoint()
-        .map(|e| e.url())
-        .into_iter()
-        .chain(end_session.map(|e| e.url()));
+    let optional = metadata.userinfo_endpoint().map(|e| e.url()).into_iter().chain(end_session.map(|e| e.url()));
     let safe = |url: &Url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
     match required.into_iter().chain(optional).find(|url| !safe(url)) {
         Some(url) => Err(Error::Unreadable(format!("{url} is not https"))),
@@ -145,10 +129,7 @@ fn check(metadata: &Metadata, issuer: &Url) -> Result<(), Error> {
 impl Directory {
     /// Nothing known yet.
     pub(in crate::control) fn new(metrics: ControlMetrics) -> Self {
-        Self {
-            issuers: ArcSwap::default(),
-            metrics,
-        }
+        Self { issuers: ArcSwap::default(), metrics }
     }
 
     /// What is known of this provider as it is configured.
@@ -161,10 +142,7 @@ impl Directory {
     /// Every configured provider, discovered or not.
     pub(in crate::control) fn status(&self, snapshot: &Snapshot) -> Vec<ProviderStatus> {
         let discovered = |provider: &Provider| self.find(provider).and_then(|issuer| issuer.metadata()).is_ok();
-        let status = |provider: &Provider| ProviderStatus {
-            name: provider.name.clone(),
-            discovered: discovered(provider),
-        };
+        let status = |provider: &Provider| ProviderStatus { name: provider.name.clone(), discovered: discovered(provider) };
         snapshot.providers.values().map(status).collect()
     }
 
@@ -187,11 +165,7 @@ impl Directory {
         for provider in snapshot.providers.values() {
             match self.find(provider).or_else(|_| Ok(Arc::new(Issuer::new(provider)?))) {
                 Ok(issuer) => {
-                    tasks.spawn(keep_discovering(
-                        provider.name.clone(),
-                        Arc::clone(&issuer),
-                        self.metrics.clone(),
-                    ));
+                    tasks.spawn(keep_discovering(provider.name.clone(), Arc::clone(&issuer), self.metrics.clone()));
                     issuers.insert(provider.name.clone(), issuer);
                 }
                 Err(Error::Http(error)) => {

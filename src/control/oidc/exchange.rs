@@ -40,9 +40,7 @@ pub(super) async fn check_login(
     response: &CoreTokenResponse,
     nonce: ExpectedNonce<'_>,
 ) -> Result<Checked, Error> {
-    let token = response
-        .id_token()
-        .ok_or_else(|| Error::Unreadable("there is no ID token".to_owned()))?;
+    let token = response.id_token().ok_or_else(|| Error::Unreadable("there is no ID token".to_owned()))?;
     let claims = check(issuer, provider, token, response.access_token(), nonce, None).await?;
     let provider_sid = claims.all.get("sid").and_then(Value::as_str).map(str::to_owned);
     let tokens = Tokens {
@@ -51,21 +49,10 @@ pub(super) async fn check_login(
         expires: expires(response).or(claims.expires),
     };
     let authenticated_at = claims.authenticated_at.unwrap_or_else(clock::now);
-    let subject = Subject {
-        provider: provider.name.clone(),
-        subject: claims.subject.clone(),
-    };
+    let subject = Subject { provider: provider.name.clone(), subject: claims.subject.clone() };
     let all = complete(issuer, provider, response.access_token(), claims).await?;
-    let identity = Identity {
-        subject,
-        profile: claims::profile(provider, &all)?,
-        authenticated_at,
-    };
-    Ok(Checked {
-        identity,
-        tokens,
-        provider_sid,
-    })
+    let identity = Identity { subject, profile: claims::profile(provider, &all)?, authenticated_at };
+    Ok(Checked { identity, tokens, provider_sid })
 }
 
 /// Checks the response to a refresh token: the same person, with the claims of today.
@@ -98,11 +85,7 @@ pub(super) async fn check_refresh(
         refresh_token: refresh_token(response).or_else(|| held.refresh_token.clone()),
         expires: expires(response).or(expires_at),
     };
-    Ok(Checked {
-        identity,
-        tokens,
-        provider_sid: None,
-    })
+    Ok(Checked { identity, tokens, provider_sid: None })
 }
 
 /// A refresh says nothing of how the person authenticated unless it does.
@@ -125,10 +108,7 @@ async fn check(
     subject: Option<&str>,
 ) -> Result<Claims, Error> {
     let metadata = issuer.metadata()?;
-    let expected = || Expected {
-        subject,
-        ..Expected::of(provider, &metadata, access_token, nonce)
-    };
+    let expected = || Expected { subject, ..Expected::of(provider, &metadata, access_token, nonce) };
     match verify(token, &issuer.keys.current(), &expected()) {
         Err(Invalid::UnknownKey) => {
             issuer.keys.refetch(&issuer.http, metadata.jwks_uri()).await?;

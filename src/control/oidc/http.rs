@@ -33,14 +33,12 @@ pub(super) enum Error {
 impl Http {
     /// A client that trusts what the provider's configuration says.
     pub(super) fn new(provider: &Provider) -> Result<Self, Error> {
-        let mut builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(PATIENCE)
-            .timeout(PATIENCE);
+        let mut builder =
+            reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).connect_timeout(PATIENCE).timeout(PATIENCE);
         if let Some(ca) = &provider.ca {
             builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(ca)?);
         }
-        if is_loopback(&provider.issuer) {
+        if is_loopback(provider.issuer.url()) {
             builder = builder.no_proxy();
         }
         Ok(Self(builder.build()?))

@@ -100,10 +100,7 @@ impl<'a> Expected<'a> {
         Self {
             client_id: &provider.client_id,
             issuer: metadata.issuer(),
-            algorithms: ALGORITHMS
-                .into_iter()
-                .filter(|algorithm| announced.contains(algorithm))
-                .collect(),
+            algorithms: ALGORITHMS.into_iter().filter(|algorithm| announced.contains(algorithm)).collect(),
             leeway: provider.leeway,
             now: crate::clock::now(),
             nonce,
@@ -115,9 +112,7 @@ impl<'a> Expected<'a> {
     fn verifier(&self, keys: &CoreJsonWebKeySet) -> CoreIdTokenVerifier<'static> {
         let latest = self.now.plus(self.leeway).seconds();
         let earliest = self.now.seconds().saturating_sub(self.leeway.as_secs());
-        let earliest = UNIX_EPOCH
-            .checked_add(Duration::from_secs(earliest))
-            .unwrap_or_else(SystemTime::now);
+        let earliest = UNIX_EPOCH.checked_add(Duration::from_secs(earliest)).unwrap_or_else(SystemTime::now);
         // As for a public client: it has no secret that a MAC could be checked with.
         CoreIdTokenVerifier::new_public_client(ClientId::new(self.client_id.to_owned()), self.issuer.clone(), keys.clone())
             .set_allowed_algs(self.algorithms.iter().cloned())
@@ -125,9 +120,7 @@ impl<'a> Expected<'a> {
             .set_time_fn(move || earliest.into())
             .set_issue_time_verifier_fn(move |issued| {
                 let issued = u64::try_from(issued.timestamp()).map_err(|_| "issued before 1970".to_owned())?;
-                (issued <= latest)
-                    .then_some(())
-                    .ok_or_else(|| "issued in the future".to_owned())
+                (issued <= latest).then_some(()).ok_or_else(|| "issued in the future".to_owned())
             })
     }
 }
@@ -146,9 +139,7 @@ impl ExpectedNonce<'_> {
 /// Makes every check; the claims of a token are its own word until then.
 pub(super) fn verify(token: &CoreIdToken, keys: &CoreJsonWebKeySet, expected: &Expected<'_>) -> Result<Claims, Invalid> {
     let verifier = expected.verifier(keys);
-    let verified = token
-        .claims(&verifier, |said: Option<&Nonce>| expected.nonce.check(said))
-        .map_err(invalid)?;
+    let verified = token.claims(&verifier, |said: Option<&Nonce>| expected.nonce.check(said)).map_err(invalid)?;
     let all = payload(&token.to_string()).ok_or(Invalid::Payload)?;
     check_authorized_party(expected, verified.audiences().len(), &all)?;
     check_not_before(expected, &all)?;
@@ -160,10 +151,7 @@ pub(super) fn verify(token: &CoreIdToken, keys: &CoreJsonWebKeySet, expected: &E
     Ok(Claims {
         all,
         subject,
-        authenticated_at: verified
-            .auth_time()
-            .and_then(|time| seconds(time.timestamp()))
-            .map(Timestamp::from_seconds),
+        authenticated_at: verified.auth_time().and_then(|time| seconds(time.timestamp())).map(Timestamp::from_seconds),
         expires: seconds(verified.expiration().timestamp()),
     })
 }

@@ -13,9 +13,8 @@ pub(in crate::control) fn url(control: &Control, call: &Call<'_>, ended: &Ended)
     let metadata = control.directory.find(provider).ok()?.metadata().ok()?;
     let endpoint = metadata.additional_metadata().end_session_endpoint.clone()?;
     let back = PostLogoutRedirectUrl::new(format!("{}/.doorward/logout", snapshot.auth)).ok()?;
-    let request = LogoutRequest::from(endpoint)
-        .set_client_id(ClientId::new(provider.client_id.clone()))
-        .set_post_logout_redirect_uri(back);
+    let request =
+        LogoutRequest::from(endpoint).set_client_id(ClientId::new(provider.client_id.clone())).set_post_logout_redirect_uri(back);
     // A damaged hint only means that the provider asks whom to sign out.
     let hint: Option<CoreIdToken> = ended.id_token.parse().ok();
     let request = match &hint {

@@ -80,12 +80,7 @@ async fn renew(control: &Control, sign_in: &SignIn) {
     let postponed = match failure {
         Failure::Over(error) => {
             tracing::info!(sign_in = sign_in.id.0, %error, "a sign-in ends: its claims can't be renewed");
-            control
-                .store
-                .end_sign_in(sign_in.id)
-                .await
-                .err()
-                .map(|error| error.to_string())
+            control.store.end_sign_in(sign_in.id).await.err().map(|error| error.to_string())
         }
         Failure::Later(cause) => Some(cause),
     };

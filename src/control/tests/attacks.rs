@@ -22,10 +22,7 @@ async fn a_bad_answer_of_the_provider_signs_nobody_in() {
         (|b| b.response = json!({"error": "invalid_grant"}), Reason::SignInFailed),
         (|b| b.status = StatusCode::SERVICE_UNAVAILABLE, Reason::ProviderUnavailable),
         (|b| b.claims = json!({"groups": null}), Reason::ProviderUnavailable),
-        (
-            |b| b.user_info = Some(json!({"sub": "bob", "groups": ["finance"]})),
-            Reason::SignInFailed,
-        ),
+        (|b| b.user_info = Some(json!({"sub": "bob", "groups": ["finance"]})), Reason::SignInFailed),
     ];
     let (world, provider) = world().await;
     for (index, (change, expected)) in changes.into_iter().enumerate() {
@@ -35,11 +32,7 @@ async fn a_bad_answer_of_the_provider_signs_nobody_in() {
             b.claims["groups"] = if index == 10 { json!(null) } else { json!(["staff"]) };
             change(b);
         });
-        assert_eq!(
-            reason(browser.sign_in(&world, &provider, WIKI).await),
-            expected,
-            "change {index}"
-        );
+        assert_eq!(reason(browser.sign_in(&world, &provider, WIKI).await), expected, "change {index}");
         assert_eq!(browser.cookie("login.corp.example", "__Host-doorward-sso"), None);
     }
 }
@@ -52,13 +45,7 @@ async fn a_callback_counts_only_in_the_browser_that_asked_and_only_once() {
     let callback = browser.reach_provider(&world, &provider, &login).await;
     let mut other = Browser::default();
     assert_eq!(reason(other.get(&world, &callback).await), Reason::SignInExpired);
-    for (from, to) in [
-        ("state=", "state=x"),
-        ("state=", "st="),
-        ("iss=", "iss=x"),
-        ("iss=", "is="),
-        ("code=", "co="),
-    ] {
+    for (from, to) in [("state=", "state=x"), ("state=", "st="), ("iss=", "iss=x"), ("iss=", "is="), ("code=", "co=")] {
         let mut attempt = browser.clone();
         assert!(attempt.get(&world, &callback.replace(from, to)).await.is_err(), "{to}");
     }
@@ -80,39 +67,20 @@ async fn a_handoff_is_good_once_at_its_host_in_its_browser() {
     let landing = location(&here.get(&world, &login).await.unwrap());
     let mut elsewhere = Browser::default();
     let refusal = elsewhere.get(&world, &landing).await.unwrap_err();
-    assert!(
-        refusal.reason == Reason::HandoffInvalid && refusal.detail.is_some(),
-        "no flow cookie: {refusal:?}"
-    );
+    assert!(refusal.reason == Reason::HandoffInvalid && refusal.detail.is_some(), "no flow cookie: {refusal:?}");
     // Without the cookie the code was not tried; it is still good, once.
     here.get(&world, &landing).await.unwrap();
     let mut without_session = browser.clone();
-    assert_eq!(
-        reason(without_session.get(&world, &landing).await),
-        Reason::HandoffInvalid,
-        "used"
-    );
+    assert_eq!(reason(without_session.get(&world, &landing).await), Reason::HandoffInvalid, "used");
     let (mut here, login) = handoff(&mut browser);
     let landing = location(&here.get(&world, &login).await.unwrap());
     let moved = landing.replace("https://wiki.corp.example", "https://payroll.other.test:8443");
     let mut at_payroll = here.clone();
     let stolen = here.cookies["wiki.corp.example"].clone();
     at_payroll.cookies.get_mut("payroll.other.test").unwrap().extend(stolen);
-    at_payroll
-        .cookies
-        .get_mut("payroll.other.test")
-        .unwrap()
-        .remove("__Host-doorward");
-    assert_eq!(
-        reason(at_payroll.get(&world, &moved).await),
-        Reason::HandoffInvalid,
-        "another host"
-    );
-    assert_eq!(
-        reason(here.get(&world, &landing).await),
-        Reason::HandoffInvalid,
-        "tried at another host, so gone"
-    );
+    at_payroll.cookies.get_mut("payroll.other.test").unwrap().remove("__Host-doorward");
+    assert_eq!(reason(at_payroll.get(&world, &moved).await), Reason::HandoffInvalid, "another host");
+    assert_eq!(reason(here.get(&world, &landing).await), Reason::HandoffInvalid, "tried at another host, so gone");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,11 +93,7 @@ async fn another_browser_can_not_take_a_handoff_with_a_flow_of_its_own() {
     let mut thief = Browser::default();
     let name = browser.cookies["wiki.corp.example"].keys().next().unwrap().clone();
     let own = Token::random().unwrap().reveal().to_owned();
-    thief
-        .cookies
-        .entry("wiki.corp.example".to_owned())
-        .or_default()
-        .insert(name, own);
+    thief.cookies.entry("wiki.corp.example".to_owned()).or_default().insert(name, own);
     assert_eq!(reason(thief.get(&world, &landing).await), Reason::HandoffInvalid);
 }
 
@@ -138,27 +102,14 @@ async fn a_landing_leads_nowhere_but_to_its_own_host() {
     let (world, provider) = world().await;
     let mut browser = Browser::default();
     browser.sign_in(&world, &provider, WIKI).await.unwrap();
-    for to in [
-        "",
-        "https://evil.test/",
-        ".evil.test/",
-        "@evil.test/",
-        ":8443/",
-        "/.doorward/logout",
-        "/\\evil.test",
-        "/a%0d%0ab",
-    ] {
+    for to in ["", "https://evil.test/", ".evil.test/", "@evil.test/", ":8443/", "/.doorward/logout", "/\\evil.test", "/a%0d%0ab"] {
         let query = crate::control::query::write(&[("code", "x"), ("flow", "x"), ("to", to)]);
         let url = format!("https://wiki.corp.example/.doorward/callback?{query}");
         assert_eq!(reason(browser.get(&world, &url).await), Reason::BadReturnTarget, "{to}");
     }
     let url = "https://wiki.corp.example/.doorward/callback?code=x&flow=x&to=//evil.test/";
     let answer = browser.get(&world, url).await.unwrap();
-    assert_eq!(
-        location(&answer),
-        "https://wiki.corp.example//evil.test/",
-        "a late tab, to a path of this host"
-    );
+    assert_eq!(location(&answer), "https://wiki.corp.example//evil.test/", "a late tab, to a path of this host");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,21 +130,9 @@ async fn cookies_of_one_kind_never_count_as_another() {
         ("payroll.other.test", "__Host-doorward", &session),
     ] {
         let mut forger = Browser::default();
-        forger
-            .cookies
-            .entry(host.to_owned())
-            .or_default()
-            .insert(name.to_owned(), value.clone());
-        let authority = if host == "payroll.other.test" {
-            "payroll.other.test:8443"
-        } else {
-            host
-        };
-        assert_eq!(
-            reason(forger.who(&world, authority).await),
-            Reason::NotSignedIn,
-            "{name} at {host}"
-        );
+        forger.cookies.entry(host.to_owned()).or_default().insert(name.to_owned(), value.clone());
+        let authority = if host == "payroll.other.test" { "payroll.other.test:8443" } else { host };
+        assert_eq!(reason(forger.who(&world, authority).await), Reason::NotSignedIn, "{name} at {host}");
     }
 }
 
@@ -221,13 +160,7 @@ async fn nothing_else_lives_under_the_reserved_path() {
         let url = format!("https://wiki.corp.example/.doorward/{path}");
         assert_eq!(reason(browser.get(&world, &url).await), Reason::UnknownPath, "{path}");
     }
-    assert_eq!(
-        reason(browser.get(&world, "https://wiki.corp.example/.doorward/login").await),
-        Reason::UnknownPath
-    );
-    let keys = browser
-        .get(&world, "https://wiki.corp.example/.doorward/jwks.json")
-        .await
-        .unwrap();
+    assert_eq!(reason(browser.get(&world, "https://wiki.corp.example/.doorward/login").await), Reason::UnknownPath);
+    let keys = browser.get(&world, "https://wiki.corp.example/.doorward/jwks.json").await.unwrap();
     assert!(String::from_utf8_lossy(keys.body()).contains("P-256"));
 }

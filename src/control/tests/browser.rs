@@ -83,11 +83,7 @@ impl Browser {
         assert_eq!((&*asked["response_type"], &*asked["code_challenge_method"]), ("code", "S256"));
         assert_eq!((&*asked["client_id"], &*asked["scope"]), ("doorward", "openid email"));
         assert_eq!(asked["redirect_uri"], "https://login.corp.example/.doorward/callback");
-        let query = super::query::write(&[
-            ("code", &asked["nonce"]),
-            ("state", &asked["state"]),
-            ("iss", &provider.issuer),
-        ]);
+        let query = super::query::write(&[("code", &asked["nonce"]), ("state", &asked["state"]), ("iss", &provider.issuer)]);
         format!("https://login.corp.example/.doorward/callback?{query}")
     }
 
@@ -122,11 +118,6 @@ pub(super) fn location(answer: &Answer) -> String {
 
 pub(super) fn text(answer: &Answer) -> String {
     assert_eq!(answer.headers()["cache-control"], "no-store");
-    assert!(
-        answer.headers()["content-security-policy"]
-            .to_str()
-            .unwrap()
-            .starts_with("default-src 'none'")
-    );
+    assert!(answer.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
     String::from_utf8(answer.body().to_vec()).unwrap()
 }

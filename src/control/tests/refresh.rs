@@ -15,10 +15,7 @@ async fn signed_in() -> (World, TestProvider, Arc<SignIn>) {
     let world = World::new(vec![fixture::provider("staff", &provider.issuer)]).await;
     world.discovered().await;
     let mut browser = Browser::default();
-    browser
-        .sign_in(&world, &provider, "https://wiki.corp.example/")
-        .await
-        .unwrap();
+    browser.sign_in(&world, &provider, "https://wiki.corp.example/").await.unwrap();
     let cookie = browser.cookie("login.corp.example", "__Host-doorward-sso").unwrap();
     let hash = Token::parse(&cookie).unwrap().hash();
     let sign_in = world.control.store.sign_in(&hash).await.unwrap().unwrap();
@@ -105,24 +102,9 @@ async fn a_provider_that_is_down_ends_nothing() {
         provider.set(change);
         renew(&world, &sign_in).await;
         let now = crate::clock::now();
-        assert!(
-            lives(&sign_in) && !sign_in.renewal_is_due(now) && !sign_in.is_stale(now),
-            "change {index}"
-        );
+        assert!(lives(&sign_in) && !sign_in.renewal_is_due(now) && !sign_in.is_stale(now), "change {index}");
         assert_eq!(sign_in.identity().profile.groups, ["staff"]);
-        let held = world
-            .control
-            .store
-            .tokens(sign_in.id)
-            .await
-            .unwrap()
-            .unwrap()
-            .refresh_token
-            .unwrap();
-        assert_eq!(
-            held,
-            if index == 4 { "rotated" } else { "refresh" },
-            "what may be the only good one is kept"
-        );
+        let held = world.control.store.tokens(sign_in.id).await.unwrap().unwrap().refresh_token.unwrap();
+        assert_eq!(held, if index == 4 { "rotated" } else { "refresh" }, "what may be the only good one is kept");
     }
 }

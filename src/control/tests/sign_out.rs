@@ -24,19 +24,10 @@ async fn signed_in() -> (World, TestProvider, Browser) {
 async fn signing_out_of_an_app_leaves_the_others() {
     let (world, _provider, mut browser) = signed_in().await;
     let mut copy = browser.clone();
-    let page = text(
-        &browser
-            .get(&world, "https://wiki.corp.example/.doorward/logout")
-            .await
-            .unwrap(),
-    );
+    let page = text(&browser.get(&world, "https://wiki.corp.example/.doorward/logout").await.unwrap());
     assert!(page.contains("Signed out of The app at wiki.corp.example") && page.contains(EVERYTHING));
     assert_eq!(browser.cookie("wiki.corp.example", "__Host-doorward"), None);
-    assert_eq!(
-        copy.who(&world, "wiki.corp.example").await.unwrap_err().reason,
-        Reason::NotSignedIn,
-        "the cookie is dead"
-    );
+    assert_eq!(copy.who(&world, "wiki.corp.example").await.unwrap_err().reason, Reason::NotSignedIn, "the cookie is dead");
     browser.who(&world, "payroll.other.test:8443").await.unwrap();
 }
 
@@ -48,18 +39,9 @@ async fn signing_out_of_everything_ends_every_session_and_goes_on_to_the_provide
     assert!(to.contains("client_id=doorward"));
     assert!(to.contains("post_logout_redirect_uri=https%3A%2F%2Flogin.corp.example%2F.doorward%2Flogout"));
     for host in ["wiki.corp.example", "payroll.other.test:8443", "login.corp.example"] {
-        assert_eq!(
-            browser.who(&world, host).await.unwrap_err().reason,
-            Reason::NotSignedIn,
-            "{host}"
-        );
+        assert_eq!(browser.who(&world, host).await.unwrap_err().reason, Reason::NotSignedIn, "{host}");
     }
-    let page = text(
-        &browser
-            .get_with(&world, EVERYTHING, "sec-fetch-site", "cross-site")
-            .await
-            .unwrap(),
-    );
+    let page = text(&browser.get_with(&world, EVERYTHING, "sec-fetch-site", "cross-site").await.unwrap());
     assert!(page.contains("<h1>Signed out</h1>"), "back from the provider");
 }
 
@@ -85,10 +67,7 @@ async fn a_link_on_another_site_signs_nobody_out_unasked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_on_another_site_signs_nobody_out() {
     let (world, _provider, browser) = signed_in().await;
-    let cookie = format!(
-        "__Host-doorward={}",
-        browser.cookie("wiki.corp.example", "__Host-doorward").unwrap()
-    );
+    let cookie = format!("__Host-doorward={}", browser.cookie("wiki.corp.example", "__Host-doorward").unwrap());
     for (name, value, meant) in [
         ("origin", "https://evil.test", false),
         ("origin", "null", false),

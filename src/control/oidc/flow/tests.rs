@@ -67,10 +67,7 @@ async fn a_target_that_is_too_long_for_a_cookie_gets_shorter() {
         (format!("https://wiki.corp.example/x?{long}"), "https://wiki.corp.example/x"),
         (format!("https://wiki.corp.example/{long}"), "https://wiki.corp.example/"),
     ] {
-        let destination = Destination {
-            target: ReturnTarget::parse(&snapshot, &to).ok(),
-            binding: Some(TokenHash::of(b"x")),
-        };
+        let destination = Destination { target: ReturnTarget::parse(&snapshot, &to).ok(), binding: Some(TokenHash::of(b"x")) };
         let sealed = flow.seal(ring, &id, &destination).unwrap();
         assert!(sealed.len() < 4_000);
         assert_eq!(flow.to.as_deref(), Some(kept));
@@ -86,11 +83,7 @@ async fn abandoned_logins_make_room_for_new_ones_the_oldest_first() {
     let mut names = Vec::new();
     for started in 1_000..1_025 {
         let (id, mut flow) = flow(started);
-        lines.push(format!(
-            "{}={}",
-            id.cookie(),
-            flow.seal(ring, &id, &Destination::default()).unwrap()
-        ));
+        lines.push(format!("{}={}", id.cookie(), flow.seal(ring, &id, &Destination::default()).unwrap()));
         names.push(id.cookie());
     }
     lines.push("__Host-doorward-flow-AAAAAAAAAAAA=garbage".to_owned());
@@ -100,10 +93,7 @@ async fn abandoned_logins_make_room_for_new_ones_the_oldest_first() {
     let gone = make_room(ring, &call, 500, Timestamp::from_millis(2_000));
     assert_eq!(gone.len(), 25 - 19 + 1);
     for name in &names[..6] {
-        assert!(
-            gone.iter()
-                .any(|line| line.starts_with(&format!("{name}=;")) && line.ends_with("Max-Age=0"))
-        );
+        assert!(gone.iter().any(|line| line.starts_with(&format!("{name}=;")) && line.ends_with("Max-Age=0")));
     }
     assert!(gone.iter().all(|line| !line.contains("landed")));
     let gone = make_room(ring, &call, 15_500, Timestamp::from_millis(2_000));

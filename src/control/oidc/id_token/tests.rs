@@ -43,8 +43,7 @@ impl Case {
 
     /// Whether good claims with these changes pass.
     fn passes(&self, changes: &Value) -> bool {
-        self.verify(&self.signer.sign("RS256", &claims(changes)), &self.expected())
-            .is_ok()
+        self.verify(&self.signer.sign("RS256", &claims(changes)), &self.expected()).is_ok()
     }
 }
 
@@ -140,10 +139,7 @@ fn a_signature_is_made_by_a_known_key_with_an_announced_algorithm() {
     let case = Case::new();
     let good = claims(&json!({}));
     for algorithm in ["none", "HS256"] {
-        assert!(
-            case.verify(&case.signer.sign(algorithm, &good), &case.expected()).is_err(),
-            "{algorithm}"
-        );
+        assert!(case.verify(&case.signer.sign(algorithm, &good), &case.expected()).is_err(), "{algorithm}");
     }
     let mut only_es256 = case.expected();
     only_es256.algorithms = vec![Algorithm::EcdsaP256Sha256];

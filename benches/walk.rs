@@ -1,0 +1,210 @@
+//! The rooms of the walk, and the walk without sockets: `cargo bench --bench walk`.
+//!
+//! The configuration has as many apps as a group says, each with 20 rules; the session is a real one, made through the store.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use doorward::assertion::Keys;
+use doorward::control::config;
+use doorward::gate::visit::{Gate, Visit, Worker};
+use doorward::gate::{self, audit, route, session, target};
+use doorward::model::identity::{Profile, Subject};
+use doorward::model::{Email, Identity, ProviderName, Timestamp, Token};
+use doorward::policy::Principal;
+use doorward::snapshot::{Access, Snapshot};
+use doorward::store::{Handoff, NewSignIn, Store, Tokens};
+use doorward::telemetry::metrics;
+use doorward::{clock, cookies};
+use http::Request;
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+const RULES: usize = 20;
+
+/// A configuration with this many apps.
+fn snapshot(folder: &Path, apps: usize, rules: usize) -> Snapshot {
+    let made = rcgen::generate_simple_self_signed(vec!["*.corp.example".to_owned()]).unwrap();
+    std::fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
+    std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let mut yaml = String::from(
+        "listen: { https: \"127.0.0.1:0\" }\ntls: { certificates: [{ cert: cert.pem, key: key.pem }] }\nauth: { url: https://login.corp.example }\n\
+         identity_providers: { staff: { issuer: https://idp.corp.example, client_id: doorward, claims: { groups: groups } } }\nstore: sqlite:bench.db\napps:\n",
+    );
+    for app in 0..apps {
+        writeln!(yaml, "  app{app}:\n    url: https://app{app}.corp.example\n    upstream: http://127.0.0.1:1\n    identity: {{ X-Remote-User: email }}\n    allow:").unwrap();
+        for rule in 1..rules {
+            writeln!(yaml, "      - groups: [none{rule}]").unwrap();
+        }
+        yaml.push_str("      - groups: [finance]\n    paths: [{ match: /health, public: true }, { match: /admin/**, allow: [{ groups: [admins] }] }]\n");
+    }
+    let file = folder.join("doorward.yaml");
+    std::fs::write(&file, yaml).unwrap();
+    config::load(&file, 1).unwrap_or_else(|problems| panic!("{problems}")).snapshot
+}
+
+fn identity(groups: usize) -> Identity {
+    let mut names: Vec<String> = (1..groups).map(|n| format!("group-{n:03}")).collect();
+    names.push("finance".to_owned());
+    Identity {
+        subject: Subject { provider: ProviderName::parse("staff").unwrap(), subject: "00u1".to_owned() },
+        profile: Profile {
+            email: Some(Email::parse("eve@corp.example").unwrap()),
+            name: Some("Eve".to_owned()),
+            groups: names,
+            ..Profile::default()
+        },
+        authenticated_at: clock::now(),
+    }
+}
+
+/// A signed-in session at an app's host; gives its cookie.
+async fn sign_in(store: &Arc<Store>, groups: usize, host: &str) -> String {
+    let (sso, code, cookie) = (Token::random().unwrap(), Token::random().unwrap(), Token::random().unwrap());
+    let tokens = Tokens { id_token: String::new(), refresh_token: None, expires: None };
+    let ends = clock::now().plus(Duration::from_secs(36_000));
+    let new = NewSignIn { cookie: sso.hash(), identity: identity(groups), provider_sid: None, tokens, ends, replaces: None };
+    let made = store.create_sign_in(new).await.unwrap();
+    let handoff = Handoff { code: code.hash(), sign_in: made.id, host: host.to_owned(), binding: code.hash(), expires: ends };
+    assert!(store.create_handoff(&handoff).await.unwrap());
+    assert!(store.take_handoff(&code.hash(), host, &code.hash(), &cookie.hash()).await.unwrap());
+    cookie.reveal().to_owned()
+}
+
+struct Bench {
+    runtime: Runtime,
+    worker: Rc<Worker>,
+    store: Arc<Store>,
+    _folder: tempfile::TempDir,
+}
+
+fn bench(apps: usize, rules: usize) -> Bench {
+    let runtime = Runtime::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let snapshot = snapshot(folder.path(), apps, rules);
+    let location = format!("sqlite:{}", folder.path().join("bench.db").display());
+    let (store, keys) = runtime.block_on(async {
+        let store = Store::open(&location, tokio::runtime::Handle::current()).await.unwrap();
+        let keys = Keys::load(&store).await.unwrap();
+        (store, keys)
+    });
+    let (audit, receiver) = audit::channel();
+    audit::writer::start(receiver, Some(Path::new("/dev/null"))).unwrap();
+    let gate = Gate {
+        snapshot: Arc::new(arc_swap::ArcSwap::from_pointee(snapshot)),
+        store: Arc::clone(&store),
+        keys: Arc::new(keys),
+        sessions: session::cache(200_000),
+        audit,
+        metrics: metrics::Gate::new(&prometheus::Registry::new()).unwrap(),
+        reserved: Box::new(|_| panic!("not under test")),
+    };
+    Bench { runtime, worker: Rc::new(Worker::new(Arc::new(gate), 1)), store, _folder: folder }
+}
+
+/// What a browser sends.
+fn request(host: &str, path: &str, cookie: &str) -> Request<()> {
+    Request::get(path)
+        .header("host", host)
+        .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36")
+        .header("accept", "application/json")
+        .header("accept-language", "en")
+        .header("accept-encoding", "gzip, deflate, br")
+        .header("sec-fetch-mode", "cors")
+        .header("sec-fetch-site", "same-origin")
+        .header("cookie", format!("theme=dark; {}={cookie}", cookies::SESSION))
+        .body(())
+        .unwrap()
+}
+
+fn rooms(criterion: &mut Criterion) {
+    for apps in [10, 10_000] {
+        let bench = bench(apps, 2);
+        let snapshot = bench.worker.gate.snapshot.load_full();
+        let request = request(&format!("app{}.corp.example", apps / 2), "/reports/2026?q=1", "");
+        criterion.bench_function("target", |b| b.iter(|| target::read(black_box(&request)).unwrap()));
+        let target = target::read(&request).unwrap();
+        criterion.bench_function(&format!("route/{apps} apps"), |b| b.iter(|| route::find(&snapshot, black_box(&target)).is_ok()));
+    }
+}
+
+fn sessions(criterion: &mut Criterion) {
+    for count in [1, 1000] {
+        let bench = bench(1, RULES);
+        let host = "app0.corp.example";
+        let cookies: Vec<String> = bench.runtime.block_on(async {
+            let mut cookies = Vec::new();
+            for _ in 0..count {
+                cookies.push(sign_in(&bench.store, 2, host).await);
+            }
+            cookies
+        });
+        let requests: Vec<_> = cookies.iter().map(|cookie| request(host, "/", cookie)).collect();
+        let targets: Vec<_> = requests.iter().map(|request| target::read(request).unwrap()).collect();
+        let mut next = 0;
+        criterion.bench_function(&format!("session hit/{count} sessions"), |b| {
+            b.iter(|| {
+                next = (next + 7919) % count;
+                let visit = Visit::begin(
+                    Rc::clone(&bench.worker),
+                    [127, 0, 0, 1].into(),
+                    requests[next].headers(),
+                    requests[next].method(),
+                );
+                let found = bench.runtime.block_on(session::look_up(&visit, &targets[next], requests[next].headers()));
+                assert!(matches!(found, Ok(session::Session::Valid(_))));
+            });
+        });
+    }
+}
+
+fn decisions(criterion: &mut Criterion) {
+    for rules in [RULES, 100] {
+        let bench = bench(1, rules);
+        let snapshot = bench.worker.gate.snapshot.load_full();
+        let Access::Rules(ruleset) = &snapshot.route(snapshot.apps[0].default_route).unwrap().access else {
+            panic!("the app has rules")
+        };
+        let principal = Principal::new(&identity(2)).unwrap();
+        criterion.bench_function(&format!("decide anew/{rules} rules"), |b| {
+            b.iter(|| ruleset.evaluate(&principal, black_box(&http::Method::GET)))
+        });
+    }
+}
+
+fn walks(criterion: &mut Criterion) {
+    for (name, path, groups) in [("signed in", "/reports", 2), ("signed in, 200 groups", "/reports", 200), ("public", "/health", 2)]
+    {
+        let bench = bench(10, RULES);
+        let host = "app3.corp.example";
+        let cookie = bench.runtime.block_on(sign_in(&bench.store, groups, host));
+        criterion.bench_function(&format!("walk/{name}"), |b| {
+            b.iter_batched(
+                || request(host, path, &cookie),
+                |request| bench.runtime.block_on(walk(&bench.worker, request)),
+                criterion::BatchSize::SmallInput,
+            );
+        });
+    }
+}
+
+async fn walk(worker: &Rc<Worker>, request: Request<()>) -> Request<()> {
+    let mut visit = Visit::begin(Rc::clone(worker), [127, 0, 0, 1].into(), request.headers(), request.method());
+    let target = target::read(&request).unwrap();
+    let snapshot = visit.snapshot.clone();
+    let route::Place::Route(place) = route::find(&snapshot, &target).unwrap() else { panic!("not reserved") };
+    let (request, _permit) = gate::judge(&mut visit, &target, &place, request).await.unwrap();
+    request
+}
+
+/// Keeps the type of times in the benchmark's vocabulary honest: the coarse clock is part of every visit.
+fn time(criterion: &mut Criterion) {
+    criterion.bench_function("clock", |b| b.iter(|| -> Timestamp { clock::now() }));
+}
+
+criterion_group!(benches, rooms, sessions, decisions, walks, time);
+criterion_main!(benches);

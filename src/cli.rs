@@ -1,0 +1,99 @@
+//! The commands. In: the command line. Out: an exit code: 0 fine, 1 denied or invalid configuration, 2 usage.
+
+pub mod check;
+pub mod schema;
+
+use crate::{app, demo, telemetry};
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+
+/// A zero-trust, identity-aware reverse proxy for apps that know nothing of identity.
+#[derive(Parser)]
+#[command(name = "doorward", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the proxy.
+    Run {
+        /// The configuration file.
+        #[arg(short, long, default_value = "config/doorward.yaml")]
+        config: PathBuf,
+    },
+    /// Say everything that is wrong with a configuration file, and warn of what can't be meant.
+    Check {
+        /// The configuration file.
+        #[arg(short, long, default_value = "config/doorward.yaml")]
+        config: PathBuf,
+    },
+    /// Print the JSON Schema of the configuration file.
+    Schema,
+    /// Run a whole installation on this machine to try things out: provider, apps, certificates and all.
+    Demo {
+        /// The port for browsers; the five after it are used too.
+        #[arg(long, default_value_t = 8443)]
+        port: u16,
+        /// Where to keep what the demo makes.
+        #[arg(long, default_value = "state/demo")]
+        state: PathBuf,
+    },
+}
+
+/// Everything that ends the process is waited for this long: by then requests have ended.
+const SHUTDOWN: Duration = Duration::from_secs(2);
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // Two cryptographic providers can be linked in; the choice must not be left to chance. Only a second call fails.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    match arguments.command {
+        Command::Run { config } => run(async move { app::run(&config, || ()).await.map_err(|error| error.to_string()) }),
+        Command::Check { config } => show(check::check(&config)),
+        Command::Schema => report(schema::schema().map(|schema| print!("{schema}")).map_err(|error| error.to_string())),
+        Command::Demo { port, state } => run(demonstrate(demo::Options { port, state })),
+    }
+}
+
+async fn demonstrate(options: demo::Options) -> Result<(), String> {
+    let demo = demo::prepare(&options).await.map_err(|error| error.to_string())?;
+    app::run(&demo.config, || println!("{}", demo.welcome)).await.map_err(|error| error.to_string())
+}
+
+fn run(main: impl Future<Output = Result<(), String>>) -> ExitCode {
+    telemetry::logs::start();
+    match runtime().map(|runtime| (runtime.block_on(main), runtime)) {
+        Ok((outcome, runtime)) => {
+            runtime.shutdown_timeout(SHUTDOWN);
+            report(outcome)
+        }
+        Err(error) => report(Err(error.to_string())),
+    }
+}
+
+/// Control's runtime: the workers have their own.
+fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build()
+}
+
+fn show(verdict: check::Verdict) -> ExitCode {
+    eprint!("{}", verdict.problems);
+    print!("{}", verdict.output);
+    ExitCode::from(verdict.code)
+}
+
+fn report(outcome: Result<(), String>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("doorward: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The admin listener: health, readiness and metrics for machines, state for whoever has the token. In: requests on an address
+//! of its own. Out: text and JSON. Must never be reachable through the public listener.
+
+use super::Control;
+use crate::store::Store;
+use crate::telemetry::metrics;
+use axum::Router;
+use axum::extract::{Request, State as Shared};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus::Registry;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use subtle::ConstantTimeEq as _;
+
+/// What the answers are made of.
+pub struct State {
+    /// The metrics.
+    pub registry: Registry,
+    /// The store.
+    pub store: Arc<Store>,
+    /// The control plane.
+    pub control: Arc<Control>,
+    /// Who may see `/api/v1/`; nobody when there is none.
+    pub token: Option<SecretString>,
+}
+
+struct Inner {
+    state: State,
+    draining: AtomicBool,
+}
+
+/// The running listener.
+pub struct Server(Arc<Inner>);
+
+/// Binds and serves.
+pub async fn start(address: SocketAddr, state: State) -> io::Result<Server> {
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    let inner = Arc::new(Inner { state, draining: AtomicBool::new(false) });
+    let api = Router::new().route("/status", get(status)).layer(middleware::from_fn_with_state(Arc::clone(&inner), authorize));
+    let router = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(numbers))
+        .nest("/api/v1", api);
+    let router = router.with_state(Arc::clone(&inner));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(Server(inner))
+}
+
+impl Server {
+    /// From now on says that this process should get no more requests.
+    pub fn not_ready(&self) {
+        self.0.draining.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Asks for the bearer token (RFC 6750, section 2.1).
+async fn authorize(Shared(inner): Shared<Arc<Inner>>, request: Request, next: Next) -> Response {
+    let sent = request.headers().get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let expected = inner.state.token.as_ref().map(|token| token.expose_secret().as_bytes());
+    match (sent, expected) {
+        (Some(sent), Some(expected)) if bool::from(sent.ct_eq(expected)) => next.run(request).await,
+        _ => (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer realm=\"doorward\"")], "a bearer token is needed\n")
+            .into_response(),
+    }
+}
+
+/// Ready: the store answers, and the process is not about to end. A provider that is down is no reason to send nobody here.
+async fn ready(Shared(inner): Shared<Arc<Inner>>) -> Response {
+    let draining = inner.draining.load(Ordering::Relaxed);
+    let store = inner.state.store.is_up().await;
+    let code = if store && !draining { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, axum::Json(json!({ "ready": code == StatusCode::OK, "store": store, "draining": draining }))).into_response()
+}
+
+async fn numbers(Shared(inner): Shared<Arc<Inner>>) -> Response {
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], metrics::render(&inner.state.registry)).into_response()
+}
+
+/// What this process is and which providers it knows.
+async fn status(Shared(inner): Shared<Arc<Inner>>) -> Response {
+    let providers = inner.state.control.providers();
+    let providers: Vec<_> =
+        providers.iter().map(|provider| json!({ "name": provider.name.as_str(), "up": provider.discovered })).collect();
+    axum::Json(json!({ "version": env!("CARGO_PKG_VERSION"), "epoch": inner.state.control.epoch(), "providers": providers }))
+        .into_response()
+}

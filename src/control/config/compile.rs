@@ -1,0 +1,112 @@
+//! What a file means. In: [`super::file`]. Out: a [`Draft`] that can become a snapshot, and everything that is wrong with
+//! it: no check stops the next. Must never leave a rule out.
+
+mod apps;
+mod headers;
+mod hosts;
+mod listen;
+mod paths;
+mod providers;
+mod rules;
+mod secret;
+mod snapshot;
+mod values;
+
+pub(super) use apps::Drafted;
+pub(super) use paths::Access;
+pub(super) use rules::Written;
+pub(super) use snapshot::assemble;
+
+use super::file::{File, Texts};
+use super::findings::{Findings, Wrong};
+use super::place::Place;
+use super::sources::Sources;
+use super::{Listen, tls};
+use crate::model::ProviderName;
+use crate::snapshot::{Lifetimes, Provider};
+use ipnet::IpNet;
+use secrecy::SecretString;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+/// What checks share.
+struct Context<'a> {
+    findings: &'a mut Findings,
+    sources: &'a mut Sources,
+    /// Every provider of the file, sound or not.
+    provider_keys: BTreeSet<&'a str>,
+}
+
+/// A checked configuration, complete when there are no errors.
+pub(super) struct Draft {
+    pub(super) listen: Option<Listen>,
+    pub(super) admin_token: Option<SecretString>,
+    pub(super) store: Option<String>,
+    pub(super) audit_file: Option<PathBuf>,
+    pub(super) audit_sheds: bool,
+    pub(super) trusted_proxies: Vec<IpNet>,
+    pub(super) auth: Option<values::Address>,
+    pub(super) lifetimes: Lifetimes,
+    pub(super) providers: BTreeMap<ProviderName, Provider>,
+    pub(super) apps: Vec<Drafted>,
+    pub(super) tls: Option<crate::snapshot::tls::Tls>,
+}
+
+/// Checks everything.
+pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Findings) -> Draft {
+    let provider_keys = file.identity_providers.keys().map(String::as_str).collect();
+    let context = &mut Context { findings, sources, provider_keys };
+    let providers = providers::compile(file, context);
+    let apps = apps::compile(file, context);
+    let auth = hosts::auth(file, context);
+    hosts::check(auth.as_ref(), &apps, context.findings);
+    let tls = tls::compile(&file.tls, context.sources, context.findings);
+    if let Some(tls) = &tls {
+        hosts::check_certificates(tls, auth.as_ref(), &apps, context.findings);
+    }
+    let audit = file.audit.as_ref();
+    Draft {
+        listen: listen::listen(file, context),
+        admin_token: listen::admin_token(file, context),
+        store: listen::store(file, context),
+        audit_file: audit.and_then(|audit| audit.file.as_ref()).map(|name| context.sources.resolve(name)),
+        audit_sheds: audit.is_some_and(|audit| audit.when_full == Some(super::file::WhenFull::Shed)),
+        trusted_proxies: listen::trusted_proxies(file, context),
+        lifetimes: listen::lifetimes(file, context),
+        auth,
+        providers,
+        apps,
+        tls,
+    }
+}
+
+impl<'a> Context<'a> {
+    /// A list that is there must say something.
+    fn refuse_empty<T>(&mut self, list: &[T], place: &Place) {
+        if list.is_empty() {
+            self.findings.error(place, Wrong::new("an empty list", "list something, or take the key away"));
+        }
+    }
+
+    /// The texts of a list with their places.
+    fn texts<'t>(&mut self, list: &'t Texts, place: &Place) -> Vec<(Place, &'t str)> {
+        self.refuse_empty(&list.0, place);
+        list.0.iter().enumerate().map(|(index, text)| (place.index(index), &**text)).collect()
+    }
+
+    /// Reads each text of a list, and finds what can't be read and what is there twice.
+    fn each<T: PartialEq>(&mut self, list: &Texts, place: &Place, read: impl Fn(&str, &Self) -> Result<T, Wrong>) -> Vec<T> {
+        let mut values = Vec::with_capacity(list.0.len());
+        for (place, text) in self.texts(list, place) {
+            let value = read(text, self);
+            match self.findings.take(&place, value) {
+                Some(value) if values.contains(&value) => {
+                    self.findings.warning(&place, Wrong::plain(format!("`{text}` is here twice")));
+                }
+                Some(value) => values.push(value),
+                None => {}
+            }
+        }
+        values
+    }
+}

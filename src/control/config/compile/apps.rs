@@ -1,0 +1,91 @@
+//! `apps:`. In: what the file says. Out: drafts of apps.
+
+use super::paths::{self, Access, Entry};
+use super::rules::{self, Written};
+use super::values::{Address, address, is_key, upstream};
+use super::{Context, headers};
+use crate::control::config::file::{self, File};
+use crate::control::config::findings::Wrong;
+use crate::control::config::near::did_you_mean;
+use crate::control::config::place::Place;
+use crate::model::ProviderName;
+use crate::policy::Effect;
+use crate::snapshot::{Attribute, Upstream};
+use http::HeaderName;
+
+/// An app, complete when there are no errors.
+pub(in crate::control::config) struct Drafted {
+    pub(in crate::control::config) name: String,
+    pub(in crate::control::config) title: String,
+    pub(in crate::control::config) place: Place,
+    pub(in crate::control::config) address: Option<Address>,
+    pub(in crate::control::config) upstream: Option<Upstream>,
+    pub(in crate::control::config) identity: Vec<(HeaderName, Attribute)>,
+    pub(in crate::control::config) providers: Vec<ProviderName>,
+    pub(in crate::control::config) cors_preflight: bool,
+    pub(in crate::control::config) allow: Vec<Written>,
+    pub(in crate::control::config) deny: Vec<Written>,
+    pub(in crate::control::config) entries: Vec<Entry>,
+}
+
+/// Every app, by name.
+pub(super) fn compile(file: &File, context: &mut Context<'_>) -> Vec<Drafted> {
+    let top = Place::root().key("apps");
+    file.apps.iter().map(|(name, app)| one(name, app, top.key(name), file, context)).collect()
+}
+
+fn one(name: &str, app: &file::App, place: Place, file: &File, context: &mut Context<'_>) -> Drafted {
+    if !is_key(name) {
+        context.findings.error(&place, Wrong::plain("the name of an app has letters, digits, `-` and `_` only"));
+    }
+    let accepted = accepted(app, &place, context);
+    let address = context.findings.take(&place.key("url"), address(&app.url));
+    let upstream = context.findings.take(&place.key("upstream"), upstream(&app.upstream));
+    let identity = headers::compile(app, &place, &accepted, file, context);
+    let mut list = |key: &str, rules: &Option<Vec<file::Rule>>, effect| {
+        rules::list(rules.as_deref(), &place.key(key), &format!("{name}.{key}"), effect, context)
+    };
+    let allow = list("allow", &app.allow, Effect::Allow);
+    let deny = list("deny", &app.deny, Effect::Deny);
+    let prefix = address.as_ref().map(|address| &*address.prefix);
+    let entries = paths::compile(name, app, &place, prefix, context);
+    Drafted {
+        name: name.to_owned(),
+        title: app.name.as_deref().unwrap_or(name).to_owned(),
+        place,
+        address,
+        upstream,
+        identity,
+        providers: accepted.iter().filter_map(|name| ProviderName::parse(name)).collect(),
+        cors_preflight: app.cors_preflight,
+        allow,
+        deny,
+        entries,
+    }
+}
+
+/// The keys of the providers that the app takes.
+fn accepted<'a>(app: &file::App, place: &Place, context: &mut Context<'a>) -> Vec<&'a str> {
+    let place = place.key("providers");
+    let Some(named) = &app.providers else {
+        return context.provider_keys.iter().copied().collect();
+    };
+    context.each(named, &place, |text, context| {
+        context.provider_keys.get(text).copied().ok_or_else(|| {
+            let help = did_you_mean(text, context.provider_keys.iter().copied());
+            let message = format!("no provider is called `{text}`");
+            Wrong { message, help }
+        })
+    })
+}
+
+impl Drafted {
+    /// How many rules the file has for this app.
+    pub(in crate::control::config) fn rules(&self) -> usize {
+        let of_entries = self.entries.iter().map(|entry| match &entry.access {
+            Access::Public => 0,
+            Access::Rules { allow, deny } => allow.as_ref().map_or(0, Vec::len) + deny.len(),
+        });
+        self.allow.len() + self.deny.len() + of_entries.sum::<usize>()
+    }
+}

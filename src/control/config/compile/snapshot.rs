@@ -1,0 +1,146 @@
+//! A checked draft to the snapshot. In: a [`Draft`] without errors. Out: a [`Snapshot`], or what the policy still refuses.
+
+use super::apps::Drafted;
+use super::paths::{Access as Written, Entry};
+use super::{Draft, rules};
+use crate::control::config::findings::{Findings, Wrong};
+use crate::model::route::Pattern;
+use crate::model::{AppIndex, Origin};
+use crate::policy::{Rule, Ruleset};
+use crate::snapshot::hosts::{Host, Hosts};
+use crate::snapshot::paths::Paths;
+use crate::snapshot::{Access, App, Route, RouteIndex, Snapshot, fold};
+use http::Method;
+
+/// Everything, or nothing and at least one error.
+pub(in crate::control::config) fn assemble(draft: Draft, epoch: u64, findings: &mut Findings) -> Option<Snapshot> {
+    let auth = draft.auth?.origin;
+    let mut hosts = Hosts::default();
+    *hosts.entry(auth.host()) = Host::Auth;
+    let mut snapshot = Snapshot {
+        epoch,
+        apps: Vec::with_capacity(draft.apps.len()),
+        routes: Vec::new(),
+        hosts,
+        auth,
+        lifetimes: draft.lifetimes,
+        providers: draft.providers,
+        reserved_headers: reserved(&draft.apps),
+        trusted_proxies: draft.trusted_proxies,
+        tls: draft.tls?,
+        audit_sheds: draft.audit_sheds,
+    };
+    for app in draft.apps {
+        add(&mut snapshot, app, findings)?;
+    }
+    Some(snapshot)
+}
+
+fn reserved(apps: &[Drafted]) -> std::collections::HashSet<Box<str>> {
+    let names = apps.iter().flat_map(|app| &app.identity).map(|(name, _)| name);
+    names.map(|name| fold(name.as_str()).into()).collect()
+}
+
+fn add(snapshot: &mut Snapshot, app: Drafted, findings: &mut Findings) -> Option<()> {
+    let index = AppIndex(u32::try_from(snapshot.apps.len()).ok()?);
+    let (default_route, paths) = routes(snapshot, &app, index, findings)?;
+    let address = app.address?;
+    insert_host(&mut snapshot.hosts, &address.origin, &address.prefix, index)?;
+    snapshot.apps.push(App {
+        name: app.name.into(),
+        title: app.title.into(),
+        url: format!("{}{}", address.origin, address.prefix).into(),
+        origin: address.origin,
+        prefix: address.prefix.into(),
+        upstream: app.upstream?.into(),
+        identity: app.identity,
+        providers: app.providers,
+        cors_preflight: app.cors_preflight,
+        paths,
+        default_route,
+    });
+    Some(())
+}
+
+fn insert_host(hosts: &mut Hosts, origin: &Origin, prefix: &str, index: AppIndex) -> Option<()> {
+    let pattern = Pattern::parse(&format!("{prefix}/**")).ok()?;
+    match hosts.entry(origin.host()) {
+        Host::Apps(paths) => paths.insert(&pattern, index).ok(),
+        Host::Auth => None,
+    }
+}
+
+/// The routes of an app: the one where no entry matches, and a tree of all of them.
+fn routes(
+    snapshot: &mut Snapshot,
+    app: &Drafted,
+    index: AppIndex,
+    findings: &mut Findings,
+) -> Option<(RouteIndex, Paths<RouteIndex>)> {
+    let whole = Pattern::parse("/**").ok()?;
+    let entries: Vec<(&Entry, RouteIndex)> = app
+        .entries
+        .iter()
+        .map(|entry| {
+            let label = format!("{} {}", app.name, entry.patterns.first()?);
+            let access = access(app, entry, findings)?;
+            Some((entry, push(snapshot, index, &label, access)?))
+        })
+        .collect::<Option<_>>()?;
+    let everything = entries.iter().find(|(entry, _)| entry.patterns.contains(&whole));
+    let default_route = match everything {
+        Some((_, route)) => *route,
+        None => {
+            let access = compile(app, &app.place, app.allow.iter().chain(&app.deny), None, findings)?;
+            push(snapshot, index, &app.name, access)?
+        }
+    };
+    let mut paths = Paths::new(default_route);
+    for (entry, route) in entries {
+        for pattern in entry.patterns.iter().filter(|pattern| **pattern != whole) {
+            paths.insert(pattern, route).ok()?;
+        }
+    }
+    Some((default_route, paths))
+}
+
+fn push(snapshot: &mut Snapshot, app: AppIndex, label: &str, access: Access) -> Option<RouteIndex> {
+    let index = RouteIndex(u32::try_from(snapshot.routes.len()).ok()?);
+    let label = label.into();
+    snapshot.routes.push(Route { app, label, access });
+    Some(index)
+}
+
+fn access(app: &Drafted, entry: &Entry, findings: &mut Findings) -> Option<Access> {
+    match &entry.access {
+        Written::Public => Some(Access::Public(entry.methods.clone())),
+        Written::Rules { allow, deny } => {
+            let allow = allow.as_ref().unwrap_or(&app.allow);
+            let all = allow.iter().chain(deny).chain(&app.deny);
+            compile(app, &entry.place, all, entry.methods.as_deref(), findings)
+        }
+    }
+}
+
+fn compile<'a>(
+    app: &Drafted,
+    place: &crate::control::config::place::Place,
+    written: impl Iterator<Item = &'a rules::Written>,
+    methods: Option<&[Method]>,
+    findings: &mut Findings,
+) -> Option<Access> {
+    let rules: Vec<Rule> = written.map(|written| limited(&written.rule, methods)).collect();
+    let compiled = Ruleset::compile(&app.name, &rules).map_err(|error| Wrong::plain(error.to_string()));
+    findings.take(place, compiled).map(Access::Rules)
+}
+
+/// An allow rule lets through the methods that both it and its entry name; a deny rule stays what it is.
+fn limited(rule: &Rule, methods: Option<&[Method]>) -> Rule {
+    let mut rule = rule.clone();
+    if let (crate::policy::Effect::Allow, Some(methods)) = (rule.effect, methods) {
+        let own = rule.methods.as_deref();
+        let both = methods.iter().filter(|method| own.is_none_or(|own| own.contains(method)));
+        rule.methods = Some(both.cloned().collect());
+    }
+    rule
+}

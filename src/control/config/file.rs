@@ -1,0 +1,248 @@
+//! The configuration file as it is written. In: YAML. Out: plain values; what they mean is checked in
+//! [`super::compile`]. Also the source of the JSON Schema: every doc comment here is read by operators.
+//!
+//! Only texts, truth values, lists, mappings and plain enums: [`super::document`] relies on it.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// The configuration of Doorward.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Doorward")]
+pub struct File {
+    /// The addresses that Doorward listens on.
+    pub listen: Listen,
+    /// The administration listener.
+    pub admin: Option<Admin>,
+    /// The certificates.
+    pub tls: Tls,
+    /// Networks (`10.0.0.0/8`) or addresses whose `X-Forwarded-For` is believed; nobody's by default.
+    #[serde(default)]
+    pub trusted_proxies: Texts,
+    /// Where and for how long people are signed in.
+    pub auth: Auth,
+    /// The OpenID Connect providers that people sign in at, by a short name of letters, digits, `-` and `_`.
+    #[serde(default)]
+    pub identity_providers: BTreeMap<String, Provider>,
+    /// Where the state is kept: `sqlite:PATH`; a relative path starts at the directory of this file.
+    pub store: String,
+    /// The apps, by a short name of letters, digits, `-` and `_`.
+    #[serde(default)]
+    pub apps: BTreeMap<String, App>,
+    /// The audit trail.
+    pub audit: Option<Audit>,
+}
+
+/// The addresses that Doorward listens on, each as `address:port`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// For browsers, over TLS: `"[::]:443"`.
+    pub https: String,
+    /// For browsers that come without TLS, who are only redirected: `"[::]:80"`.
+    pub http: Option<String>,
+    /// For health, metrics and administration, never for browsers: `"127.0.0.1:9901"`.
+    pub admin: Option<String>,
+}
+
+/// The administration listener.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// The bearer token of the administration API.
+    pub token: Option<Secret>,
+}
+
+/// The certificates.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Chosen by the name that the browser asks for; the first is for everybody else.
+    pub certificates: Vec<Certificate>,
+}
+
+/// A certificate and its key. Both files are read again when they change.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// A PEM file: the certificate, then those that vouch for it.
+    pub cert: String,
+    /// A PEM file: the private key.
+    pub key: String,
+}
+
+/// Where and for how long people are signed in.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// `https://host[:port]` of the sign-in, a host of its own.
+    pub url: String,
+    /// How long sign-ins last.
+    pub session: Option<Session>,
+}
+
+/// How long sign-ins last.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Session {
+    /// Without a request; `1h` by default.
+    pub idle: Option<String>,
+    /// At most; `12h` by default.
+    pub lifetime: Option<String>,
+}
+
+/// An OpenID Connect provider.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// What people call it; the key by default.
+    pub name: Option<String>,
+    /// The issuer, exactly as the provider spells it: `https://idp.corp.example`.
+    pub issuer: String,
+    /// Doorward's client id at the provider.
+    pub client_id: String,
+    /// Doorward's secret at the provider; a public client has none.
+    pub client_secret: Option<Secret>,
+    /// What to ask for; `[openid, email, profile]` by default.
+    pub scopes: Option<Texts>,
+    /// Our word for a claim: the provider's name for it. `groups`, `email` and `name` can be renamed here too.
+    #[serde(default)]
+    pub claims: BTreeMap<String, String>,
+    /// Take e-mail addresses for verified when the provider does not say whether they are; `false` by default.
+    #[serde(default)]
+    pub assume_email_verified: bool,
+    /// How far the provider's clock may be off; `60s` by default, `5m` at most.
+    pub leeway: Option<String>,
+    /// A PEM file with the certificate authorities to trust for this provider, in place of the system's.
+    pub ca: Option<String>,
+}
+
+/// Where a secret is. Exactly one of the two.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// An environment variable.
+    pub env: Option<String>,
+    /// A file; line breaks at its end do not count.
+    pub file: Option<String>,
+}
+
+/// An app behind Doorward.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct App {
+    /// What people type: `https://host[:port][/prefix]`; the host may start with `*.`, for any one name.
+    pub url: String,
+    /// What people call it; the key by default.
+    pub name: Option<String>,
+    /// Where the app really is: `http://host:port`.
+    pub upstream: String,
+    /// Headers for the app, each with what it carries: `user`, `email`, `name`, `groups`, `provider`, or a mapped claim.
+    #[serde(default)]
+    pub identity: BTreeMap<String, String>,
+    /// The providers whose sign-ins the app takes; all by default.
+    pub providers: Option<Texts>,
+    /// Let CORS preflights through without a session; `false` by default.
+    #[serde(default)]
+    pub cors_preflight: bool,
+    /// Who may use the app: whoever any of these rules matches. Without any, nobody.
+    pub allow: Option<Vec<Rule>>,
+    /// Who may not, whatever allows it; for every path of the app.
+    pub deny: Option<Vec<Rule>>,
+    /// Paths with rules of their own; the most specific match decides.
+    pub paths: Option<Vec<PathEntry>>,
+}
+
+/// A rule: every part that is there must match, each by any of its values. `{}` matches everybody who is signed in.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Verified e-mail addresses, or `provider:subject`.
+    pub users: Option<Texts>,
+    /// Groups.
+    pub groups: Option<Texts>,
+    /// Domains of verified e-mail addresses, exactly.
+    pub domains: Option<Texts>,
+    /// Mapped claims, each with the values that match.
+    pub claims: Option<BTreeMap<String, Texts>>,
+    /// Methods of HTTP, in capitals.
+    pub methods: Option<Texts>,
+}
+
+/// Paths with rules of their own. Without `allow` and `public`, the app's `allow` counts; the app's `deny` always does.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PathEntry {
+    /// `/health`, `/users/*/keys`, `/admin/**`; one or a list.
+    #[serde(rename = "match")]
+    pub matches: Texts,
+    /// Open to everybody, without signing in.
+    #[serde(default)]
+    pub public: bool,
+    /// By these methods only; others are refused.
+    pub methods: Option<Texts>,
+    /// Who may, in place of the app's `allow`.
+    pub allow: Option<Vec<Rule>>,
+    /// Who may not, beside the app's `deny`.
+    pub deny: Option<Vec<Rule>>,
+}
+
+/// The audit trail.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// Where records go, one JSON object a line.
+    pub file: Option<String>,
+    /// What happens to requests when records can't be written fast enough; `refuse` by default.
+    pub when_full: Option<WhenFull>,
+}
+
+/// What happens when the audit trail can't keep up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenFull {
+    /// Requests wait a little and are then refused.
+    Refuse,
+    /// Requests go on and their records are lost.
+    Shed,
+}
+
+/// A list of texts; a single text stands for a list of one.
+#[derive(Debug, Default)]
+pub struct Texts(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Texts;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a text or a list of texts")
+            }
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut items: A) -> Result<Texts, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = items.next_element()? {
+                    texts.push(text);
+                }
+                Ok(Texts(texts))
+            }
+        }
+        deserializer.deserialize_newtype_struct(super::document::ONE_OR_MANY, Visitor)
+    }
+}
+
+impl JsonSchema for Texts {
+    fn schema_name() -> Cow<'static, str> {
+        "Texts".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A text or a list of texts.",
+            "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }],
+        })
+    }
+}

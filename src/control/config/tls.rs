@@ -1,0 +1,160 @@
+//! Certificates. In: PEM files. Out: server configurations by the names in the certificates. Must never allow early data:
+//! it can be replayed.
+
+use super::file;
+use super::findings::{Findings, Wrong};
+use super::place::Place;
+use super::sources::Sources;
+use crate::snapshot::tls::Tls;
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ProducesTickets;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use webpki::EndEntityCert;
+
+/// All certificates of the file; nothing, and at least one error, when any can't be used.
+pub(super) fn compile(tls: &file::Tls, sources: &mut Sources, findings: &mut Findings) -> Option<Tls> {
+    let top = Place::root().key("tls").key("certificates");
+    if tls.certificates.is_empty() {
+        findings.error(&top, Wrong::new("no certificate", "list at least one: `- { cert: PATH, key: PATH }`"));
+    }
+    let mut loader = Loader { sources, findings, provider: Arc::new(default_provider()) };
+    let mut names = Names::default();
+    let mut all = Vec::new();
+    for (index, certificate) in tls.certificates.iter().enumerate() {
+        let place = top.index(index);
+        let loaded = loader.load(certificate, &place);
+        if let Some((config, found)) = &loaded {
+            names.add(found, config, &place, loader.findings);
+        }
+        all.push(loaded);
+    }
+    let all: Vec<_> = all.into_iter().collect::<Option<_>>()?;
+    let (default, _) = all.into_iter().next()?;
+    Some(Tls { exact: names.exact, wildcard: names.wildcard, default })
+}
+
+/// The certificates in a PEM text.
+pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
+    CertificateDer::pem_slice_iter(pem).collect()
+}
+
+struct Loader<'a> {
+    sources: &'a mut Sources,
+    findings: &'a mut Findings,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Loader<'_> {
+    /// A server configuration and the names that it is for.
+    fn load(&mut self, certificate: &file::Certificate, place: &Place) -> Option<(Arc<ServerConfig>, Vec<String>)> {
+        let (at_cert, at_key) = (place.key("cert"), place.key("key"));
+        let chain = self.chain(&certificate.cert);
+        let chain = self.findings.take(&at_cert, chain);
+        let key = self.key(&certificate.key);
+        let key = self.findings.take(&at_key, key);
+        self.warn_of_open_key(&certificate.key, &at_key);
+        let (chain, key) = chain.zip(key)?;
+        let names = self.findings.take(&at_cert, names(&chain));
+        let certified = CertifiedKey::from_der(chain, key, &self.provider);
+        let certified = self.findings.take(&at_key, certified.map_err(|error| mismatch(&error, certificate)));
+        let config = certified.map(|certified| server_config(certified, &self.provider))?;
+        let config = self.findings.take(place, config.map_err(|error| Wrong::plain(error.to_string())));
+        config.map(Arc::new).zip(names)
+    }
+
+    fn chain(&mut self, name: &str) -> Result<Vec<CertificateDer<'static>>, Wrong> {
+        let pem = self.read(name)?;
+        match certificates(&pem) {
+            Ok(chain) if !chain.is_empty() => Ok(chain),
+            Ok(_) => Err(Wrong::plain(format!("`{name}` has no certificate in PEM form"))),
+            Err(error) => Err(Wrong::plain(format!("`{name}` is not PEM: {error}"))),
+        }
+    }
+
+    fn key(&mut self, name: &str) -> Result<PrivateKeyDer<'static>, Wrong> {
+        let pem = self.read(name)?;
+        // The parser's own message could quote the key.
+        PrivateKeyDer::from_pem_slice(&pem).map_err(|_| Wrong::plain(format!("`{name}` has no private key in PEM form")))
+    }
+
+    fn read(&mut self, name: &str) -> Result<Vec<u8>, Wrong> {
+        self.sources.read(name).map_err(|error| Wrong::plain(format!("can't read `{name}`: {error}")))
+    }
+
+    fn warn_of_open_key(&mut self, name: &str, place: &Place) {
+        if self.sources.is_open_to_all(name) {
+            let wrong = Wrong::new(format!("everybody on this machine can read `{name}`"), "take that away: `chmod o-rwx`");
+            self.findings.warning(place, wrong);
+        }
+    }
+}
+
+fn mismatch(error: &rustls::Error, certificate: &file::Certificate) -> Wrong {
+    match error {
+        rustls::Error::InconsistentKeys(_) => {
+            Wrong::plain(format!("`{}` is not the key of `{}`", certificate.key, certificate.cert))
+        }
+        _ => Wrong::plain(format!("`{}` can't be used: {error}", certificate.key)),
+    }
+}
+
+/// The DNS names in the subject alternative names (RFC 6125), in lower case.
+fn names(chain: &[CertificateDer<'_>]) -> Result<Vec<String>, Wrong> {
+    let first = chain.first().ok_or_else(|| Wrong::plain("no certificate"))?;
+    let parsed = EndEntityCert::try_from(first).map_err(|error| Wrong::plain(format!("not a certificate: {error}")))?;
+    Ok(parsed.valid_dns_names().map(str::to_ascii_lowercase).collect())
+}
+
+fn server_config(certified: CertifiedKey, provider: &Arc<CryptoProvider>) -> Result<ServerConfig, rustls::Error> {
+    let builder = ServerConfig::builder_with_provider(provider.clone());
+    let builder = builder.with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+    let resolver = Arc::new(SingleCertAndKey::from(certified));
+    let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.ticketer = ticketer()?;
+    Ok(config)
+}
+
+/// One for the process, so that tickets stay good over reloads; its keys turn every six hours.
+fn ticketer() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
+    static TICKETER: OnceLock<Arc<dyn ProducesTickets>> = OnceLock::new();
+    match TICKETER.get() {
+        Some(ticketer) => Ok(ticketer.clone()),
+        None => Ticketer::new().map(|made| TICKETER.get_or_init(|| made).clone()),
+    }
+}
+
+#[derive(Default)]
+struct Names {
+    exact: HashMap<Box<str>, Arc<ServerConfig>>,
+    wildcard: HashMap<Box<str>, Arc<ServerConfig>>,
+}
+
+impl Names {
+    /// The first certificate that has a name keeps it.
+    fn add(&mut self, names: &[String], config: &Arc<ServerConfig>, place: &Place, findings: &mut Findings) {
+        let place = place.key("cert");
+        if names.is_empty() {
+            let wrong = Wrong::plain("the certificate has no DNS name (subject alternative name); browsers refuse it");
+            findings.warning(&place, wrong);
+        }
+        for name in names {
+            let (map, key) = match name.strip_prefix("*.") {
+                Some(parent) => (&mut self.wildcard, parent),
+                None => (&mut self.exact, &**name),
+            };
+            if map.contains_key(key) {
+                let wrong = Wrong::plain(format!("a certificate before this one is for `{name}` already"));
+                findings.warning(&place, wrong);
+            } else {
+                map.insert(key.into(), config.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! `demo.json`: what a script needs to try the demo.
+//!
+//! In: the site, the people, the admin token. Out: a JSON file of mode 0600, for it holds the token and passwords.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::Error;
+use super::people::Person;
+use super::site::Site;
+use super::state::State;
+
+#[derive(Serialize)]
+struct Manifest<'a> {
+    apps: BTreeMap<&'static str, String>,
+    auth: String,
+    idp: String,
+    admin: String,
+    admin_token: &'a str,
+    ca: PathBuf,
+    users: Vec<User<'a>>,
+}
+
+#[derive(Serialize)]
+struct User<'a> {
+    email: &'a str,
+    password: &'a str,
+    groups: &'a [String],
+}
+
+/// Writes the file.
+pub(super) fn write(state: &State, site: Site, people: &[Person], admin_token: &str) -> Result<(), Error> {
+    let users = people.iter().map(|person| User { email: &person.email, password: &person.password, groups: &person.groups });
+    let manifest = Manifest {
+        apps: ["wiki", "payroll"].map(|app| (app, site.url(app))).into(),
+        auth: site.url("login"),
+        idp: site.issuer(),
+        admin: format!("http://{}", site.admin()),
+        admin_token,
+        ca: state.path("ca.pem"),
+        users: users.collect(),
+    };
+    state.write("demo.json", &serde_json::to_vec_pretty(&manifest)?)
+}

@@ -1,0 +1,69 @@
+//! The data plane: the life of one request, from top to bottom. In: connections. Out: answers, and one audit record each.
+//! Must never forward a request without a [`decide::Permit`].
+//!
+//! ```text
+//! listen → tls → visit → target → route → session → identity → decide → headers → upstream → (respond) → audit
+//! ```
+
+pub mod audit;
+pub mod body;
+pub mod decide;
+pub mod headers;
+pub mod identity;
+pub mod listen;
+pub mod respond;
+pub mod route;
+pub mod session;
+pub mod target;
+mod tls;
+pub mod upstream;
+pub mod visit;
+
+use crate::model::Refusal;
+use body::{RequestBody, ResponseBody};
+use decide::Permit;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use route::{Place, Routed};
+use target::Target;
+use visit::Visit;
+
+/// Answers one request; the answer's body carries the audit record to its end.
+pub async fn serve(mut visit: Visit, request: Request<Incoming>) -> Response<ResponseBody> {
+    let manner = respond::Manner::read(&request);
+    let response = match walk(&mut visit, request).await {
+        Ok(response) => response,
+        Err(refusal) => respond::refuse(&mut visit, &manner, &refusal),
+    };
+    audit::follow(visit, response)
+}
+
+async fn walk(visit: &mut Visit, request: Request<Incoming>) -> Result<Response<ResponseBody>, Refusal> {
+    audit::admit(visit).await?;
+    let target = target::read(&request)?;
+    visit.trail.target = Some(target.clone());
+    let snapshot = visit.snapshot.clone();
+    match route::find(&snapshot, &target)? {
+        Place::Reserved(site) => visit::hand_over(visit, &target, site, request).await,
+        Place::Route(place) => {
+            let (request, permit) = judge(visit, &target, &place, request.map(RequestBody::new)).await?;
+            upstream::forward(visit, place.app, permit, request).await
+        }
+    }
+}
+
+/// The part of the walk between knowing what is asked for and forwarding it: who asks, whether they may, and what the app is
+/// told. Does no I/O when the session is cached.
+pub async fn judge<B>(
+    visit: &mut Visit,
+    target: &Target,
+    place: &Routed<'_>,
+    request: Request<B>,
+) -> Result<(Request<B>, Permit), Refusal> {
+    visit.trail.place(place);
+    let session = session::look_up(visit, target, request.headers()).await?;
+    let identity = identity::resolve(visit, place, session);
+    let permit = decide::evaluate(visit, place, identity, &request)?;
+    let request = headers::rewrite(visit, target, place, &permit, request)?;
+    Ok((request, permit))
+}

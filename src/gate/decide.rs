@@ -1,0 +1,137 @@
+//! Whether it may. In: a route and an identity. Out: a [`Permit`], the only thing that `upstream` takes, or a refusal. Must
+//! never give a permit on an error, and nothing but this file can make one.
+//!
+//! A decision is remembered with the session that it was made for, for as long as configuration and claims stay the same.
+
+use super::identity::Identity;
+use super::route::Routed;
+use super::session::Known;
+use super::visit::Visit;
+use crate::model::{self, Reason, Refusal};
+use crate::policy::{Decision, Principal, Ruleset};
+use crate::snapshot::{Access, RouteIndex};
+use arc_swap::ArcSwapOption;
+use http::{Method, Request, header};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Proof that a request was let through. Consumed by the forwarding.
+pub struct Permit {
+    reason: Reason,
+    session: Option<Arc<Known>>,
+}
+
+impl Permit {
+    /// Why.
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// On whose behalf; nobody's on a public route.
+    pub const fn session(&self) -> Option<&Arc<Known>> {
+        self.session.as_ref()
+    }
+}
+
+/// What was decided for one session; replaced whole, so that readers never wait.
+#[derive(Default)]
+pub struct Memo(ArcSwapOption<Decided>);
+
+struct Decided {
+    epoch: u64,
+    identity: Arc<model::Identity>,
+    principal: Arc<Principal>,
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    route: RouteIndex,
+    /// `None` where no rule of the route reads the method.
+    method: Option<Method>,
+    decision: Decision,
+}
+
+/// How many decisions a session remembers before it starts anew: more routes than a person uses in a while.
+const REMEMBERED: usize = 64;
+
+/// Decides.
+pub fn evaluate<B>(visit: &mut Visit, place: &Routed<'_>, identity: Identity, request: &Request<B>) -> Result<Permit, Refusal> {
+    let rules = match &place.route.access {
+        Access::Public(methods) => return public(methods.as_deref(), request.method()),
+        Access::Rules(rules) => rules,
+    };
+    if place.app.cors_preflight && is_preflight(request) {
+        return Ok(Permit { reason: Reason::Preflight, session: None });
+    }
+    let known = match identity {
+        Identity::Unknown(reason) => return Err(reason.into()),
+        Identity::Known(known) => known,
+    };
+    let (reason, rule) = match decision(visit, place, rules, &known, request.method()) {
+        Decision::Allow(rule) => (Reason::Allowed, Some(rule)),
+        Decision::Deny(rule) => (Reason::DeniedByRule, Some(rule)),
+        Decision::NoRule => (Reason::NotAllowed, None),
+        Decision::Error(error) => {
+            tracing::error!(%error, route = &*place.route.label, "a decision failed, which denies");
+            (Reason::PolicyError, None)
+        }
+    };
+    visit.trail.rule = rule;
+    if reason == Reason::Allowed { Ok(Permit { reason, session: Some(known) }) } else { Err(reason.into()) }
+}
+
+fn public(methods: Option<&[Method]>, method: &Method) -> Result<Permit, Refusal> {
+    if methods.is_none_or(|methods| methods.contains(method)) {
+        return Ok(Permit { reason: Reason::PublicRoute, session: None });
+    }
+    Err(Reason::NotAllowed.into())
+}
+
+/// A CORS preflight (Fetch, section 3.2.2): it never carries cookies, so that no session could be asked of it.
+fn is_preflight<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    *request.method() == Method::OPTIONS
+        && headers.contains_key(header::ORIGIN)
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+fn decision(visit: &Visit, place: &Routed<'_>, rules: &Ruleset, known: &Known, method: &Method) -> Decision {
+    let identity = known.session.sign_in.identity();
+    let epoch = visit.snapshot.epoch;
+    let memo = known.memo.0.load();
+    let current = memo.as_ref().filter(|decided| decided.epoch == epoch && Arc::ptr_eq(&decided.identity, &identity));
+    let method_read = rules.reads_method().then_some(method);
+    let found =
+        current.and_then(|decided| decided.entries.iter().find(|e| e.route == place.index && e.method.as_ref() == method_read));
+    if let Some(entry) = found {
+        return entry.decision.clone();
+    }
+    let started = Instant::now();
+    let (fresh, decision) = decide_anew(current, &identity, epoch, place.index, rules, method);
+    visit.gate().metrics.decided(started.elapsed());
+    known.memo.0.store(fresh);
+    decision
+}
+
+fn decide_anew(
+    current: Option<&Arc<Decided>>,
+    identity: &Arc<model::Identity>,
+    epoch: u64,
+    route: RouteIndex,
+    rules: &Ruleset,
+    method: &Method,
+) -> (Option<Arc<Decided>>, Decision) {
+    let principal = match current {
+        Some(decided) => Arc::clone(&decided.principal),
+        None => match Principal::new(identity) {
+            Ok(principal) => Arc::new(principal),
+            Err(error) => return (None, Decision::Error(error.to_string())),
+        },
+    };
+    let decision = rules.evaluate(&principal, method);
+    let mut entries =
+        current.map(|decided| decided.entries.clone()).filter(|entries| entries.len() < REMEMBERED).unwrap_or_default();
+    entries.push(Entry { route, method: rules.reads_method().then(|| method.clone()), decision: decision.clone() });
+    (Some(Arc::new(Decided { epoch, identity: Arc::clone(identity), principal, entries })), decision)
+}

@@ -1,0 +1,191 @@
+//! What the app is told. In: a request and its permit. Out: the request as the app gets it. First remove, then maybe add: every
+//! header that an app of this installation could believe is taken out, in every spelling, whoever sent it. Must never let
+//! a header, a cookie or a nomination of a client stand where ours should.
+
+pub mod identity;
+
+pub use identity::Carried;
+
+use super::decide::Permit;
+use super::route::Routed;
+use super::target::{Target, origin_form};
+use super::visit::Visit;
+use crate::cookies;
+use crate::model::{Reason, Refusal};
+use crate::snapshot::{Snapshot, fold};
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
+use std::borrow::Cow;
+
+/// Names that begin like this are ours or a proxy's to set.
+const RESERVED_PREFIXES: [&str; 5] = ["x-doorward-", "x-forwarded-", "x-original-", "x-rewrite-", "x-envoy-"];
+/// Names that are a proxy's to set.
+const RESERVED: [&str; 8] =
+    ["forwarded", "x-real-ip", "x-request-id", "x-client-ip", "x-cluster-client-ip", "true-client-ip", "client-ip", "proxy"];
+/// Headers of one connection (RFC 9110, section 7.6.1).
+const HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::UPGRADE,
+];
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Names the visit.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Makes the request that the app gets.
+pub fn rewrite<B>(
+    visit: &Visit,
+    target: &Target,
+    place: &Routed<'_>,
+    permit: &Permit,
+    mut request: Request<B>,
+) -> Result<Request<B>, Refusal> {
+    let upgrade = wants_websocket(&request);
+    let headers = request.headers_mut();
+    remove_hop_by_hop(headers)?;
+    remove_reserved(headers, &visit.snapshot);
+    remove_our_cookies(headers);
+    add_circumstances(headers, visit, target);
+    if let Some(known) = permit.session() {
+        identity::add(headers, visit, place, known)?;
+    }
+    if upgrade {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    *request.uri_mut() = origin_form(target);
+    *request.version_mut() = Version::HTTP_11;
+    Ok(request)
+}
+
+/// Whether the request asks for a WebSocket (RFC 6455, section 4.1). No other upgrade passes: `h2c` would open a way round
+/// everything here.
+pub fn wants_websocket<B>(request: &Request<B>) -> bool {
+    let is_websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
+    request.version() == Version::HTTP_11
+        && request.headers().get(header::UPGRADE).is_some_and(is_websocket)
+        && list(request.headers(), &header::CONNECTION).any(|option| option.eq_ignore_ascii_case("upgrade"))
+        && request.method() == http::Method::GET
+}
+
+fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).map(str::trim)
+}
+
+/// Nothing that a client nominates may take away what frames or addresses the request.
+fn remove_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Refusal> {
+    if let Some(only) = headers.get(header::CONNECTION)
+        && !matches!(only.as_bytes(), b"keep-alive" | b"Keep-Alive" | b"close")
+    {
+        remove_nominated(headers)?;
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+    Ok(())
+}
+
+fn remove_nominated(headers: &mut HeaderMap) -> Result<(), Refusal> {
+    let nominated: Vec<HeaderName> = list(headers, &header::CONNECTION).filter_map(|name| name.parse().ok()).collect();
+    for name in nominated {
+        if matches!(
+            name,
+            header::HOST | header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::COOKIE | header::AUTHORIZATION
+        ) {
+            return Err(Reason::BadRequest.into());
+        }
+        headers.remove(name);
+    }
+    Ok(())
+}
+
+fn remove_reserved(headers: &mut HeaderMap, snapshot: &Snapshot) {
+    let reserved: Vec<HeaderName> = headers.keys().filter(|name| is_reserved(name.as_str(), snapshot)).cloned().collect();
+    for name in reserved {
+        headers.remove(name);
+    }
+}
+
+/// Whether a client may not send this header.
+pub fn is_reserved(name: &str, snapshot: &Snapshot) -> bool {
+    // hyper has made every name lower case; folding is for the aliases alone.
+    let folded = if name.bytes().any(|b| b == b'_' || b == b'.') { Cow::Owned(fold(name)) } else { Cow::Borrowed(name) };
+    let name = &*folded;
+    RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || RESERVED.contains(&name)
+        || snapshot.reserved_headers.contains(name)
+}
+
+/// Takes our cookies out of the Cookie header, and makes one header of several (RFC 9113, section 8.2.3).
+fn remove_our_cookies(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::COOKIE) {
+        return;
+    }
+    let mut kept: Vec<u8> = Vec::new();
+    for line in headers.get_all(header::COOKIE) {
+        for pair in
+            line.as_bytes().split(|b| *b == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty() && !is_our_cookie(pair))
+        {
+            if !kept.is_empty() {
+                kept.extend_from_slice(b"; ");
+            }
+            kept.extend_from_slice(pair);
+        }
+    }
+    headers.remove(header::COOKIE);
+    if !kept.is_empty()
+        && let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(kept))
+    {
+        headers.insert(header::COOKIE, value);
+    }
+}
+
+fn is_our_cookie(pair: &[u8]) -> bool {
+    let name = pair.split(|b| *b == b'=').next().unwrap_or(pair).trim_ascii();
+    // Whatever the case: a backend may not care.
+    name.get(..cookies::SESSION.len()).is_some_and(|start| start.eq_ignore_ascii_case(cookies::SESSION.as_bytes()))
+}
+
+fn add_circumstances(headers: &mut HeaderMap, visit: &Visit, target: &Target) {
+    headers.insert(header::HOST, target.authority_value().clone());
+    headers.insert(X_FORWARDED_HOST, target.authority_value().clone());
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
+    insert(headers, X_FORWARDED_FOR, &visit.client.to_string());
+    insert(headers, X_REQUEST_ID, &visit.request_id.to_string());
+}
+
+/// Sets a header to a text that is visible ASCII; any other text leaves it unset.
+pub(super) fn insert(headers: &mut HeaderMap, name: HeaderName, text: &str) {
+    match HeaderValue::from_str(text) {
+        Ok(value) => drop(headers.insert(name, value)),
+        Err(_) => drop(headers.remove(name)),
+    }
+}
+
+/// Makes the answer that the client gets of the one that the app gave: without headers of the connection behind us, and
+/// without cookies in our name.
+pub fn clean_response<B>(visit: &Visit, response: &mut Response<B>) {
+    let switching = response.status() == http::StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    if !switching {
+        // What an app nominates is the app's own; a nomination that can't be honoured changes nothing.
+        let _ = remove_hop_by_hop(headers);
+    }
+    if headers.get_all(header::SET_COOKIE).iter().any(sets_our_cookie) {
+        let others: Vec<HeaderValue> =
+            headers.get_all(header::SET_COOKIE).iter().filter(|line| !sets_our_cookie(line)).cloned().collect();
+        headers.remove(header::SET_COOKIE);
+        headers.extend(others.into_iter().map(|line| (header::SET_COOKIE, line)));
+    }
+    insert(headers, X_REQUEST_ID, &visit.request_id.to_string());
+}
+
+fn sets_our_cookie(line: &HeaderValue) -> bool {
+    is_our_cookie(line.as_bytes())
+}

@@ -1,0 +1,68 @@
+//! The clear-text port: tells browsers to come back over TLS. In: requests. Out: redirects to a host of the configuration, else
+//! 404. Must never forward anything.
+
+use super::HEAD;
+use crate::gate::target;
+use crate::gate::visit::Worker;
+use bytes::Bytes;
+use http::header::LOCATION;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// How long one connection may last.
+const CONNECTION: Duration = Duration::from_secs(30);
+
+/// Answers every connection until the process is to stop.
+pub(super) async fn redirect(listener: TcpListener, worker: Rc<Worker>, mut stopping: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => drop(tokio::task::spawn_local(connection(stream, Rc::clone(&worker)))),
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            },
+            _ = stopping.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, worker: Rc<Worker>) {
+    let service = service_fn(move |request| {
+        let response = answer(&worker, &request);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    // A client that goes away, or takes too long, is of no interest here.
+    let _ = tokio::time::timeout(CONNECTION, builder.serve_connection(TokioIo::new(stream), service)).await;
+}
+
+fn answer(worker: &Worker, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    match location(worker, request) {
+        Some(location) => {
+            *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+            response.headers_mut().insert(LOCATION, location);
+        }
+        None => *response.status_mut() = StatusCode::NOT_FOUND,
+    }
+    response
+}
+
+/// The same path at the host's https origin, with the port that its configured URL has.
+fn location(worker: &Worker, request: &Request<Incoming>) -> Option<HeaderValue> {
+    let target = target::read(request).ok()?;
+    let snapshot = worker.gate.snapshot.load();
+    snapshot.hosts.find(target.host())?;
+    let port = snapshot.auth.port();
+    let authority = if port == 443 { target.host().to_owned() } else { format!("{}:{port}", target.host()) };
+    HeaderValue::from_str(&format!("https://{authority}{}", target.path_and_query())).ok()
+}

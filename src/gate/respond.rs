@@ -1,0 +1,179 @@
+//! What a refused request gets. In: a refusal, and how the client asked. Out: the answer. The only place that chooses a status.
+//! Must never show unescaped what came from outside, and never redirect to anywhere but our own sign-in.
+
+pub mod challenge;
+
+use super::body::ResponseBody;
+use super::headers::{X_REQUEST_ID, insert};
+use super::visit::Visit;
+use crate::model::{Reason, Refusal};
+use crate::pages;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+
+/// How a client asked, as far as an answer depends on it.
+pub struct Manner {
+    kind: Kind,
+    /// Where a script of another origin asked from.
+    origin: Option<HeaderValue>,
+    cookies: Vec<HeaderValue>,
+    h1: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A browser going to a page: it can show one, and be sent elsewhere.
+    Navigation,
+    /// A browser that loads or sends something that is no page it goes to with GET, but can show one (a form).
+    Page,
+    /// A script or a program.
+    Program,
+    /// A gRPC client.
+    Grpc,
+}
+
+impl Manner {
+    /// Reads it: fetch metadata first (the browser's own word), then `Accept`.
+    pub fn read<B>(request: &Request<B>) -> Self {
+        let headers = request.headers();
+        let kind = kind(headers, request.method());
+        let cookies = headers.get_all(header::COOKIE).iter().filter(|_| kind == Kind::Navigation).cloned().collect();
+        Self { kind, origin: headers.get(header::ORIGIN).cloned(), cookies, h1: request.version() != Version::HTTP_2 }
+    }
+}
+
+fn kind(headers: &HeaderMap, method: &Method) -> Kind {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    if text(header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/grpc")) {
+        return Kind::Grpc;
+    }
+    let navigates = match text(HeaderName::from_static("sec-fetch-mode")) {
+        Some(mode) => mode == "navigate",
+        None => text(header::ACCEPT).is_some_and(|accept| accept.contains("text/html")),
+    };
+    match (navigates, matches!(*method, Method::GET | Method::HEAD)) {
+        (true, true) => Kind::Navigation,
+        (true, false) => Kind::Page,
+        (false, _) => Kind::Program,
+    }
+}
+
+/// The status of every reason.
+const fn status(reason: Reason) -> StatusCode {
+    match reason {
+        Reason::Allowed | Reason::PublicRoute | Reason::Preflight | Reason::Reserved => StatusCode::OK,
+        Reason::AmbiguousTarget | Reason::BadHost | Reason::BadRequest | Reason::BadReturnTarget => StatusCode::BAD_REQUEST,
+        Reason::HandoffInvalid | Reason::SignInExpired | Reason::SignInFailed | Reason::SignInLoop => StatusCode::BAD_REQUEST,
+        Reason::NotSignedIn | Reason::SessionInvalid | Reason::SessionExpired | Reason::ProviderNotAccepted => {
+            StatusCode::UNAUTHORIZED
+        }
+        Reason::NotAllowed | Reason::DeniedByRule | Reason::PolicyError | Reason::SignInRefused => StatusCode::FORBIDDEN,
+        Reason::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
+        Reason::UnknownPath => StatusCode::NOT_FOUND,
+        Reason::UpstreamFailed | Reason::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
+        Reason::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+        Reason::AuditUnavailable | Reason::ProviderUnavailable | Reason::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// Reasons after which nothing more on this connection can be trusted to mean what it says.
+const fn closes(reason: Reason) -> bool {
+    matches!(reason, Reason::AmbiguousTarget | Reason::BadHost | Reason::BadRequest)
+}
+
+/// Answers a refused request.
+pub fn refuse(visit: &mut Visit, manner: &Manner, refusal: &Refusal) -> Response<ResponseBody> {
+    visit.trail.reason = Some(refusal.reason);
+    let status = status(refusal.reason);
+    let mut response = match manner.kind {
+        Kind::Grpc => grpc(status, refusal),
+        Kind::Program => json(visit, status, refusal),
+        Kind::Navigation if status == StatusCode::UNAUTHORIZED => {
+            challenge::redirect(visit, &manner.cookies).unwrap_or_else(|refusal| page(visit, &refusal))
+        }
+        Kind::Navigation | Kind::Page => page(visit, refusal),
+    };
+    finish(visit, manner, refusal.reason, status, response.headers_mut());
+    response
+}
+
+fn finish(visit: &Visit, manner: &Manner, reason: Reason, status: StatusCode, headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    insert(headers, X_REQUEST_ID, &visit.request_id.to_string());
+    if status == StatusCode::UNAUTHORIZED && manner.kind != Kind::Navigation {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Doorward realm=\"sign-in\""));
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    if manner.h1 && closes(reason) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    share(visit, manner, headers);
+}
+
+/// Lets a script of another origin read the refusal, where the app itself answers such scripts: else it would see nothing
+/// but a network error.
+fn share(visit: &Visit, manner: &Manner, headers: &mut HeaderMap) {
+    let app = visit.trail.app.as_ref().and_then(|(index, _)| visit.snapshot.app(*index));
+    if let (Some(origin), true) = (&manner.origin, app.is_some_and(|app| app.cors_preflight)) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("x-request-id, www-authenticate"));
+        headers.append(header::VARY, HeaderValue::from_static("origin"));
+    }
+}
+
+fn answer(status: StatusCode, kind: &'static str, body: String) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::full(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+fn json(visit: &Visit, status: StatusCode, refusal: &Refusal) -> Response<ResponseBody> {
+    let (title, _) = pages::explanation(refusal.reason);
+    let mut body = serde_json::json!({
+        "reason": refusal.reason.code(),
+        "message": refusal.detail.as_deref().unwrap_or(title),
+        "request_id": visit.request_id.to_string(),
+    });
+    if status == StatusCode::UNAUTHORIZED
+        && let Some(object) = body.as_object_mut()
+    {
+        object.insert("login".to_owned(), challenge::login_page(visit).into());
+    }
+    answer(status, "application/json", format!("{body}\n"))
+}
+
+fn page(visit: &Visit, refusal: &Refusal) -> Response<ResponseBody> {
+    let app = visit.trail.app.as_ref().and_then(|(index, _)| visit.snapshot.app(*index));
+    let (retry, sign_out) = (challenge::login_page(visit), format!("{}/.doorward/logout", visit.snapshot.auth));
+    let page = pages::RefusalPage {
+        refusal,
+        request_id: visit.request_id,
+        app: app.map(|app| &*app.title),
+        links: pages::Links { retry: app.is_some().then_some(&*retry), sign_out: visit.trail.session.as_ref().map(|_| &*sign_out) },
+    };
+    let mut response = answer(status(refusal.reason), "text/html; charset=utf-8", pages::refusal(&page));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(pages::CONTENT_SECURITY_POLICY));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// gRPC takes its status from the headers of an answer without a body (gRPC over HTTP/2, "Trailers-Only").
+fn grpc(status: StatusCode, refusal: &Refusal) -> Response<ResponseBody> {
+    let code = match status {
+        StatusCode::UNAUTHORIZED => "16",
+        StatusCode::FORBIDDEN => "7",
+        StatusCode::NOT_FOUND | StatusCode::MISDIRECTED_REQUEST => "12",
+        StatusCode::BAD_REQUEST => "3",
+        _ => "14",
+    };
+    let mut response = answer(StatusCode::OK, "application/grpc", String::new());
+    response.headers_mut().insert("grpc-status", HeaderValue::from_static(code));
+    response.headers_mut().insert("grpc-message", HeaderValue::from_static(refusal.reason.code()));
+    response
+}

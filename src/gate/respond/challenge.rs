@@ -1,0 +1,90 @@
+//! The way to the sign-in. In: a visit of nobody. Out: a redirect that brings the person back to exactly where they were going.
+//! Must never send anybody round in circles.
+//!
+//! The redirect leaves a flow cookie: only the browser that has it can take the handoff that comes back.
+
+use crate::cookies::{self, FLOW, LANDED};
+use crate::gate::body::ResponseBody;
+use crate::gate::visit::Visit;
+use crate::model::{Reason, Refusal, Token};
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
+use url::form_urlencoded::Serializer;
+
+/// How many sign-ins in a row may land here without a session to show for it.
+const LANDINGS: u32 = 3;
+/// How many logins may be in progress at one host; beyond that the old ones are forgotten.
+const IN_PROGRESS: usize = 20;
+/// Seconds in which a login must be done.
+const PATIENCE: u32 = 600;
+/// The longest URL to come back to, in bytes; beyond it people come back to the start of the app.
+const LONGEST: usize = 4096;
+
+/// Sends a browser to the sign-in.
+pub(super) fn redirect(visit: &Visit, cookie_lines: &[HeaderValue]) -> Result<Response<ResponseBody>, Refusal> {
+    let headers: HeaderMap = cookie_lines.iter().map(|line| (header::COOKIE, line.clone())).collect();
+    if landings(&headers) >= LANDINGS {
+        return Err(Refusal::with_detail(
+            Reason::SignInLoop,
+            "Signing in works, but the session cookie of this site does not come back or is not accepted.",
+        ));
+    }
+    let token = Token::random().map_err(|_| Reason::StoreUnavailable)?;
+    let binding = token.hash().encode();
+    let flow = binding.get(..8).unwrap_or("");
+    let mut login = Serializer::new(String::new());
+    login.append_pair("to", &destination(visit)).append_pair("binding", &binding).append_pair("flow", flow);
+    let location = format!("{}?{}", login_page_root(visit), login.finish());
+    let mut response = Response::new(ResponseBody::full(""));
+    *response.status_mut() = StatusCode::FOUND;
+    let to = response.headers_mut();
+    to.insert(header::LOCATION, HeaderValue::from_str(&location).map_err(|_| Reason::BadRequest)?);
+    forget_abandoned(&headers, to);
+    let cookie = cookies::set(&format!("{FLOW}{flow}"), token.reveal(), Some(PATIENCE));
+    to.append(header::SET_COOKIE, HeaderValue::from_str(&cookie).map_err(|_| Reason::BadRequest)?);
+    Ok(response)
+}
+
+/// Where a person can sign in and come to the start of the app: what a program can tell its user.
+pub(super) fn login_page(visit: &Visit) -> String {
+    let mut login = Serializer::new(String::new());
+    login.append_pair("to", &start_of_app(visit));
+    format!("{}?{}", login_page_root(visit), login.finish())
+}
+
+fn start_of_app(visit: &Visit) -> String {
+    let app = visit.trail.app.as_ref().and_then(|(index, _)| visit.snapshot.app(*index));
+    let host = visit.trail.target.as_ref().map_or("", |target| target.authority());
+    format!("https://{host}{}/", app.map_or("", |app| &*app.prefix))
+}
+
+fn login_page_root(visit: &Visit) -> String {
+    format!("{}/.doorward/login", visit.snapshot.auth)
+}
+
+fn destination(visit: &Visit) -> String {
+    let Some(target) = visit.trail.target.as_ref() else {
+        return visit.snapshot.auth.to_string();
+    };
+    let whole = format!("https://{}{}", target.authority(), target.path_and_query());
+    if whole.len() <= LONGEST { whole } else { start_of_app(visit) }
+}
+
+fn landings(headers: &HeaderMap) -> u32 {
+    cookies::find(headers, LANDED).and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+/// Browsers send cookies in no order that tells their age: when there are too many, all go.
+fn forget_abandoned(headers: &HeaderMap, to: &mut HeaderMap) {
+    let flows: Vec<&str> =
+        cookies::pairs(headers).map(|(name, _)| name).filter(|name| name.starts_with(FLOW) && *name != LANDED).collect();
+    if flows.len() < IN_PROGRESS {
+        return;
+    }
+    for name in flows {
+        let gone = HeaderValue::from_str(&cookies::expire(name));
+        if let Ok(gone) = gone {
+            to.append(header::SET_COOKIE, gone);
+        }
+    }
+}

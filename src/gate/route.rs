@@ -1,0 +1,108 @@
+//! Which app and which of its rules. In: a [`Target`]. Out: a [`Place`]. Must never choose between two readings of a path.
+
+use super::target::Target;
+use crate::model::{AppIndex, Reason, Refusal};
+use crate::snapshot::hosts::Host;
+use crate::snapshot::{App, Route, RouteIndex, Snapshot};
+
+/// Where a request goes.
+pub enum Place<'a> {
+    /// To Doorward itself.
+    Reserved(Site),
+    /// To an app.
+    Route(Routed<'a>),
+}
+
+/// The host at which Doorward itself is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Site {
+    /// The sign-in.
+    Auth,
+    /// An app's.
+    App,
+}
+
+/// An app, and the entry that decides.
+#[derive(Clone, Copy)]
+pub struct Routed<'a> {
+    /// Where the app stands in the snapshot.
+    pub app_index: AppIndex,
+    /// The app.
+    pub app: &'a App,
+    /// Where the route stands in the snapshot.
+    pub index: RouteIndex,
+    /// The route.
+    pub route: &'a Route,
+}
+
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// No app has this host.
+    #[error("no app lives at this host")]
+    Host,
+    /// No app has this path.
+    #[error("nothing lives at this path")]
+    Path,
+    /// Two readings of the path belong to different entries.
+    #[error("the path can be read in more than one way, and the ways lead to different rules")]
+    Ambiguous,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Host => Reason::UnknownHost.into(),
+            Error::Path => Reason::UnknownPath.into(),
+            Error::Ambiguous => Reason::AmbiguousTarget.into(),
+        }
+    }
+}
+
+/// What every path of ours starts with, on every host.
+pub const RESERVED: &str = "/.doorward/";
+
+/// Finds the place.
+pub fn find<'a>(snapshot: &'a Snapshot, target: &Target) -> Result<Place<'a>, Error> {
+    let host = snapshot.hosts.find(target.host()).ok_or(Error::Host)?;
+    let site = if matches!(host, Host::Auth) { Site::Auth } else { Site::App };
+    if target.path().starts_with(RESERVED) {
+        return Ok(Place::Reserved(site));
+    }
+    let Host::Apps(apps) = host else { return Err(Error::Path) };
+    let mut found = None;
+    for reading in target.readings() {
+        if is_reserved(&reading) {
+            return Err(Error::Ambiguous);
+        }
+        let app = apps.find(&reading).and_then(|index| Some((index, snapshot.app(index)?)));
+        let place = app.map(|(index, app)| (index, app, app.paths.find(&reading).unwrap_or(app.default_route)));
+        if app.is_some_and(|(_, app)| folds_elsewhere(app, &reading)) || found.is_some_and(|found| !same(found, place)) {
+            return Err(Error::Ambiguous);
+        }
+        found = Some(place);
+    }
+    let (app_index, app, index) = found.flatten().ok_or(Error::Path)?;
+    let route = snapshot.route(index).ok_or(Error::Path)?;
+    Ok(Place::Route(Routed { app_index, app, index, route }))
+}
+
+type Found<'a> = Option<(AppIndex, &'a App, RouteIndex)>;
+
+fn same(one: Found<'_>, other: Found<'_>) -> bool {
+    one.map(|(app, _, route)| (app, route)) == other.map(|(app, _, route)| (app, route))
+}
+
+/// A spelling of our own paths that is not exactly ours, such as `/%2edoorward/` or `/.Doorward`.
+fn is_reserved(reading: &str) -> bool {
+    let start = reading.get(..RESERVED.len() - 1).is_some_and(|start| start.eq_ignore_ascii_case("/.doorward"));
+    start && matches!(reading.as_bytes().get(RESERVED.len() - 1), None | Some(b'/'))
+}
+
+/// Whether an app that takes upper and lower case for the same would find another entry.
+fn folds_elsewhere(app: &App, reading: &str) -> bool {
+    if app.paths.is_uniform() || app.paths.is_case_sensitive() || !reading.chars().any(char::is_uppercase) {
+        return false;
+    }
+    app.paths.find_folded(&reading.to_lowercase()) != app.paths.find(reading)
+}

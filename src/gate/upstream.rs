@@ -1,0 +1,106 @@
+//! To the app and back. In: a permit and the rewritten request. Out: the app's answer, streaming. Must never send anything
+//! without a permit, and never send a request twice that an app may have seen.
+
+pub mod pool;
+mod upgrade;
+
+use super::body::{RequestBody, ResponseBody};
+use super::decide::Permit;
+use super::headers;
+use super::visit::Visit;
+use crate::model::{Reason, Refusal};
+use crate::snapshot::App;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
+use pool::{ConnectError, Lease};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long an app may take to begin its answer.
+const FIRST_BYTE: Duration = Duration::from_secs(60);
+
+/// Why there is no answer of the app.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It can't be reached.
+    #[error("the app can't be reached: {0}")]
+    Connect(#[from] ConnectError),
+    /// It did not begin to answer.
+    #[error("the app did not answer in time")]
+    Timeout,
+    /// It answered something else than HTTP, or broke off.
+    #[error("the app did not answer properly: {0}")]
+    Exchange(hyper::Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        tracing::warn!(%error, "an app failed");
+        match error {
+            Error::Connect(_) => Reason::UpstreamUnreachable.into(),
+            Error::Timeout => Reason::UpstreamTimeout.into(),
+            Error::Exchange(_) => Reason::UpstreamFailed.into(),
+        }
+    }
+}
+
+/// Forwards what was let through.
+pub async fn forward(
+    visit: &mut Visit,
+    app: &App,
+    permit: Permit,
+    mut request: Request<RequestBody>,
+) -> Result<Response<ResponseBody>, Refusal> {
+    visit.trail.reason = Some(permit.reason());
+    visit.trail.upstream = Some(Arc::clone(&app.upstream));
+    visit.trail.bytes_in = Some(request.body().counter());
+    let client = headers::wants_websocket(&request).then(|| hyper::upgrade::on(&mut request));
+    let exchange = tokio::time::timeout(FIRST_BYTE, exchange(visit, app, request)).await;
+    let (mut response, lease) = exchange.map_err(|_| Error::Timeout)??;
+    headers::clean_response(visit, &mut response);
+    match client {
+        Some(client) if response.status() == StatusCode::SWITCHING_PROTOCOLS => Ok(upgrade::join(permit, client, response)),
+        None if response.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Reason::UpstreamFailed.into()),
+        _ => Ok(response.map(|body| ResponseBody::upstream(body, Some(lease)))),
+    }
+}
+
+/// Sends the request over a pooled connection, or a new one where the pooled one has gone before it took anything.
+async fn exchange(visit: &Visit, app: &App, mut request: Request<RequestBody>) -> Result<(Response<Incoming>, Lease), Error> {
+    let pool = &visit.worker.pool;
+    while let Some(sender) = pool.take(&app.upstream) {
+        match send(sender, request).await {
+            Ok((response, sender)) => return Ok((response, Lease::new(Rc::clone(pool), Arc::clone(&app.upstream), sender))),
+            Err(Failure::Unsent(unsent)) => request = *unsent,
+            Err(Failure::Sent(error)) => return Err(Error::Exchange(error)),
+        }
+    }
+    let sender = pool::connect(&app.upstream, visit.gate()).await?;
+    match send(sender, request).await {
+        Ok((response, sender)) => Ok((response, Lease::new(Rc::clone(pool), Arc::clone(&app.upstream), sender))),
+        Err(Failure::Unsent(_)) => Err(Error::Connect(ConnectError::Closed)),
+        Err(Failure::Sent(error)) => Err(Error::Exchange(error)),
+    }
+}
+
+enum Failure {
+    /// Nothing of it left: it may be sent again.
+    Unsent(Box<Request<RequestBody>>),
+    /// The app may have seen it.
+    Sent(hyper::Error),
+}
+
+async fn send(
+    mut sender: SendRequest<RequestBody>,
+    request: Request<RequestBody>,
+) -> Result<(Response<Incoming>, SendRequest<RequestBody>), Failure> {
+    match sender.try_send_request(request).await {
+        Ok(response) => Ok((response, sender)),
+        Err(mut error) => Err(match error.take_message() {
+            Some(unsent) => Failure::Unsent(Box::new(unsent)),
+            None => Failure::Sent(error.into_error()),
+        }),
+    }
+}

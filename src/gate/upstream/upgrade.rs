@@ -1,0 +1,27 @@
+//! WebSockets: after the app has agreed, bytes go both ways until one side ends. In: both halves. Out: the 101 for the client.
+//! Must never outlive the permit, which it holds.
+
+use crate::gate::body::ResponseBody;
+use crate::gate::decide::Permit;
+use http::Response;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+
+/// Joins client and app.
+pub(super) fn join(permit: Permit, client: OnUpgrade, mut response: Response<Incoming>) -> Response<ResponseBody> {
+    let app = hyper::upgrade::on(&mut response);
+    let (parts, _) = response.into_parts();
+    let (body, tunnel) = ResponseBody::tunnel();
+    tokio::task::spawn_local(async move {
+        let _permit = permit;
+        match tokio::try_join!(client, app) {
+            Ok((client, app)) => {
+                let copied = tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(app)).await;
+                tunnel.ended(copied.map_or(0, |(_, to_client)| to_client));
+            }
+            Err(error) => tracing::debug!(%error, "an upgrade failed"),
+        }
+    });
+    Response::from_parts(parts, body)
+}

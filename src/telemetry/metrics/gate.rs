@@ -1,0 +1,101 @@
+//! The gate's metrics. In: ended visits. Out: counters. Must never lock or look a label up on the hot path: every worker keeps
+//! the counters that it used.
+
+use crate::model::AppIndex;
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the gate counts.
+pub struct Gate {
+    requests: IntCounterVec,
+    seconds: HistogramVec,
+    decisions: Histogram,
+    /// Connections from clients that are open.
+    pub connections: IntGauge,
+    /// TLS handshakes that failed or took too long.
+    pub failed_handshakes: IntCounter,
+    /// Connections to apps that are open.
+    pub upstream_connections: IntGauge,
+    /// Connections to apps that could not be made.
+    pub upstream_failures: IntCounter,
+    /// Sessions that are cached.
+    pub sessions: IntGauge,
+}
+
+impl Gate {
+    /// Registers them.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauge =
+            |name, text| IntGauge::new(name, text).and_then(|gauge| registry.register(Box::new(gauge.clone())).map(|()| gauge));
+        let counter = |name, text| {
+            IntCounter::new(name, text).and_then(|counter| registry.register(Box::new(counter.clone())).map(|()| counter))
+        };
+        let buckets = || vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+        let requests = Opts::new("doorward_requests_total", "Answered requests.");
+        let seconds = HistogramOpts::new("doorward_request_seconds", "From the head of a request to the end of its answer.")
+            .buckets(buckets());
+        let fast = vec![1e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 1e-2];
+        let decisions = HistogramOpts::new("doorward_decision_seconds", "Decisions that were not remembered.").buckets(fast);
+        let gate = Self {
+            requests: IntCounterVec::new(requests, &["app", "decision", "status"])?,
+            seconds: HistogramVec::new(seconds, &["app"])?,
+            decisions: Histogram::with_opts(decisions)?,
+            connections: gauge("doorward_connections", "Open connections from clients.")?,
+            failed_handshakes: counter("doorward_tls_handshake_failures_total", "TLS handshakes that failed or took too long.")?,
+            upstream_connections: gauge("doorward_upstream_connections", "Open connections to apps.")?,
+            upstream_failures: counter("doorward_upstream_connect_failures_total", "Connections to apps that could not be made.")?,
+            sessions: gauge("doorward_sessions", "Sessions in the cache.")?,
+        };
+        registry.register(Box::new(gate.requests.clone()))?;
+        registry.register(Box::new(gate.seconds.clone()))?;
+        registry.register(Box::new(gate.decisions.clone()))?;
+        Ok(gate)
+    }
+
+    /// A decision was made anew.
+    pub fn decided(&self, took: Duration) {
+        self.decisions.observe(took.as_secs_f64());
+    }
+}
+
+/// The counters that one worker has used under one configuration.
+#[derive(Default)]
+pub struct Counters {
+    epoch: Cell<u64>,
+    used: RefCell<HashMap<Key, (IntCounter, Histogram)>>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    app: Option<AppIndex>,
+    decision: &'static str,
+    status: u16,
+}
+
+impl Counters {
+    /// Counts a visit.
+    pub fn count(
+        &self,
+        gate: &Gate,
+        epoch: u64,
+        app: Option<&(AppIndex, Arc<str>)>,
+        decision: &'static str,
+        status: u16,
+        took: Duration,
+    ) {
+        let mut used = self.used.borrow_mut();
+        if self.epoch.replace(epoch) != epoch {
+            used.clear();
+        }
+        let key = Key { app: app.map(|(index, _)| *index), decision, status };
+        let (counter, histogram) = used.entry(key).or_insert_with(|| {
+            let name = app.map_or("", |(_, name)| name);
+            (gate.requests.with_label_values(&[name, decision, &status.to_string()]), gate.seconds.with_label_values(&[name]))
+        });
+        counter.inc();
+        histogram.observe(took.as_secs_f64());
+    }
+}
