@@ -18,6 +18,7 @@ mod query;
 mod session;
 mod target;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;
 
 use crate::assertion;

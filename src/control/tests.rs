@@ -1,5 +1,4 @@
 //! Sign-ins from end to end, against a provider that says whatever a test wants.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod attacks;
 mod browser;

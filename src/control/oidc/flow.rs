@@ -136,4 +136,5 @@ pub(super) fn make_room(ring: &KeyRing, call: &Call<'_>, size: usize, now: Times
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;

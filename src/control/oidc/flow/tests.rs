@@ -1,5 +1,4 @@
 //! What must hold for `flow`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 use super::*;
 use crate::control::fixture;
 use crate::control::query::Query;
