@@ -7,6 +7,9 @@
 pub mod admin;
 mod answer;
 pub mod config;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod fixture;
 mod landing;
 mod login;
 mod logout;
@@ -14,6 +17,9 @@ mod oidc;
 mod query;
 mod session;
 mod target;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;
 
 use crate::assertion;
 use crate::model::{Reason, Refusal, RequestId};

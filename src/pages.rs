@@ -177,7 +177,7 @@ const fn explanation_of_failure(reason: Reason) -> (&'static str, &'static str) 
         ),
         Reason::SignInLoop => (
             "Signing in does not stick",
-            "You were signed in several times in a row, but the browser did not keep it. Allow cookies for this site and try again.",
+            "You were signed in, but the browser did not keep it. Allow cookies for this site, and try again.",
         ),
         Reason::SignInRefused => {
             ("The sign-in was refused", "The sign-in service did not confirm who you are, or the sign-in was cancelled.")

@@ -16,22 +16,20 @@ const LOGOUT: &str = "/.doorward/logout";
 impl Control {
     /// `logout` on an app's host.
     pub(super) async fn log_out_of_app(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
-        let snapshot = &call.place.snapshot;
-        let app = Some(app_title(snapshot, &call.place.host));
+        let (app, home) = app_at(&call.place.snapshot, &call.place.host);
+        let everything = format!("{}{LOGOUT}", call.place.snapshot.auth);
+        let signed_out = || {
+            answer::page(pages::signed_out(&pages::SignedOutPage { app: Some(app), everything: Some(&everything), again: &home }))
+        };
         let Some(cookie) = token(call, cookies::SESSION) else {
-            return Ok(self.signed_out_of_app(call, app));
+            return Ok(signed_out());
         };
         if !is_meant(call) {
-            return Ok(confirm(app, LOGOUT));
+            return Ok(confirm(Some(app), LOGOUT));
         }
         self.store.end_app_session(&cookie.hash()).await.map_err(unavailable)?;
         let lines = [cookies::expire(cookies::SESSION), cookies::expire(cookies::LANDED)];
-        Ok(answer::with_cookies(self.signed_out_of_app(call, app), lines))
-    }
-
-    fn signed_out_of_app(&self, call: &Call<'_>, app: Option<&str>) -> Answer {
-        let everything = format!("{}{LOGOUT}", call.place.snapshot.auth);
-        answer::page(pages::signed_out(&pages::SignedOutPage { app, everything: Some(&everything), again: "/" }))
+        Ok(answer::with_cookies(signed_out(), lines))
     }
 
     /// `logout` on the auth host; with `scope=all` it leaves the sign-in at the provider alone.
@@ -77,11 +75,11 @@ fn is_meant(call: &Call<'_>) -> bool {
     matches!(site, None | Some("same-origin" | "same-site" | "none"))
 }
 
-/// The title of the app where a host has one; the host itself where it has several.
-fn app_title<'a>(snapshot: &'a Snapshot, host: &'a str) -> &'a str {
+/// The title and the path of the app where a host has one; the host itself where it has several.
+fn app_at<'a>(snapshot: &'a Snapshot, host: &'a str) -> (&'a str, String) {
     let mut here = snapshot.apps.iter().filter(|app| app.origin.host() == host);
     match (here.next(), here.next()) {
-        (Some(app), None) => &app.title,
-        _ => host,
+        (Some(app), None) => (&app.title, format!("{}/", app.prefix)),
+        _ => (host, "/".to_owned()),
     }
 }

@@ -118,3 +118,88 @@ fn text(value: &Value) -> Option<String> {
     };
     is_group(&text).then_some(text)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use crate::control::fixture;
+    use serde_json::json;
+
+    fn provider(mapped: &[(&str, &str)]) -> Provider {
+        let mut provider = fixture::provider("staff", "https://idp.example");
+        provider.claims = mapped.iter().map(|(ours, theirs)| ((*ours).to_owned(), (*theirs).to_owned())).collect();
+        provider
+    }
+
+    fn profile_of(mapped: &[(&str, &str)], claims: Value) -> Profile {
+        profile(&provider(mapped), claims.as_object().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_address_counts_only_when_it_is_verified_and_plain() {
+        for (claims, email) in [
+            (json!({"email": "Ana@Corp.example", "email_verified": true}), Some("ana@corp.example")),
+            (json!({"email": "ana@corp.example", "email_verified": false}), None),
+            (json!({"email": "ana@corp.example", "email_verified": "true"}), None),
+            (json!({"email": "ana@corp.example", "email_verified": 1}), None),
+            (json!({"email": "ana@corp.example"}), None),
+            (json!({"email": "ana@evil@corp.example", "email_verified": true}), None),
+            (json!({"email": ["ana@corp.example"], "email_verified": true}), None),
+        ] {
+            assert_eq!(profile_of(&[], claims).email.as_ref().map(Email::as_str), email);
+        }
+    }
+
+    #[test]
+    fn a_provider_can_be_trusted_to_verify_but_not_against_its_word() {
+        let mut provider = provider(&[]);
+        provider.assume_email_verified = true;
+        let email = |claims: Value| profile(&provider, claims.as_object().unwrap()).unwrap().email;
+        assert!(email(json!({"email": "a@b.example"})).is_some());
+        assert!(email(json!({"email": "a@b.example", "email_verified": false})).is_none());
+    }
+
+    #[test]
+    fn groups_are_found_by_name_or_path_and_never_repaired() {
+        for (theirs, claims, groups) in [
+            ("groups", json!({"groups": ["b", "a", "b"]}), vec!["a", "b"]),
+            ("groups", json!({"groups": "staff"}), vec!["staff"]),
+            ("groups", json!({"groups": ["ok", 7, null, {"a": 1}, "", "x\ny"]}), vec!["ok"]),
+            ("groups", json!({"groups": {"a": 1}}), vec![]),
+            ("groups", json!({"groups": 7}), vec![]),
+            ("groups", json!({"groups": null}), vec![]),
+            ("groups", json!({}), vec![]),
+            ("realm_access.roles", json!({"realm_access": {"roles": ["r"]}}), vec!["r"]),
+            ("https://corp.example/groups", json!({"https://corp.example/groups": ["u"]}), vec!["u"]),
+            ("a.b", json!({"a": ["x"]}), vec![]),
+        ] {
+            assert_eq!(profile_of(&[("groups", theirs)], claims).groups, groups, "{theirs}");
+        }
+    }
+
+    #[test]
+    fn too_many_groups_are_refused_rather_than_cut_off() {
+        let many: Vec<_> = (0..2_001).map(|n| n.to_string()).collect();
+        let claims = json!({ "groups": many });
+        assert_eq!(profile(&provider(&[]), claims.as_object().unwrap()), Err(Unusable::TooManyGroups));
+        assert_eq!(profile_of(&[], json!({ "groups": many[1..] })).groups.len(), 2_000);
+    }
+
+    #[test]
+    fn other_claims_become_lists_of_texts() {
+        let mapped = [("department", "org.department"), ("level", "lvl"), ("absent", "nothing")];
+        let profile = profile_of(&mapped, json!({"org": {"department": "finance"}, "lvl": [3, "x", true, {}]}));
+        assert_eq!(profile.claims["department"], ["finance"]);
+        assert_eq!(profile.claims["level"], ["3", "x", "true"]);
+        assert!(profile.claims["absent"].is_empty());
+    }
+
+    #[test]
+    fn names_lose_their_control_characters() {
+        for (said, kept) in [("A\r\nna\u{7f}", Some("Ana")), ("\u{0}", None), ("  ", None), ("Żółć 😀", Some("Żółć 😀"))]
+        {
+            assert_eq!(profile_of(&[], json!({ "name": said })).name.as_deref(), kept);
+        }
+    }
+}

@@ -27,7 +27,8 @@ pub(super) fn token_error(error: RequestTokenError<super::http::Error, StandardE
     match error {
         RequestTokenError::Request(error) => Error::Http(error),
         RequestTokenError::ServerResponse(response) => Error::Refused(response.error().as_ref().to_owned()),
-        RequestTokenError::Parse(error, _) => Error::Unreadable(error.to_string()),
+        // Where, not what: the text may quote a token.
+        RequestTokenError::Parse(error, _) => Error::Unreadable(format!("the token response, at {}", error.path())),
         RequestTokenError::Other(error) => Error::Unreadable(error),
     }
 }
@@ -44,7 +45,7 @@ pub(super) async fn check_login(
     let provider_sid = claims.all.get("sid").and_then(Value::as_str).map(str::to_owned);
     let tokens = Tokens {
         id_token: token.to_string(),
-        refresh_token: response.refresh_token().map(|token| token.secret().clone()),
+        refresh_token: refresh_token(response),
         expires: expires(response).or(claims.expires),
     };
     let authenticated_at = claims.authenticated_at.unwrap_or_else(clock::now);
@@ -60,7 +61,7 @@ pub(super) async fn check_refresh(
     provider: &Provider,
     response: &CoreTokenResponse,
     before: &Identity,
-    held: Tokens,
+    held: &Tokens,
 ) -> Result<Checked, Error> {
     let nonce = super::id_token::payload(&held.id_token).and_then(|old| old.get("nonce")?.as_str().map(str::to_owned));
     let nonce = ExpectedNonce::AbsentOr(nonce.as_deref());
@@ -80,8 +81,8 @@ pub(super) async fn check_refresh(
         keep_context(&mut identity, before);
     }
     let tokens = Tokens {
-        id_token: response.id_token().map_or(held.id_token, ToString::to_string),
-        refresh_token: response.refresh_token().map(|token| token.secret().clone()).or(held.refresh_token),
+        id_token: response.id_token().map_or_else(|| held.id_token.clone(), ToString::to_string),
+        refresh_token: refresh_token(response).or_else(|| held.refresh_token.clone()),
         expires: expires(response).or(expires_at),
     };
     Ok(Checked { identity, tokens, provider_sid: None })
@@ -132,6 +133,11 @@ async fn complete(
         Some(fetched) => user_info::merge(claims.all, fetched),
         None => claims.all,
     })
+}
+
+/// The refresh token, where the provider gives one.
+pub(super) fn refresh_token(response: &CoreTokenResponse) -> Option<String> {
+    Some(response.refresh_token()?.secret().clone())
 }
 
 /// When the access token expires, in seconds since 1970.

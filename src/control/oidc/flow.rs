@@ -134,3 +134,7 @@ pub(super) fn make_room(ring: &KeyRing, call: &Call<'_>, size: usize, now: Times
     });
     held.into_iter().map(|(_, name, _)| cookies::expire(name)).collect()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;

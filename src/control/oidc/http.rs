@@ -44,9 +44,19 @@ impl Http {
         Ok(Self(builder.build()?))
     }
 
+    /// Fetches a JSON document.
+    pub(super) async fn fetch(&self, url: &str, bearer: Option<&str>) -> Result<HttpResponse, Error> {
+        let request = self.0.get(url).header(http::header::ACCEPT, "application/json");
+        let request = match bearer {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        self.send(request.build()?).await
+    }
+
     /// Sends a request; 429 and 5xx are errors, as they say nothing about what was asked.
-    pub(super) async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Error> {
-        let mut response = self.0.execute(request.try_into()?).await?;
+    async fn send(&self, request: reqwest::Request) -> Result<HttpResponse, Error> {
+        let mut response = self.0.execute(request).await?;
         let status = response.status();
         if status.is_server_error() || status == http::StatusCode::TOO_MANY_REQUESTS {
             return Err(Error::Status(status));
@@ -56,20 +66,6 @@ impl Http {
         *answer.status_mut() = status;
         *answer.headers_mut() = headers;
         Ok(answer)
-    }
-
-    /// Fetches a JSON document.
-    pub(super) async fn fetch(&self, url: &str, bearer: Option<&str>) -> Result<HttpResponse, Error> {
-        let request = self.0.get(url).header(http::header::ACCEPT, "application/json");
-        let request = match bearer {
-            Some(token) => request.bearer_auth(token),
-            None => request,
-        };
-        let request = request.build()?;
-        let mut plain = HttpRequest::new(Vec::new());
-        plain.headers_mut().clone_from(request.headers());
-        *plain.uri_mut() = request.url().as_str().parse().unwrap_or_default();
-        self.send(plain).await
     }
 }
 
@@ -89,7 +85,7 @@ impl<'c> AsyncHttpClient<'c> for Http {
     type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, Error>> + Send + 'c>>;
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(self.send(request))
+        Box::pin(async { self.send(request.try_into()?).await })
     }
 }
 

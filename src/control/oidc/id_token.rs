@@ -179,7 +179,6 @@ fn check_authorized_party(expected: &Expected<'_>, audiences: usize, all: &Map<S
 }
 
 /// RFC 7519, section 4.1.5.
-#[allow(clippy::cast_precision_loss)]
 fn check_not_before(expected: &Expected<'_>, all: &Map<String, Value>) -> Result<(), Invalid> {
     let latest = expected.now.plus(expected.leeway).seconds() as f64;
     match all.get("nbf") {
@@ -208,3 +207,7 @@ fn checked_subject(subject: &str, before: Option<&str>) -> Result<String, Invali
     let same = before.is_none_or(|before| before == subject);
     (plain && same).then(|| subject.to_owned()).ok_or(Invalid::Subject)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;

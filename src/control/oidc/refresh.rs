@@ -3,13 +3,15 @@
 //! the provider has ended.
 
 use super::client::client;
-use super::exchange::{self, Checked};
+use super::exchange;
 use super::{Error, id_token};
 use crate::clock;
 use crate::control::Control;
+use crate::model::Identity;
 use crate::snapshot::Provider;
 use crate::store::{self, SignIn, Tokens};
 use openidconnect::RefreshToken;
+use openidconnect::core::CoreTokenResponse;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -99,22 +101,31 @@ async fn try_renewal(control: &Control, sign_in: &SignIn) -> Result<(), Failure>
     let Some(token) = held.refresh_token.clone() else {
         return Ok(());
     };
-    let checked = redeem(control, provider, sign_in, RefreshToken::new(token), held).await?;
-    control.store.renew_sign_in(sign_in, checked.identity, checked.tokens).await?;
+    let response = redeem(control, provider, RefreshToken::new(token)).await?;
+    let before = Arc::clone(&sign_in.identity());
+    let issuer = control.directory.find(provider)?;
+    let checked = exchange::check_refresh(&issuer, provider, &response, &before, &held).await;
+    match checked.map_err(Failure::from) {
+        Ok(checked) => keep(control, sign_in, checked.identity, checked.tokens).await,
+        Err(Failure::Later(cause)) => {
+            // The old refresh token may be spent: keep the new one for the next try.
+            let refresh_token = exchange::refresh_token(&response).or(held.refresh_token);
+            keep(control, sign_in, Identity::clone(&before), Tokens { refresh_token, ..held }).await?;
+            Err(Failure::Later(cause))
+        }
+        Err(over) => Err(over),
+    }
+}
+
+async fn keep(control: &Control, sign_in: &SignIn, identity: Identity, tokens: Tokens) -> Result<(), Failure> {
+    // False where it has ended meanwhile, which is fine.
+    control.store.renew_sign_in(sign_in, identity, tokens).await?;
     Ok(())
 }
 
-async fn redeem(
-    control: &Control,
-    provider: &Provider,
-    sign_in: &SignIn,
-    token: RefreshToken,
-    held: Tokens,
-) -> Result<Checked, Error> {
+async fn redeem(control: &Control, provider: &Provider, token: RefreshToken) -> Result<CoreTokenResponse, Error> {
     let issuer = control.directory.find(provider)?;
     let client = client(&*issuer.metadata()?, provider, &control.snapshot.load().auth)?;
     let request = client.exchange_refresh_token(&token).map_err(|_| Error::Undiscovered)?;
-    let response = request.request_async(&issuer.http).await.map_err(exchange::token_error)?;
-    let before = Arc::clone(&sign_in.identity());
-    exchange::check_refresh(&issuer, provider, &response, &before, held).await
+    request.request_async(&issuer.http).await.map_err(exchange::token_error)
 }

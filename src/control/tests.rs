@@ -1,0 +1,82 @@
+//! Sign-ins from end to end, against a provider that says whatever a test wants.
+
+mod attacks;
+mod browser;
+mod provider;
+mod refresh;
+mod sign_in;
+mod sign_out;
+
+use super::*;
+use crate::control::fixture;
+use crate::snapshot::Provider;
+use http::HeaderValue;
+use http::header::COOKIE;
+
+/// An empty store.
+pub(super) async fn store() -> (tempfile::TempDir, Arc<Store>) {
+    let folder = tempfile::tempdir().unwrap();
+    let location = format!("sqlite:{}", folder.path().join("db").display());
+    let store = Store::open(&location, tokio::runtime::Handle::current()).await.unwrap();
+    (folder, store)
+}
+
+pub(super) fn headers(cookies: &[String]) -> HeaderMap {
+    let value = |line: &String| (COOKIE, HeaderValue::from_str(line).unwrap());
+    cookies.iter().map(value).collect()
+}
+
+pub(super) fn place(authority: &str) -> Place {
+    place_in(Arc::new(fixture::snapshot(Vec::new())), authority)
+}
+
+fn place_in(snapshot: Arc<Snapshot>, authority: &str) -> Place {
+    let host = authority.split(':').next().unwrap_or("").to_owned();
+    Place { is_auth: host == snapshot.auth.host(), snapshot, host, authority: authority.to_owned(), request_id: RequestId(1) }
+}
+
+pub(super) fn call<'a>(place: &'a Place, headers: &'a HeaderMap, query: Query) -> Call<'a> {
+    Call { place, method: &Method::GET, headers, query }
+}
+
+/// A control plane of these providers, started.
+struct World {
+    control: Arc<Control>,
+    snapshot: Arc<Snapshot>,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    async fn new(providers: Vec<Provider>) -> Self {
+        let (folder, store) = store().await;
+        let keys = Arc::new(assertion::Keys::load(&store).await.unwrap());
+        let snapshot = Arc::new(fixture::snapshot(providers));
+        let metrics = ControlMetrics::register(&prometheus::Registry::new()).unwrap();
+        let current = Arc::new(ArcSwap::new(Arc::clone(&snapshot)));
+        let control = Control::new(store, keys, current, metrics);
+        control.start();
+        Self { control, snapshot, _folder: folder }
+    }
+
+    async fn discovered(&self) {
+        for _ in 0..500 {
+            if self.control.providers().iter().all(|provider| provider.discovered) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("not discovered: {:?}", self.control.providers());
+    }
+
+    /// One request, on a task of its own as the gate makes it.
+    async fn request(&self, method: Method, url: &str, headers: HeaderMap) -> Result<Answer, Refusal> {
+        let behind = url.strip_prefix("https://").unwrap();
+        let (authority, path) = behind.split_at(behind.find('/').unwrap());
+        let mut request = Request::new(());
+        *request.method_mut() = method;
+        *request.uri_mut() = path.parse().unwrap();
+        *request.headers_mut() = headers;
+        let (control, place) = (Arc::clone(&self.control), place_in(Arc::clone(&self.snapshot), authority));
+        tokio::spawn(async move { control.answer(request, place).await }).await.unwrap()
+    }
+}

@@ -1,0 +1,84 @@
+//! Signing out.
+
+use super::browser::{Browser, location, text};
+use super::provider::TestProvider;
+use super::{World, fixture};
+use crate::model::Reason;
+
+const WIKI: &str = "https://wiki.corp.example/";
+const PAYROLL: &str = "https://payroll.other.test:8443/";
+const EVERYTHING: &str = "https://login.corp.example/.doorward/logout";
+
+async fn signed_in() -> (World, TestProvider, Browser) {
+    let provider = TestProvider::start().await;
+    let world = World::new(vec![fixture::provider("staff", &provider.issuer)]).await;
+    world.discovered().await;
+    let mut browser = Browser::default();
+    browser.sign_in(&world, &provider, WIKI).await.unwrap();
+    let login = browser.navigate(PAYROLL);
+    browser.follow(&world, &login).await.unwrap();
+    (world, provider, browser)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_out_of_an_app_leaves_the_others() {
+    let (world, _provider, mut browser) = signed_in().await;
+    let mut copy = browser.clone();
+    let page = text(&browser.get(&world, "https://wiki.corp.example/.doorward/logout").await.unwrap());
+    assert!(page.contains("Signed out of The app at wiki.corp.example") && page.contains(EVERYTHING));
+    assert_eq!(browser.cookie("wiki.corp.example", "__Host-doorward"), None);
+    assert_eq!(copy.who(&world, "wiki.corp.example").await.unwrap_err().reason, Reason::NotSignedIn, "the cookie is dead");
+    browser.who(&world, "payroll.other.test:8443").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_out_of_everything_ends_every_session_and_goes_on_to_the_provider() {
+    let (world, provider, mut browser) = signed_in().await;
+    let to = location(&browser.get(&world, EVERYTHING).await.unwrap());
+    assert!(to.starts_with(&format!("{}/end?id_token_hint=ey", provider.issuer)), "{to}");
+    assert!(to.contains("client_id=doorward"));
+    assert!(to.contains("post_logout_redirect_uri=https%3A%2F%2Flogin.corp.example%2F.doorward%2Flogout"));
+    for host in ["wiki.corp.example", "payroll.other.test:8443", "login.corp.example"] {
+        assert_eq!(browser.who(&world, host).await.unwrap_err().reason, Reason::NotSignedIn, "{host}");
+    }
+    let page = text(&browser.get_with(&world, EVERYTHING, "sec-fetch-site", "cross-site").await.unwrap());
+    assert!(page.contains("<h1>Signed out</h1>"), "back from the provider");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scope_all_stays_here() {
+    let (world, _provider, mut browser) = signed_in().await;
+    let page = text(&browser.get(&world, &format!("{EVERYTHING}?scope=all")).await.unwrap());
+    assert!(page.contains("<h1>Signed out</h1>"));
+    assert!(browser.who(&world, "wiki.corp.example").await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_on_another_site_signs_nobody_out_unasked() {
+    let (world, _provider, mut browser) = signed_in().await;
+    for url in [EVERYTHING, "https://wiki.corp.example/.doorward/logout"] {
+        let page = text(&browser.get_with(&world, url, "sec-fetch-site", "cross-site").await.unwrap());
+        assert!(page.contains("Sign out?"), "{page}");
+    }
+    browser.who(&world, "wiki.corp.example").await.unwrap();
+    browser.who(&world, "login.corp.example").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_on_another_site_signs_nobody_out() {
+    let (world, _provider, browser) = signed_in().await;
+    let cookie = format!("__Host-doorward={}", browser.cookie("wiki.corp.example", "__Host-doorward").unwrap());
+    for (name, value, meant) in [
+        ("origin", "https://evil.test", false),
+        ("origin", "null", false),
+        ("sec-fetch-site", "same-site", false),
+        ("accept", "*/*", false),
+        ("origin", "https://wiki.corp.example", true),
+    ] {
+        let mut headers = super::headers(std::slice::from_ref(&cookie));
+        headers.insert(name, http::HeaderValue::from_static(value));
+        let url = "https://wiki.corp.example/.doorward/logout";
+        let page = text(&world.request(http::Method::POST, url, headers).await.unwrap());
+        assert_eq!(page.contains("Signed out of"), meant, "{name}: {value}");
+    }
+}
