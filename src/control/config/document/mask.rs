@@ -40,7 +40,8 @@ fn collect(node: &Node, secret: bool, spans: &mut Vec<Span>) {
         Kind::List(items) => items.iter().for_each(|item| collect(item, secret, spans)),
         Kind::Mapping(entries) => {
             for entry in entries {
-                let below = SECRET.contains(&&*entry.key) || secret && !NAMES_A_SOURCE.contains(&&*entry.key);
+                let names_a_source = NAMES_A_SOURCE.contains(&&*entry.key) && matches!(entry.value.kind, Kind::Scalar { .. });
+                let below = SECRET.contains(&&*entry.key) || secret && !names_a_source;
                 collect(&entry.value, below, spans);
             }
         }
