@@ -66,15 +66,11 @@ fn properties(value: &Value, keys: &mut Vec<(String, bool)>) {
                         .map(|(key, value)| (key.clone(), value.get("description").is_some())),
                 );
             }
-            object.values().for_each(|value| properties_of(value, keys));
+            object.values().for_each(|value| properties(value, keys));
         }
-        Value::Array(items) => items.iter().for_each(|value| properties_of(value, keys)),
+        Value::Array(items) => items.iter().for_each(|value| properties(value, keys)),
         _ => {}
     }
-}
-
-fn properties_of(value: &Value, keys: &mut Vec<(String, bool)>) {
-    properties(value, keys);
 }
 
 #[test]

@@ -75,7 +75,10 @@ fn the_caret_stands_where_it_should_after_letters_outside_ascii() {
     let column = |line: &str, what: char| line.chars().position(|c| c == what);
     let at = lines.iter().position(|line| line.contains('^')).unwrap();
     let below = column(lines[at], '^').unwrap();
-    assert_eq!(lines[at - 1].chars().nth(below), Some('x'), "{problems}");
+    assert!(
+        lines[at - 1].chars().skip(below).collect::<String>().starts_with("user: x"),
+        "{problems}"
+    );
 }
 
 #[test]
@@ -90,6 +93,7 @@ fn a_secret_is_never_shown() {
         "client_secret:\n      value: hunter2",
         "client_secret: &x hunter2",
         "client_secret: { hunter2: x, value: hunter2 }",
+        "client_secret: {hunter2}",
         "client_secret: \"hunter2",
         "client_secret: |\n      hunter2\n    bogus: 1",
         "issuer2: https://eve:hunter2@idp.corp.example",
@@ -97,9 +101,6 @@ fn a_secret_is_never_shown() {
     for attempt in attempts {
         let (code, output, problems) = checked(&scene, &with("    client_id", &format!("    {attempt}\n    client_id")));
         assert_eq!(code, 1, "{attempt}");
-        if attempt.contains("{ hunter2: x") {
-            continue;
-        }
         assert!(
             !problems.contains("hunter2") && !output.contains("hunter2"),
             "{attempt}:\n{problems}"

@@ -128,3 +128,20 @@ fn a_key_that_everybody_can_read() {
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].message.contains("everybody on this machine"));
 }
+
+#[test]
+fn an_entry_below_the_prefix_of_another_app() {
+    let yaml = with(
+        "    allow:",
+        "    paths: [{ match: [/zoo/**, /zoology], allow: [{ groups: x }] }]\n    allow:",
+    );
+    let other = "  zoo: { url: 'https://wiki.corp.example/zoo', upstream: 'http://127.0.0.1:1', allow: [{ groups: x }] }\n";
+    let found = warnings(&format!("{yaml}{other}"));
+    assert_eq!(
+        found,
+        [(
+            17,
+            "`/zoo/**` is never reached: paths below `/zoo` belong to `zoo`".to_owned()
+        )]
+    );
+}
