@@ -96,7 +96,7 @@ impl Document {
     }
 
     fn locate(&self, severity: Severity, finding: Finding) -> Problem {
-        let span = self.root.as_ref().map_or(Span::START, |root| root.span_of(&finding.place));
+        let span = self.root.as_ref().map_or(Span::START, |root| root.span_of(&finding.place, finding.in_key));
         self.problem(severity, &finding.place, span, finding.message, finding.help)
     }
 

@@ -7,6 +7,8 @@ use super::place::Place;
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
     pub(super) place: Place,
+    /// The key is wrong, not its value.
+    pub(super) in_key: bool,
     pub(super) message: String,
     pub(super) help: Option<String>,
 }
@@ -37,7 +39,7 @@ impl Wrong {
     }
 
     fn at(self, place: &Place) -> Finding {
-        Finding { place: place.clone(), message: self.message, help: self.help }
+        Finding { place: place.clone(), in_key: false, message: self.message, help: self.help }
     }
 }
 
@@ -45,6 +47,12 @@ impl Findings {
     /// The configuration can't be used.
     pub(super) fn error(&mut self, place: &Place, wrong: Wrong) {
         self.errors.push(wrong.at(place));
+    }
+
+    /// The configuration can't be used, because of the key at this place.
+    pub(super) fn error_in_key(&mut self, place: &Place, wrong: Wrong) {
+        let in_key = true;
+        self.errors.push(Finding { in_key, ..wrong.at(place) });
     }
 
     /// The configuration hardly does what was meant.

@@ -44,6 +44,11 @@ impl Place {
         &self.0
     }
 
+    /// Whether the last step is into this key.
+    pub(super) fn ends_with(&self, key: &str) -> bool {
+        matches!(self.0.last(), Some(Step::Key(last)) if **last == *key)
+    }
+
     /// Where this stands in.
     pub(super) fn parent(&self) -> Option<Self> {
         let (_, steps) = self.0.split_last()?;

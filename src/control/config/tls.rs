@@ -60,12 +60,12 @@ impl Loader<'_> {
         let key = self.findings.take(&at_key, key);
         self.warn_of_open_key(&certificate.key, &at_key);
         let (chain, key) = chain.zip(key)?;
-        let names = self.findings.take(&at_cert, names(&chain));
+        let names = self.findings.take(&at_cert, names(&chain))?;
         let certified = CertifiedKey::from_der(chain, key, &self.provider);
         let certified = self.findings.take(&at_key, certified.map_err(|error| mismatch(&error, certificate)));
         let config = certified.map(|certified| server_config(certified, &self.provider))?;
         let config = self.findings.take(place, config.map_err(|error| Wrong::plain(error.to_string())));
-        config.map(Arc::new).zip(names)
+        Some((Arc::new(config?), names))
     }
 
     fn chain(&mut self, name: &str) -> Result<Vec<CertificateDer<'static>>, Wrong> {

@@ -22,7 +22,7 @@ struct Known<'a> {
 pub(super) fn warn(file: &File, draft: &Draft, findings: &mut Findings) {
     providers(file, draft, findings);
     for app in &draft.apps {
-        one(app, file, findings);
+        one(app, draft, file, findings);
     }
 }
 
@@ -36,13 +36,10 @@ fn providers(file: &File, draft: &Draft, findings: &mut Findings) {
     }
 }
 
-fn one(app: &Drafted, file: &File, findings: &mut Findings) {
+fn one(app: &Drafted, draft: &Draft, file: &File, findings: &mut Findings) {
     let known = Known::of(app, file);
     if !has_a_way_in(app) {
         let wrong = Wrong::new(format!("nobody can use `{}`: nothing is allowed or public", app.name), "add `allow:`");
-        findings.warning(&app.place, wrong);
-    } else if app.providers.is_empty() && has_rules(app) {
-        let wrong = Wrong::plain("nobody can sign in: there are no `identity_providers`");
         findings.warning(&app.place, wrong);
     }
     rules::list(&app.allow, &app.deny, None, &known, findings);
@@ -55,7 +52,7 @@ fn one(app: &Drafted, file: &File, findings: &mut Findings) {
             rules::list(deny, &[], methods, &known, findings);
         }
     }
-    paths::warn(app, findings);
+    paths::warn(app, &draft.apps, findings);
     unverified(app, file, findings);
 }
 

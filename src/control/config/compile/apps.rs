@@ -39,6 +39,10 @@ fn one(name: &str, app: &file::App, place: Place, file: &File, context: &mut Con
         context.findings.error(&place, Wrong::plain("the name of an app has letters, digits, `-` and `_` only"));
     }
     let accepted = accepted(app, &place, context);
+    if app.providers.is_none() && accepted.is_empty() && app.allow.is_some() {
+        let wrong = Wrong::new("nobody can sign in", "name at least one provider under `identity_providers`");
+        context.findings.error(&place.key("allow"), wrong);
+    }
     let address = context.findings.take(&place.key("url"), address(&app.url));
     let upstream = context.findings.take(&place.key("upstream"), upstream(&app.upstream));
     let identity = headers::compile(app, &place, &accepted, file, context);

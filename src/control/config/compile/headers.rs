@@ -58,9 +58,9 @@ pub(super) fn compile(
     for (name, word) in &app.identity {
         let place = place.key("identity").key(name);
         if let Some(other) = folded.insert(fold(name), name) {
-            context.findings.error(&place, Wrong::plain(format!("many apps take this header and `{other}` for the same")));
+            context.findings.error_in_key(&place, Wrong::plain(format!("many apps take this header and `{other}` for the same")));
         }
-        let header = context.findings.take(&place, header(name));
+        let header = header(name).map_err(|wrong| context.findings.error_in_key(&place, wrong)).ok();
         let attribute = context.findings.take(&place, attribute(word, &words));
         headers.extend(header.zip(attribute));
     }

@@ -1,6 +1,6 @@
 //! `identity_providers:`. In: what the file says. Out: providers for the snapshot.
 
-use super::values::{bare, duration};
+use super::values::{bare, duration, parse};
 use super::{Context, secret};
 use crate::control::config::file;
 use crate::control::config::findings::Wrong;
@@ -59,7 +59,7 @@ fn one(name: &ProviderName, provider: &file::Provider, place: &Place, context: &
 /// https, or http to this machine alone; kept letter for letter, because tokens must spell it the same.
 fn issuer(text: &str) -> Result<IssuerUrl, Wrong> {
     let help = "exactly as the provider spells it, as in `https://idp.corp.example`";
-    let url = Url::parse(text).map_err(|error| Wrong::new(format!("not a URL: {error}"), help))?;
+    let url = parse(text).map_err(|error| Wrong::new(format!("not a URL: {error}"), help))?;
     bare(&url)?;
     match url.scheme() {
         "https" => {}
@@ -109,7 +109,7 @@ fn claims(provider: &file::Provider, place: &Place, context: &mut Context<'_>) -
     for (word, claim) in &provider.claims {
         if matches!(&**word, "user" | "provider") {
             let wrong = Wrong::plain(format!("`{word}` has its meaning already; choose another word"));
-            context.findings.error(&place.key(word), wrong);
+            context.findings.error_in_key(&place.key(word), wrong);
         }
         if word.is_empty() || claim.is_empty() {
             context.findings.error(&place.key(word), Wrong::plain("a claim has a name"));

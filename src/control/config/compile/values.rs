@@ -90,7 +90,7 @@ pub(super) fn address(text: &str) -> Result<Address, Wrong> {
         return Err(form("only https is served"));
     }
     let (star, rest) = rest.strip_prefix("*.").map_or(("", rest), |rest| ("*.", rest));
-    let url = Url::parse(&format!("https://{rest}")).map_err(|error| form(&format!("not a URL: {error}")))?;
+    let url = parse(&format!("https://{rest}")).map_err(|error| form(&format!("not a URL: {error}")))?;
     bare(&url)?;
     let host = match url.host() {
         Some(Host::Domain(host)) if is_host(host) => host,
@@ -116,6 +116,14 @@ fn prefix(rest: &str, url: &Url) -> Result<String, Wrong> {
     Ok(written.trim_end_matches('/').to_owned())
 }
 
+/// A URL with nothing in it that the parser would silently take out.
+pub(super) fn parse(text: &str) -> Result<Url, String> {
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err("white space".to_owned());
+    }
+    Url::parse(text).map_err(|error| error.to_string())
+}
+
 /// No user, password, query or fragment.
 pub(super) fn bare(url: &Url) -> Result<(), Wrong> {
     if !url.username().is_empty() || url.password().is_some() {
@@ -130,7 +138,7 @@ pub(super) fn bare(url: &Url) -> Result<(), Wrong> {
 /// `http://host:port`.
 pub(super) fn upstream(text: &str) -> Result<Upstream, Wrong> {
     let wrong = |message: &str| Wrong::new(message, "this version forwards to `http://host:port`");
-    let url = Url::parse(text).map_err(|_| wrong("not a URL"))?;
+    let url = parse(text).map_err(|_| wrong("not a URL"))?;
     if url.scheme() != "http" {
         return Err(wrong("this kind of upstream is not known"));
     }

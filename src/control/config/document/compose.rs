@@ -8,7 +8,7 @@ use granit_parser::{Event, Marker, Parser, ScalarStyle, Span as Range, Tag};
 use std::collections::HashMap;
 
 /// How many values a file may have, aliases written out.
-const MOST_NODES: usize = 2_000_000;
+const MOST_NODES: usize = 1_000_000;
 /// How deeply values may be nested.
 const DEEPEST: usize = 32;
 
@@ -47,6 +47,8 @@ struct Open {
     place: Place,
     kind: Kind,
     key: Option<(String, Span)>,
+    /// The lines of the keys so far.
+    keys: HashMap<String, usize>,
 }
 
 impl Composer {
@@ -55,6 +57,7 @@ impl Composer {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 self.check_tag(tag.as_deref(), here);
+                self.count(1, here)?;
                 let plain = style == ScalarStyle::Plain;
                 let kind = Kind::Scalar { text: text.into_owned(), plain };
                 self.add(Node { span: here, size: 1, kind }, anchor)
@@ -79,9 +82,9 @@ impl Composer {
         if self.open.len() >= DEEPEST {
             return Err(fault(span, format!("nested more than {DEEPEST} deep")));
         }
+        self.count(1, span)?;
         let place = self.next_place();
-        let key = None;
-        self.open.push(Open { span, anchor, place, kind, key });
+        self.open.push(Open { span, anchor, place, kind, key: None, keys: HashMap::new() });
         Ok(())
     }
 
@@ -110,55 +113,53 @@ impl Composer {
     }
 
     fn alias(&mut self, anchor: usize, here: Span) -> Result<(), Fault> {
-        let node = self.anchors.get(&anchor).ok_or_else(|| fault(here, "nothing has this name yet".to_owned()))?;
-        if self.nodes.saturating_add(node.size) > MOST_NODES {
-            return Err(fault(here, format!("the file grows beyond {MOST_NODES} values")));
-        }
-        let node = node.clone();
+        let unknown = || fault(here, "nothing has this name yet".to_owned());
+        let size = self.anchors.get(&anchor).ok_or_else(unknown)?.size;
+        // Before the copy is made: that is what bombs are about.
+        self.count(size, here)?;
+        let node = self.anchors.get(&anchor).ok_or_else(unknown)?.clone();
         self.add(node, 0)
     }
 
-    fn add(&mut self, node: Node, anchor: usize) -> Result<(), Fault> {
-        // What an open list or mapping holds was counted when it was added.
-        self.nodes += if matches!(node.kind, Kind::Scalar { .. }) || anchor == 0 { node.size } else { 1 };
+    fn count(&mut self, nodes: usize, here: Span) -> Result<(), Fault> {
+        self.nodes = self.nodes.saturating_add(nodes);
         if self.nodes > MOST_NODES {
-            return Err(fault(node.span, format!("the file has more than {MOST_NODES} values")));
+            return Err(fault(here, format!("the file has more than {MOST_NODES} values, aliases written out")));
         }
+        Ok(())
+    }
+
+    /// Puts a value where it belongs; an anchor keeps a copy of it.
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), Fault> {
         if anchor != 0 {
+            self.count(node.size, node.span)?;
             self.anchors.insert(anchor, node.clone());
         }
         let Some(open) = self.open.last_mut() else {
             self.root = Some(node);
             return Ok(());
         };
-        match &mut open.kind {
-            Kind::List(items) => items.push(node),
-            Kind::Mapping(entries) => match open.key.take() {
-                None => open.key = Some(key(node)?),
-                Some((key, span)) => entry(entries, key, span, node, &open.place, &mut self.faults),
+        match (&mut open.kind, open.key.take()) {
+            (Kind::List(items), _) => items.push(node),
+            (Kind::Mapping(_), None) => open.key = Some(key(node)?),
+            (Kind::Mapping(entries), Some((key, span))) => match open.keys.insert(key.clone(), span.line) {
+                None => entries.push(Entry { key, span, value: node }),
+                Some(first) => self.faults.push(twice(open.place.key(&key), span, &key, first)),
             },
-            Kind::Scalar { .. } => {}
+            (Kind::Scalar { .. }, _) => {}
         }
         Ok(())
     }
+}
+
+fn twice(place: Place, span: Span, key: &str, first: usize) -> Fault {
+    Fault { place, span, message: format!("`{key}` is here twice"), help: Some(format!("the first is in line {first}")) }
 }
 
 fn key(node: Node) -> Result<(String, Span), Fault> {
     match node.kind {
         Kind::Scalar { text, .. } => Ok((text, node.span)),
         _ => Err(fault(node.span, "a key must be a single value".to_owned())),
-    }
-}
-
-fn entry(entries: &mut Vec<Entry>, key: String, span: Span, value: Node, place: &Place, faults: &mut Vec<Fault>) {
-    match entries.iter().find(|entry| entry.key == key) {
-        None => entries.push(Entry { key, span, value }),
-        Some(first) => faults.push(Fault {
-            place: place.key(&key),
-            span,
-            message: format!("`{key}` is here twice"),
-            help: Some(format!("the first is in line {}", first.span.line)),
-        }),
     }
 }
 

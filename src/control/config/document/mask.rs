@@ -3,7 +3,7 @@
 use super::node::{Kind, Node, Span};
 
 /// Keys whose values are secret, except for what names where the secret is.
-const SECRET: [&str; 2] = ["client_secret", "token"];
+pub(super) const SECRET: [&str; 2] = ["client_secret", "token"];
 const NAMES_A_SOURCE: [&str; 2] = ["env", "file"];
 
 /// Blots out what stands below a secret key.
@@ -38,7 +38,12 @@ fn collect(node: &Node, secret: bool, spans: &mut Vec<Span>) {
         Kind::List(items) => items.iter().for_each(|item| collect(item, secret, spans)),
         Kind::Mapping(entries) => {
             for entry in entries {
-                let below = SECRET.contains(&&*entry.key) || secret && !NAMES_A_SOURCE.contains(&&*entry.key);
+                let names_a_source = NAMES_A_SOURCE.contains(&&*entry.key) && matches!(entry.value.kind, Kind::Scalar { .. });
+                let below = SECRET.contains(&&*entry.key) || secret && !names_a_source;
+                // `{ hunter2 }` is a mapping with that key.
+                if secret && !NAMES_A_SOURCE.contains(&&*entry.key) {
+                    spans.push(entry.span);
+                }
                 collect(&entry.value, below, spans);
             }
         }

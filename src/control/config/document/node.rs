@@ -64,12 +64,13 @@ impl Node {
     }
 
     /// Where the value of this place stands; for a mapping or a list its key; for what is not there, what it is missing in.
-    pub(super) fn span_of(&self, place: &Place) -> Span {
+    /// `in_key`: where the key stands in any case.
+    pub(super) fn span_of(&self, place: &Place, in_key: bool) -> Span {
         let (mut node, mut best) = (self, self.span);
         for step in place.steps() {
             let next = match (step, &node.kind) {
                 (Step::Key(key), Kind::Mapping(entries)) => entries.iter().find(|entry| *entry.key == **key).map(|entry| {
-                    let scalar = matches!(entry.value.kind, Kind::Scalar { .. });
+                    let scalar = !in_key && matches!(entry.value.kind, Kind::Scalar { .. });
                     (&entry.value, if scalar { entry.value.span } else { entry.span })
                 }),
                 (Step::Index(index), Kind::List(items)) => items.get(*index).map(|item| (item, item.span)),

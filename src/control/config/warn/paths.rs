@@ -4,7 +4,8 @@ use crate::control::config::compile::{Access, Drafted};
 use crate::control::config::findings::{Findings, Wrong};
 
 /// Looks at the entries of one app.
-pub(super) fn warn(app: &Drafted, findings: &mut Findings) {
+pub(super) fn warn(app: &Drafted, apps: &[Drafted], findings: &mut Findings) {
+    taken_by_others(app, apps, findings);
     let mut changes = false;
     for entry in &app.entries {
         let Access::Rules { allow: None, deny } = &entry.access else {
@@ -32,5 +33,22 @@ fn own_rules_unreachable(app: &Drafted, inherited: bool, findings: &mut Findings
     if !matches!(everything.access, Access::Rules { allow: None, .. }) {
         let message = format!("no path is left for these rules: `{}` is the whole app", everything.place);
         findings.warning(&app.place.key("allow"), Wrong::plain(message));
+    }
+}
+
+/// On one host the longest prefix decides, before any pattern is looked at.
+fn taken_by_others(app: &Drafted, apps: &[Drafted], findings: &mut Findings) {
+    let Some(address) = &app.address else { return };
+    let below = format!("{}/", address.prefix);
+    let nested = apps.iter().filter_map(|other| Some((other, other.address.as_ref()?)));
+    for (other, at) in nested.filter(|(_, at)| at.origin == address.origin && at.prefix.starts_with(&below)) {
+        let patterns = app.entries.iter().flat_map(|entry| entry.patterns.iter().map(move |pattern| (entry, pattern)));
+        for (entry, pattern) in patterns {
+            let rest = pattern.to_string().strip_prefix(&at.prefix).map(str::to_owned);
+            if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+                let message = format!("`{pattern}` is never reached: paths below `{}` belong to `{}`", at.prefix, other.name);
+                findings.warning(&entry.place.key("match"), Wrong::plain(message));
+            }
+        }
     }
 }

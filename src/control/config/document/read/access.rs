@@ -3,6 +3,7 @@
 
 use super::{From, Impossible, Reader};
 use crate::control::config::document::Fault;
+use crate::control::config::document::mask::SECRET;
 use crate::control::config::document::node::{Entry, Kind, Node};
 use crate::control::config::near::did_you_mean;
 use crate::control::config::place::Place;
@@ -107,13 +108,17 @@ impl<'d> Fields<'d> {
 }
 
 fn unknown(reader: &Reader<'_>, entry: &Entry, fields: &[&str]) {
+    // In place of a source, somebody may have written the secret itself.
+    let secret = SECRET.iter().any(|key| reader.place.ends_with(key));
+    let key = if secret { "" } else { &*entry.key };
     let message = match reader.place.to_string() {
-        top if top.is_empty() => format!("unknown key `{}`", entry.key),
-        place => format!("unknown key `{}` in `{place}`", entry.key),
+        place if secret => format!("unknown key in `{place}`"),
+        top if top.is_empty() => format!("unknown key `{key}`"),
+        place => format!("unknown key `{key}` in `{place}`"),
     };
     let all = || format!("there are: {}", fields.join(", "));
-    let help = did_you_mean(&entry.key, fields.iter().copied()).unwrap_or_else(all);
-    reader.sink.borrow_mut().push(Fault { place: reader.place.key(&entry.key), span: entry.span, message, help: Some(help) });
+    let help = did_you_mean(key, fields.iter().copied()).unwrap_or_else(all);
+    reader.sink.borrow_mut().push(Fault { place: reader.place.key(key), span: entry.span, message, help: Some(help) });
 }
 
 impl<'de> MapAccess<'de> for Fields<'_> {

@@ -1,0 +1,18 @@
+//! A configuration file is read whole, judged whole, and taken up while requests go on.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "config/errors.rs"]
+mod errors;
+#[path = "config/meaning.rs"]
+mod meaning;
+#[path = "config/reference.rs"]
+mod reference;
+#[path = "config/reload.rs"]
+mod reload;
+#[path = "config/rendering.rs"]
+mod rendering;
+#[path = "config/scene.rs"]
+mod scene;
+#[path = "config/warnings.rs"]
+mod warnings;

@@ -1,0 +1,99 @@
+//! How problems are shown, and what is never shown.
+
+use crate::scene::{BASE, Scene, shown, with};
+use doorward::cli::check::check;
+
+fn checked(scene: &Scene, yaml: &str) -> (u8, String, String) {
+    scene.write("doorward.yaml", yaml);
+    let verdict = check(&scene.yaml());
+    let directory = scene.yaml().parent().unwrap().to_owned();
+    (verdict.code, shown(&verdict.output, &directory), shown(&verdict.problems, &directory))
+}
+
+#[test]
+fn a_fine_file_is_counted() {
+    let scene = Scene::new();
+    let (code, output, problems) = checked(&scene, BASE);
+    assert_eq!((code, &*output, &*problems), (0, "doorward.yaml is fine: 1 app, 1 route, 1 rule\n", ""));
+}
+
+#[test]
+fn errors_have_a_snippet_with_a_caret() {
+    let scene = Scene::new();
+    let yaml = with("    allow:\n      - groups: [staff]", "    alow:\n      - groups: [staff]")
+        .replace("store: sqlite:doorward.db", "store: mysql:x");
+    let (code, output, problems) = checked(&scene, &yaml);
+    let expected = "\
+error: not a store that this version knows
+  --> doorward.yaml:12:8
+   |
+12 | store: mysql:x
+   |        ^^^^^^^
+   = help: write `sqlite:PATH`, as in `sqlite:state/doorward.db`
+
+error: unknown key `alow` in `apps.wiki`
+  --> doorward.yaml:17:5
+   |
+17 |     alow:
+   |     ^^^^
+   = help: did you mean `allow`?
+
+2 errors
+";
+    assert_eq!((code, &*output, &*problems), (1, "", expected));
+}
+
+#[test]
+fn warnings_are_shown_the_same_way() {
+    let (code, output, problems) = checked(&Scene::new(), &with("groups: [staff]", "groups: [staff, staff]"));
+    let expected = "\
+warning: `staff` is here twice
+  --> doorward.yaml:18:25
+   |
+18 |       - groups: [staff, staff]
+   |                         ^^^^^
+
+";
+    assert_eq!((code, &*problems), (0, expected));
+    assert!(output.contains("is fine"));
+}
+
+#[test]
+fn the_caret_stands_where_it_should_after_letters_outside_ascii() {
+    let (_, _, problems) = checked(&Scene::new(), &with("claims: { groups", "claims: { 'gr\u{fc}\u{df}e': x, user: x, groups"));
+    let lines: Vec<&str> = problems.lines().collect();
+    let column = |line: &str, what: char| line.chars().position(|c| c == what);
+    let at = lines.iter().position(|line| line.contains('^')).unwrap();
+    let below = column(lines[at], '^').unwrap();
+    assert!(lines[at - 1].chars().skip(below).collect::<String>().starts_with("user: x"), "{problems}");
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    let scene = Scene::new();
+    let attempts = [
+        "client_secret: hunter2",
+        "client_secret: 'hunter2'",
+        "client_secret: [hunter2]",
+        "client_secret: { value: hunter2 }",
+        "client_secret: { env: [hunter2] }",
+        "client_secret:\n      value: hunter2",
+        "client_secret: &x hunter2",
+        "client_secret: { hunter2: x, value: hunter2 }",
+        "client_secret: {hunter2}",
+        "client_secret: \"hunter2",
+        "client_secret: |\n      hunter2\n    bogus: 1",
+        "issuer2: https://eve:hunter2@idp.corp.example",
+    ];
+    for attempt in attempts {
+        let (code, output, problems) = checked(&scene, &with("    client_id", &format!("    {attempt}\n    client_id")));
+        assert_eq!(code, 1, "{attempt}");
+        assert!(!problems.contains("hunter2") && !output.contains("hunter2"), "{attempt}:\n{problems}");
+    }
+    let token = format!("{BASE}admin: {{ token: hunter2 }}\n");
+    assert!(!checked(&scene, &token).2.contains("hunter2"));
+    scene.write("apps.key", "-----BEGIN PRIVATE KEY-----\nhunter2!\n-----END PRIVATE KEY-----\n");
+    let (code, _, problems) = checked(&scene, BASE);
+    assert_eq!(code, 1);
+    assert!(!problems.contains("hunter2"), "{problems}");
+}
