@@ -109,8 +109,8 @@ pub async fn start(path: &Path) -> Result<Running, Error> {
         }
         None => None,
     };
-    let workers = listen::start(Addresses { https: listen.https, http: listen.http }, cores(), &gate).map_err(Error::Listen)?;
     control.start();
+    let workers = listen::start(Addresses { https: listen.https, http: listen.http }, cores(), &gate).map_err(Error::Listen)?;
     follow(path.to_owned(), Arc::clone(&snapshot), started, configuration);
     tracing::info!(https = %listen.https, apps = snapshot.load().apps.len(), "doorward is running");
     Ok(Running { gate, workers, writer, store, snapshot, admin })

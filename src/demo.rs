@@ -170,4 +170,5 @@ fn signing_key(state: &State) -> Result<SigningKey, Error> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;

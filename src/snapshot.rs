@@ -89,7 +89,7 @@ pub enum Access {
     /// Everybody, by these methods (every method when `None`).
     Public(Option<Vec<Method>>),
     /// Whom the rules allow.
-    Rules(Ruleset),
+    Rules(Box<Ruleset>),
 }
 
 /// An HTTP/1.1 server in clear text.

@@ -85,7 +85,7 @@ impl Control {
                 Reason::SignInLoop,
                 format!("The browser did not keep the cookie of {}.", call.place.host),
             )),
-            _ => self.choose(call, &destination, &accepted),
+            _ => self.choose(call, &destination, &accepted).await,
         }
     }
 
@@ -117,13 +117,13 @@ impl Control {
         answer::redirect(&target.sibling(&format!("/.doorward/callback?{}", query::write(&parameters))))
     }
 
-    fn choose(&self, call: &Call<'_>, destination: &Destination, accepted: &[&Provider]) -> Result<Answer, Refusal> {
+    async fn choose(&self, call: &Call<'_>, destination: &Destination, accepted: &[&Provider]) -> Result<Answer, Refusal> {
         let provider = match (call.query.find("provider"), accepted) {
             (Some(name), _) => accepted.iter().find(|provider| provider.name.as_str() == name),
             (None, [only]) => Some(only),
             (None, _) => return Ok(chooser(&call.place.snapshot, destination, accepted)),
         };
-        oidc::login::begin(self, call, provider.ok_or(Reason::ProviderNotAccepted)?, destination.clone())
+        oidc::login::begin(self, call, provider.ok_or(Reason::ProviderNotAccepted)?, destination.clone()).await
     }
 }
 

@@ -144,4 +144,5 @@ fn router(provider: Arc<Provider>) -> Router {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;

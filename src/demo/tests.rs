@@ -1,5 +1,4 @@
 //! Tests of the demo as a whole: what it leaves in its directory, what it serves, how it fails.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::os::unix::fs::PermissionsExt;
 

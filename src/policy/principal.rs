@@ -34,8 +34,9 @@ impl Principal {
 }
 
 /// `Type::"id"`, whatever characters the id has.
-pub(super) fn entity_uid(kind: &str, id: &str) -> Result<EntityUid, cedar_policy::ParseErrors> {
-    Ok(EntityUid::from_type_name_and_id(EntityTypeName::from_str(kind)?, EntityId::new(id)))
+pub(super) fn entity_uid(kind: &str, id: &str) -> Result<EntityUid, String> {
+    let kind = EntityTypeName::from_str(kind).map_err(|error| error.to_string())?;
+    Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }
 
 fn attributes(identity: &Identity, id: String) -> HashMap<String, RestrictedExpression> {

@@ -1,6 +1,7 @@
 //! The one typed schema that every rule is checked against. In: nothing. Out: a Cedar schema.
 
 use cedar_policy::Schema;
+use std::sync::LazyLock;
 
 /// The schema in Cedar's own syntax. Every attribute is always there, so that no rule can fail for want of one: a
 /// person without a verified address has the empty text in `email` and `domain`.
@@ -20,8 +21,10 @@ action "request" appliesTo {
 };
 "#;
 
-/// [`SCHEMA`], parsed.
+static PARSED: LazyLock<Result<Schema, String>> =
+    LazyLock::new(|| Schema::from_cedarschema_str(SCHEMA).map(|(schema, _warnings)| schema).map_err(|error| error.to_string()));
+
+/// [`SCHEMA`], parsed once.
 pub fn schema() -> Result<Schema, String> {
-    let (schema, _warnings) = Schema::from_cedarschema_str(SCHEMA).map_err(|error| error.to_string())?;
-    Ok(schema)
+    PARSED.clone()
 }

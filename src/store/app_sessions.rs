@@ -2,7 +2,6 @@
 //! take a code twice, at another host, or from another browser.
 
 use super::live::AppSession;
-use super::registry::Outdated;
 use super::sign_ins::to_sql;
 use super::{Error, Store};
 use crate::clock;
@@ -78,9 +77,8 @@ impl Store {
             let sign_in = self.registry.sign_in(self.read_sign_in(&row)?, generation);
             let session =
                 sign_in.and_then(|sign_in| self.registry.app_session(AppSession::new(cookie, host.clone(), sign_in), generation));
-            match session {
-                Ok(live) => return Ok(Some(live)),
-                Err(Outdated) => {}
+            if let Ok(live) = session {
+                return Ok(Some(live));
             }
         }
     }

@@ -2,7 +2,6 @@
 //! objects. Must never hand out a sign-in whose row is gone.
 
 use super::live::{Renewal, SignIn};
-use super::registry::Outdated;
 use super::seal::Purpose;
 use super::{Error, Store};
 use crate::clock;
@@ -96,9 +95,8 @@ impl Store {
             let Some(row) = query.bind(cookie.as_bytes()).fetch_optional(&self.readers).await? else {
                 return Ok(None);
             };
-            match self.registry.sign_in(self.read_sign_in(&row)?, generation) {
-                Ok(live) => return Ok(Some(live)),
-                Err(Outdated) => {}
+            if let Ok(live) = self.registry.sign_in(self.read_sign_in(&row)?, generation) {
+                return Ok(Some(live));
             }
         }
     }

@@ -267,8 +267,8 @@ describe('a return target', () => {
   // once) and for one without (it would be sent on after the login).
   for (const [state, login] of [['signed in', 'alice'], ['signed out', undefined]]) {
     it(`is only ever a URL of a configured app (${state})`, async () => {
-      if (login) await visitor.signIn(`${world.urls.wiki}/page`, login);
       const { url, name } = await parameter();
+      if (login) await visitor.signIn(`${world.urls.wiki}/page`, login);
       for (const each of targets) {
         const target = typeof each === 'function' ? each() : each;
         url.searchParams.set(name, target);

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::Url;
 
@@ -26,6 +27,8 @@ use url::Url;
 const REFRESH: Duration = Duration::from_secs(3600);
 /// The longest pause between two failed ones.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long a login waits for the first answer of a provider, right after the start.
+const FIRST_TRY: Duration = Duration::from_secs(3);
 
 /// A provider's metadata, with what RP-Initiated Logout and RFC 9207 add.
 pub(super) type Metadata = ProviderMetadata<
@@ -75,6 +78,7 @@ pub(super) struct Issuer {
     pub(super) http: Http,
     pub(super) keys: Keys,
     metadata: ArcSwapOption<Metadata>,
+    tried: watch::Sender<bool>,
 }
 
 impl Issuer {
@@ -85,12 +89,20 @@ impl Issuer {
             http: Http::new(provider)?,
             keys: Keys::default(),
             metadata: ArcSwapOption::empty(),
+            tried: watch::Sender::new(false),
         })
     }
 
     /// The metadata as last discovered.
     pub(super) fn metadata(&self) -> Result<Arc<Metadata>, Error> {
         self.metadata.load_full().ok_or(Error::Undiscovered)
+    }
+
+    /// Waits until the provider has been asked once, whatever came of it; never long.
+    pub(super) async fn tried(&self) {
+        let mut tried = self.tried.subscribe();
+        // Without an answer in time the provider counts as down.
+        drop(tokio::time::timeout(FIRST_TRY, tried.wait_for(|tried| *tried)).await);
     }
 
     fn is_of(&self, provider: &Provider) -> bool {
@@ -185,6 +197,7 @@ async fn keep_discovering(name: ProviderName, issuer: Arc<Issuer>, metrics: Cont
     let mut pause = Duration::from_secs(1);
     loop {
         let discovered = issuer.discover().await;
+        issuer.tried.send_replace(true);
         metrics.provider_up(name.as_str(), discovered.is_ok());
         match discovered {
             Ok(()) => {

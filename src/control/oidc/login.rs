@@ -15,12 +15,15 @@ use openidconnect::{CsrfToken, Nonce, PkceCodeChallenge, Scope};
 use url::Url;
 
 /// Sends the browser to the provider.
-pub(in crate::control) fn begin(
+pub(in crate::control) async fn begin(
     control: &Control,
     call: &Call<'_>,
     provider: &Provider,
     to: Destination,
 ) -> Result<Answer, Refusal> {
+    if let Ok(issuer) = control.directory.find(provider) {
+        issuer.tried().await;
+    }
     let (id, state) = FlowId::random()?;
     let (url, mut flow) = authorization(control, call, provider, state)?;
     let ring = control.store.ring();

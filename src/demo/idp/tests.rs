@@ -1,5 +1,4 @@
 //! Tests of the provider over HTTP: a browser, a client, and what an attacker tries as either.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod authorize;
 mod logout;

@@ -131,7 +131,7 @@ fn compile<'a>(
 ) -> Option<Access> {
     let rules: Vec<Rule> = written.map(|written| limited(&written.rule, methods)).collect();
     let compiled = Ruleset::compile(&app.name, &rules).map_err(|error| Wrong::plain(error.to_string()));
-    findings.take(place, compiled).map(Access::Rules)
+    findings.take(place, compiled).map(|rules| Access::Rules(Box::new(rules)))
 }
 
 /// An allow rule lets through the methods that both it and its entry name; a deny rule stays what it is.
