@@ -31,4 +31,5 @@ fn app(index: fn(HeaderMap) -> axum::response::Response) -> Router {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;

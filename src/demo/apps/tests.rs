@@ -1,5 +1,4 @@
 //! Tests of the apps, as the proxy meets them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::time::{Duration, Instant};
 
