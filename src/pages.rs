@@ -127,7 +127,7 @@ pub const fn explanation(reason: Reason) -> (&'static str, &'static str) {
         Reason::Allowed | Reason::Preflight | Reason::PublicRoute | Reason::Reserved => {
             ("Nothing is wrong", "This request is fine.")
         }
-        Reason::AmbiguousTarget | Reason::BadHost | Reason::BadRequest => (
+        Reason::Abandoned | Reason::AmbiguousTarget | Reason::BadHost | Reason::BadRequest => (
             "This address can’t be opened",
             "The address can be read in more than one way, so it was not passed on. Check it for odd characters.",
         ),

@@ -157,19 +157,28 @@ pub struct Ending {
 }
 
 /// Has the answer's body carry the record to its end.
-pub fn follow(visit: Visit, response: Response<ResponseBody>) -> Response<ResponseBody> {
-    let ending = Ending::new(visit, response.status().as_u16());
+pub fn follow(mut visit: Visit, response: Response<ResponseBody>) -> Response<ResponseBody> {
+    let ending = Ending::new(&mut visit, response.status().as_u16());
     response.map(|mut body| {
         body.ending = Some(ending);
         body
     })
 }
 
+/// The client went away before there was an answer: the record says so, with the status that nginx made known for it.
+pub(super) fn abandon(visit: &mut Visit) {
+    visit.trail.reason.get_or_insert(Reason::Abandoned);
+    drop(Ending::new(visit, 499));
+}
+
 impl Ending {
-    fn new(visit: Visit, status: u16) -> Self {
-        let Visit { worker, snapshot, now, started, client, request_id, trail } = visit;
-        let record = Record { begun: now, request_id, client, trail, status, bytes_out: 0, complete: false, took: Duration::ZERO };
-        Self { worker, record: Some(Box::new(record)), epoch: snapshot.epoch, started, bytes_out: 0, complete: false }
+    fn new(visit: &mut Visit, status: u16) -> Self {
+        visit.answered = true;
+        let trail = std::mem::replace(&mut visit.trail, Trail::new(Method::GET));
+        let Visit { now: begun, client, request_id, .. } = *visit;
+        let record = Record { begun, request_id, client, trail, status, bytes_out: 0, complete: false, took: Duration::ZERO };
+        let (worker, epoch, started) = (Rc::clone(&visit.worker), visit.snapshot.epoch, visit.started);
+        Self { worker, record: Some(Box::new(record)), epoch, started, bytes_out: 0, complete: false }
     }
 }
 

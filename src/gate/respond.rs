@@ -62,7 +62,9 @@ fn kind(headers: &HeaderMap, method: &Method) -> Kind {
 const fn status(reason: Reason) -> StatusCode {
     match reason {
         Reason::Allowed | Reason::PublicRoute | Reason::Preflight | Reason::Reserved => StatusCode::OK,
-        Reason::AmbiguousTarget | Reason::BadHost | Reason::BadRequest | Reason::BadReturnTarget => StatusCode::BAD_REQUEST,
+        Reason::Abandoned | Reason::AmbiguousTarget | Reason::BadHost | Reason::BadRequest | Reason::BadReturnTarget => {
+            StatusCode::BAD_REQUEST
+        }
         Reason::HandoffInvalid | Reason::SignInExpired | Reason::SignInFailed | Reason::SignInLoop => StatusCode::BAD_REQUEST,
         Reason::NotSignedIn | Reason::SessionInvalid | Reason::SessionExpired | Reason::ProviderNotAccepted => {
             StatusCode::UNAUTHORIZED

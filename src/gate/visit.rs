@@ -106,6 +106,8 @@ pub struct Visit {
     pub request_id: RequestId,
     /// What audit will say of it.
     pub trail: Trail,
+    /// Whether its record is in the hands of an answer.
+    pub(super) answered: bool,
 }
 
 impl Visit {
@@ -115,12 +117,29 @@ impl Visit {
         let client = client(peer, headers, &snapshot.trusted_proxies);
         let request_id = worker.request_id();
         let now = clock::now();
-        Self { snapshot, now, started: Instant::now(), client, request_id, trail: Trail::new(method.clone()), worker }
+        Self {
+            snapshot,
+            now,
+            started: Instant::now(),
+            client,
+            request_id,
+            trail: Trail::new(method.clone()),
+            answered: false,
+            worker,
+        }
     }
 
     /// What all workers share.
     pub fn gate(&self) -> &Gate {
         &self.worker.gate
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        if !self.answered {
+            audit::abandon(self);
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 /// Every reason there is. The code ([`Reason::code`]) is a promise to operators: it never changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
+    /// The client went away before anything was decided.
+    Abandoned,
     /// Let through: a rule allows it.
     Allowed,
     /// The path reads differently to different parsers.
@@ -66,6 +68,7 @@ impl Reason {
     /// The stable code.
     pub const fn code(self) -> &'static str {
         match self {
+            Self::Abandoned => "abandoned",
             Self::Allowed => "allowed",
             Self::AmbiguousTarget => "ambiguous_target",
             Self::AuditUnavailable => "audit_unavailable",

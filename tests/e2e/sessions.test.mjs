@@ -54,6 +54,7 @@ describe('the tokens of a session', () => {
     open();
     const answers = await Promise.all(page);
     assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]));
+    await eventually('the refresh is over', () => world.staff.refreshes().length > 0);
     assert.equal(arrived, 1);
     assert.deepEqual(world.staff.refreshes(), [{ grant: 'refresh_token', ok: true }]);
   });

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 /// How many renewals go on at once.
 const AT_ONCE: usize = 16;
 /// After how long a renewal that failed is tried again.
-const PAUSE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// Says that a renewal is over, however it ends.
 struct UnderWay(Arc<SignIn>);
