@@ -6,7 +6,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use doorward::assertion::Keys;
 use doorward::control::config;
-use doorward::gate::visit::{Gate, Visit, Worker};
+use doorward::gate::visit::{Connection, Gate, Visit, Worker};
 use doorward::gate::{self, audit, route, session, target};
 use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Email, Identity, ProviderName, Timestamp, Token};
@@ -121,6 +121,10 @@ fn request(host: &str, path: &str, cookie: &str) -> Request<()> {
         .unwrap()
 }
 
+fn connection() -> Rc<Connection> {
+    Rc::new(Connection::new([127, 0, 0, 1].into(), Rc::default()))
+}
+
 fn rooms(criterion: &mut Criterion) {
     for apps in [10, 10_000] {
         let bench = bench(apps, 2);
@@ -149,12 +153,7 @@ fn sessions(criterion: &mut Criterion) {
         criterion.bench_function(&format!("session hit/{count} sessions"), |b| {
             b.iter(|| {
                 next = (next + 7919) % count;
-                let visit = Visit::begin(
-                    Rc::clone(&bench.worker),
-                    [127, 0, 0, 1].into(),
-                    requests[next].headers(),
-                    requests[next].method(),
-                );
+                let visit = Visit::begin(Rc::clone(&bench.worker), connection(), requests[next].headers(), requests[next].method());
                 let found = bench.runtime.block_on(session::look_up(&visit, &targets[next], requests[next].headers()));
                 assert!(matches!(found, Ok(session::Session::Valid(_))));
             });
@@ -166,7 +165,7 @@ fn decisions(criterion: &mut Criterion) {
     for rules in [RULES, 100] {
         let bench = bench(1, rules);
         let snapshot = bench.worker.gate.snapshot.load_full();
-        let Access::Rules(ruleset) = &snapshot.route(snapshot.apps[0].default_route).unwrap().access else {
+        let Access::Rules(ruleset) = &snapshot.route(snapshot.apps[0].paths.find("/").unwrap()).unwrap().access else {
             panic!("the app has rules")
         };
         let principal = Principal::new(&identity(2)).unwrap();
@@ -193,7 +192,7 @@ fn walks(criterion: &mut Criterion) {
 }
 
 async fn walk(worker: &Rc<Worker>, request: Request<()>) -> Request<()> {
-    let mut visit = Visit::begin(Rc::clone(worker), [127, 0, 0, 1].into(), request.headers(), request.method());
+    let mut visit = Visit::begin(Rc::clone(worker), connection(), request.headers(), request.method());
     let target = target::read(&request).unwrap();
     let snapshot = visit.snapshot.clone();
     let route::Place::Route(place) = route::find(&snapshot, &target).unwrap() else { panic!("not reserved") };

@@ -61,9 +61,14 @@ pub async fn judge<B>(
     request: Request<B>,
 ) -> Result<(Request<B>, Permit), Refusal> {
     visit.trail.place(place);
-    let session = session::look_up(visit, target, request.headers()).await?;
-    let identity = identity::resolve(visit, place, session);
-    let permit = decide::evaluate(visit, place, identity, &request)?;
+    let permit = match decide::for_anybody(place, &request) {
+        Some(decided) => decided?,
+        None => {
+            let session = session::look_up(visit, target, request.headers()).await?;
+            let identity = identity::resolve(visit, place, session);
+            decide::evaluate(visit, place, identity, &request)?
+        }
+    };
     let request = headers::rewrite(visit, target, place, &permit, request)?;
     Ok((request, permit))
 }

@@ -66,8 +66,6 @@ pub struct App {
     pub cors_preflight: bool,
     /// Which of its routes a path belongs to; always finds one.
     pub paths: Paths<RouteIndex>,
-    /// The route where no entry under `paths:` matches.
-    pub default_route: RouteIndex,
 }
 
 /// Where a route stands in [`Snapshot::routes`].
@@ -163,9 +161,10 @@ impl Snapshot {
     }
 }
 
-/// The one spelling of a header name that all its aliases share in CGI-style backends: lower case, `_` and `.` as `-`.
+/// The one spelling of a header name that all its aliases share in CGI-style backends, which make one character of
+/// everything that is neither letter nor digit: lower case, with `-` for all of those.
 pub fn fold(name: &str) -> String {
-    name.chars().map(|c| if matches!(c, '_' | '.') { '-' } else { c.to_ascii_lowercase() }).collect()
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
 }
 
 /// Whether this can be the host of an app or of the sign-in: a domain or `localhost`.

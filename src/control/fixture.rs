@@ -60,7 +60,6 @@ fn app(host: &str, port: u16, prefix: &str, providers: &[ProviderName]) -> App {
         providers: providers.to_vec(),
         cors_preflight: false,
         paths: Paths::new(RouteIndex(0)),
-        default_route: RouteIndex(0),
     }
 }
 

@@ -6,10 +6,11 @@ use super::body::ResponseBody;
 use super::route::Routed;
 use super::session::Known;
 use super::target::Target;
-use super::visit::{Visit, Worker};
+use super::visit::{Connection, Visit, Worker};
 use crate::model::{AppIndex, Reason, Refusal, RequestId, RuleId, Timestamp};
 use crate::snapshot::Upstream;
 use http::{Method, Response};
+use prometheus::IntCounter;
 use serde::Serialize;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -147,6 +148,7 @@ pub async fn admit(visit: &Visit) -> Result<(), Refusal> {
 /// The end of a visit: when this is dropped, the record is on its way.
 pub struct Ending {
     worker: Rc<Worker>,
+    _connection: Rc<Connection>,
     record: Option<Box<Record>>,
     epoch: u64,
     started: Instant,
@@ -178,7 +180,15 @@ impl Ending {
         let Visit { now: begun, client, request_id, .. } = *visit;
         let record = Record { begun, request_id, client, trail, status, bytes_out: 0, complete: false, took: Duration::ZERO };
         let (worker, epoch, started) = (Rc::clone(&visit.worker), visit.snapshot.epoch, visit.started);
-        Self { worker, record: Some(Box::new(record)), epoch, started, bytes_out: 0, complete: false }
+        Self {
+            worker,
+            _connection: Rc::clone(&visit.connection),
+            record: Some(Box::new(record)),
+            epoch,
+            started,
+            bytes_out: 0,
+            complete: false,
+        }
     }
 }
 
@@ -197,15 +207,17 @@ impl Drop for Ending {
             record.status,
             record.took,
         );
-        self.worker.gate.audit.send(record);
+        self.worker.gate.audit.send(record, &self.worker.gate.metrics.lost_records);
     }
 }
 
 impl Sender {
-    fn send(&self, record: Box<Record>) {
+    fn send(&self, record: Box<Record>, lost: &IntCounter) {
         // Beyond the bound only what was let in before the queue was full, or an operator who chose to shed.
-        if self.queued.load(Ordering::Relaxed) < CAPACITY * 2 && self.records.send(record).is_ok() {
-            self.queued.fetch_add(1, Ordering::Relaxed);
+        let before = self.queued.fetch_add(1, Ordering::Relaxed);
+        if before >= CAPACITY * 2 || self.records.send(record).is_err() {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
+            lost.inc();
         }
     }
 }

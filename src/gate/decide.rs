@@ -55,15 +55,20 @@ struct Entry {
 /// How many decisions a session remembers before it starts anew: more routes than a person uses in a while.
 const REMEMBERED: usize = 64;
 
+/// What can be decided without knowing who asks, and so without a session, a store or a provider; `None` where that matters.
+pub fn for_anybody<B>(place: &Routed<'_>, request: &Request<B>) -> Option<Result<Permit, Refusal>> {
+    match &place.route.access {
+        Access::Public(methods) => Some(public(methods.as_deref(), request.method())),
+        Access::Rules(_) if place.app.cors_preflight && is_preflight(request) => {
+            Some(Ok(Permit { reason: Reason::Preflight, session: None }))
+        }
+        Access::Rules(_) => None,
+    }
+}
+
 /// Decides.
 pub fn evaluate<B>(visit: &mut Visit, place: &Routed<'_>, identity: Identity, request: &Request<B>) -> Result<Permit, Refusal> {
-    let rules = match &place.route.access {
-        Access::Public(methods) => return public(methods.as_deref(), request.method()),
-        Access::Rules(rules) => rules,
-    };
-    if place.app.cors_preflight && is_preflight(request) {
-        return Ok(Permit { reason: Reason::Preflight, session: None });
-    }
+    let Access::Rules(rules) = &place.route.access else { return Err(Reason::PolicyError.into()) };
     let known = match identity {
         Identity::Unknown(reason) => return Err(reason.into()),
         Identity::Known(known) => known,

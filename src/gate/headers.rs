@@ -19,9 +19,20 @@ use std::borrow::Cow;
 
 /// Names that begin like this are ours or a proxy's to set.
 const RESERVED_PREFIXES: [&str; 5] = ["x-doorward-", "x-forwarded-", "x-original-", "x-rewrite-", "x-envoy-"];
-/// Names that are a proxy's to set.
-const RESERVED: [&str; 8] =
-    ["forwarded", "x-real-ip", "x-request-id", "x-client-ip", "x-cluster-client-ip", "true-client-ip", "client-ip", "proxy"];
+/// Names that are a proxy's to set, or that would have an app take one method for another.
+const RESERVED: [&str; 11] = [
+    "forwarded",
+    "x-real-ip",
+    "x-request-id",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "client-ip",
+    "proxy",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+];
 /// Headers of one connection (RFC 9110, section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("http2-settings"),
@@ -81,9 +92,8 @@ fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &
 
 /// Nothing that a client nominates may take away what frames or addresses the request.
 fn remove_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Refusal> {
-    if let Some(only) = headers.get(header::CONNECTION)
-        && !matches!(only.as_bytes(), b"keep-alive" | b"Keep-Alive" | b"close")
-    {
+    let nominates = |line: &HeaderValue| !matches!(line.as_bytes(), b"keep-alive" | b"Keep-Alive" | b"close");
+    if headers.get_all(header::CONNECTION).iter().any(nominates) {
         remove_nominated(headers)?;
     }
     for name in &HOP_BY_HOP {
@@ -116,7 +126,8 @@ fn remove_reserved(headers: &mut HeaderMap, snapshot: &Snapshot) {
 /// Whether a client may not send this header.
 pub fn is_reserved(name: &str, snapshot: &Snapshot) -> bool {
     // hyper has made every name lower case; folding is for the aliases alone.
-    let folded = if name.bytes().any(|b| b == b'_' || b == b'.') { Cow::Owned(fold(name)) } else { Cow::Borrowed(name) };
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let folded = if !plain { Cow::Owned(fold(name)) } else { Cow::Borrowed(name) };
     let name = &*folded;
     RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || RESERVED.contains(&name)
@@ -184,6 +195,11 @@ pub fn clean_response<B>(visit: &Visit, response: &mut Response<B>) {
         headers.remove(header::SET_COOKIE);
         headers.extend(others.into_iter().map(|line| (header::SET_COOKIE, line)));
     }
+    name(visit, headers);
+}
+
+/// Puts the visit's name on an answer.
+pub(super) fn name(visit: &Visit, headers: &mut HeaderMap) {
     insert(headers, X_REQUEST_ID, &visit.request_id.to_string());
 }
 

@@ -3,7 +3,7 @@
 //! has begun because the process is asked to stop.
 
 use super::target::TwoLengths;
-use super::visit::{Gate, Visit, Worker};
+use super::visit::{Connection, Gate, Visit, Worker};
 use super::{serve, tls};
 use http::header::TRANSFER_ENCODING;
 use hyper::body::Incoming;
@@ -11,10 +11,11 @@ use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -25,11 +26,12 @@ use tokio::task::LocalSet;
 use tokio_rustls::server::TlsStream;
 use wire::{Seen, Wire};
 
+mod conduct;
 mod plain;
 mod wire;
 
 /// How long the head of a request may take.
-const HEAD: Duration = Duration::from_secs(10);
+const HEAD: Duration = Duration::from_secs(20);
 /// The largest head, in bytes.
 const HEAD_SIZE: usize = 32 * 1024;
 /// How long requests in progress may go on once the process is asked to stop.
@@ -52,6 +54,7 @@ pub struct Workers {
 
 /// Binds the listeners and starts the workers. Every listener is bound before any worker starts.
 pub fn start(addresses: Addresses, workers: usize, gate: &Arc<Gate>) -> io::Result<Workers> {
+    raise_file_limit();
     let stop = watch::Sender::new(false);
     let sockets = (0..workers).map(|_| Ok((bind(addresses.https)?, addresses.http.map(bind).transpose()?)));
     let sockets: Vec<_> = sockets.collect::<io::Result<_>>()?;
@@ -72,6 +75,14 @@ impl Workers {
                 tracing::error!("a worker ended badly");
             }
         }
+    }
+}
+
+/// As many open files as the system lets this process have: a connection takes two.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit of open files can't be raised");
     }
 }
 
@@ -126,11 +137,8 @@ async fn accept(listener: TcpListener, worker: Rc<Worker>, mut stopping: watch::
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (worker, stopping, open) = (Rc::clone(&worker), stopping.clone(), Rc::clone(&open));
-                tokio::task::spawn_local(async move {
-                    connection(stream, peer.ip(), worker, stopping).await;
-                    drop(open);
-                });
+                let connection = Connection::new(peer.ip(), Rc::clone(&open));
+                tokio::task::spawn_local(serve_connection(stream, Rc::new(connection), Rc::clone(&worker), stopping.clone()));
             }
             // Out of file descriptors, most likely: without a pause this loop would take all of the core.
             Err(error) => {
@@ -150,7 +158,7 @@ async fn accept(listener: TcpListener, worker: Rc<Worker>, mut stopping: watch::
     }
 }
 
-async fn connection(stream: TcpStream, peer: IpAddr, worker: Rc<Worker>, stopping: watch::Receiver<bool>) {
+async fn serve_connection(stream: TcpStream, connection: Rc<Connection>, worker: Rc<Worker>, stopping: watch::Receiver<bool>) {
     let metrics = &worker.gate.metrics;
     let snapshot = worker.gate.snapshot.load_full();
     // Without it a small answer would wait for the acknowledgement of the one before.
@@ -164,7 +172,7 @@ async fn connection(stream: TcpStream, peer: IpAddr, worker: Rc<Worker>, stoppin
         return;
     };
     metrics.connections.inc();
-    if let Err(error) = exchange(stream, peer, Rc::clone(&worker), stopping).await {
+    if let Err(error) = exchange(stream, connection, Rc::clone(&worker), stopping).await {
         tracing::debug!(%error, "a connection ended");
     }
     metrics.connections.dec();
@@ -172,37 +180,27 @@ async fn connection(stream: TcpStream, peer: IpAddr, worker: Rc<Worker>, stoppin
 
 async fn exchange(
     stream: TlsStream<TcpStream>,
-    peer: IpAddr,
+    connection: Rc<Connection>,
     worker: Rc<Worker>,
-    mut stopping: watch::Receiver<bool>,
+    stopping: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
     let h2 = tls::speaks_h2(&stream);
     let seen = Arc::<Seen>::default();
-    let of_connection = Arc::clone(&seen);
+    let (of_service, of_wire) = (Rc::clone(&connection), Arc::clone(&seen));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        if request.headers().contains_key(TRANSFER_ENCODING) && of_connection.has_content_length() {
+        if request.headers().contains_key(TRANSFER_ENCODING) && seen.has_two_lengths() {
             request.extensions_mut().insert(TwoLengths);
         }
-        of_connection.next();
-        let visit = Visit::begin(Rc::clone(&worker), peer, request.headers(), request.method());
+        seen.next();
+        let visit = Visit::begin(Rc::clone(&worker), Rc::clone(&of_service), request.headers(), request.method());
         async move { Ok::<_, Infallible>(serve(visit, request).await) }
     });
-    // The two kinds of connection have nothing in common but the names of their methods.
     if h2 {
-        let mut connection = std::pin::pin!(h2_builder().serve_connection(TokioIo::new(stream), service));
-        tokio::select! {
-            ended = connection.as_mut() => return ended,
-            _ = stopping.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
-        }
-        connection.await
+        let exchange = h2_builder().serve_connection(TokioIo::new(stream), service);
+        conduct::conduct(std::pin::pin!(exchange), &connection, stopping).await
     } else {
-        let mut connection =
-            std::pin::pin!(h1_builder().serve_connection(TokioIo::new(Wire::new(stream, seen)), service).with_upgrades());
-        tokio::select! {
-            ended = connection.as_mut() => return ended,
-            _ = stopping.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
-        }
-        connection.await
+        let exchange = h1_builder().serve_connection(TokioIo::new(Wire::new(stream, of_wire)), service).with_upgrades();
+        conduct::conduct(std::pin::pin!(exchange), &connection, stopping).await
     }
 }
 
@@ -218,6 +216,7 @@ fn h2_builder() -> http2::Builder<OnThisThread> {
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(HEAD_SIZE).unwrap_or(u32::MAX))
         .max_concurrent_streams(128)
+        .max_send_buf_size(64 * 1024)
         .keep_alive_interval(Duration::from_secs(60))
         .keep_alive_timeout(Duration::from_secs(20));
     builder

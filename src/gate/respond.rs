@@ -4,7 +4,7 @@
 pub mod challenge;
 
 use super::body::ResponseBody;
-use super::headers::{X_REQUEST_ID, insert};
+use super::headers::name;
 use super::visit::Visit;
 use crate::model::{Reason, Refusal};
 use crate::pages;
@@ -85,14 +85,14 @@ const fn closes(reason: Reason) -> bool {
 
 /// Answers a refused request.
 pub fn refuse(visit: &mut Visit, manner: &Manner, refusal: &Refusal) -> Response<ResponseBody> {
-    visit.trail.reason = Some(refusal.reason);
     let status = status(refusal.reason);
+    if manner.kind == Kind::Navigation && status == StatusCode::UNAUTHORIZED {
+        return challenge(visit, manner, refusal);
+    }
+    visit.trail.reason = Some(refusal.reason);
     let mut response = match manner.kind {
         Kind::Grpc => grpc(status, refusal),
         Kind::Program => json(visit, status, refusal),
-        Kind::Navigation if status == StatusCode::UNAUTHORIZED => {
-            challenge::redirect(visit, &manner.cookies).unwrap_or_else(|refusal| page(visit, &refusal))
-        }
         // What was sent is lost either way; a script that sent it wants to know why.
         Kind::Page if status == StatusCode::UNAUTHORIZED => json(visit, status, refusal),
         Kind::Navigation | Kind::Page => page(visit, refusal),
@@ -101,11 +101,24 @@ pub fn refuse(visit: &mut Visit, manner: &Manner, refusal: &Refusal) -> Response
     response
 }
 
+/// Sends a browser to the sign-in; where that would be a loop, says so instead.
+fn challenge(visit: &mut Visit, manner: &Manner, refusal: &Refusal) -> Response<ResponseBody> {
+    match challenge::redirect(visit, &manner.cookies) {
+        Ok(mut response) => {
+            visit.trail.reason = Some(refusal.reason);
+            finish(visit, manner, refusal.reason, response.status(), response.headers_mut());
+            response
+        }
+        // None of its reasons is a 401 again.
+        Err(other) => refuse(visit, manner, &other),
+    }
+}
+
 fn finish(visit: &Visit, manner: &Manner, reason: Reason, status: StatusCode, headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    insert(headers, X_REQUEST_ID, &visit.request_id.to_string());
-    if status == StatusCode::UNAUTHORIZED && manner.kind != Kind::Navigation {
+    name(visit, headers);
+    if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Doorward realm=\"sign-in\""));
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {

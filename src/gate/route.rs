@@ -72,12 +72,12 @@ pub fn find<'a>(snapshot: &'a Snapshot, target: &Target) -> Result<Place<'a>, Er
     let Host::Apps(apps) = host else { return Err(Error::Path) };
     let mut found = None;
     for reading in target.readings() {
-        if is_reserved(&reading) {
+        if is_reserved(reading) {
             return Err(Error::Ambiguous);
         }
-        let app = apps.find(&reading).and_then(|index| Some((index, snapshot.app(index)?)));
-        let place = app.map(|(index, app)| (index, app, app.paths.find(&reading).unwrap_or(app.default_route)));
-        if app.is_some_and(|(_, app)| folds_elsewhere(app, &reading)) || found.is_some_and(|found| !same(found, place)) {
+        let app = apps.find(reading).and_then(|index| Some((index, snapshot.app(index)?)));
+        let place = app.and_then(|(index, app)| Some((index, app, app.paths.find(reading)?)));
+        if app.is_some_and(|(_, app)| folds_elsewhere(app, reading)) || found.is_some_and(|found| !same(found, place)) {
             return Err(Error::Ambiguous);
         }
         found = Some(place);

@@ -54,7 +54,9 @@ pub async fn look_up(visit: &Visit, target: &Target, headers: &HeaderMap) -> Res
     let Some(known) = find(visit, target, hash).await? else {
         return Ok(Session::Invalid(Reason::SessionInvalid));
     };
-    renew(visit, &known).await;
+    if known.session.life(visit.now, visit.snapshot.lifetimes.idle) == Life::Live {
+        renew(visit, &known).await;
+    }
     Ok(check(visit, known))
 }
 

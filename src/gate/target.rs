@@ -4,15 +4,16 @@
 use crate::model::{Reason, Refusal};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
-use std::borrow::Cow;
+use std::sync::Arc;
 
-/// A request's method, host and path, checked.
+/// A request's host and path, checked.
 #[derive(Clone, Debug)]
 pub struct Target {
-    method: Method,
     authority: HeaderValue,
     host_length: usize,
     path: PathAndQuery,
+    /// `None` for a plain path.
+    readings: Option<Arc<[String]>>,
 }
 
 /// Marks a request (among its extensions) that came with Content-Length beside Transfer-Encoding.
@@ -49,16 +50,11 @@ pub fn read<B>(request: &Request<B>) -> Result<Target, Error> {
     let authority = authority(request)?;
     let host_length = host_length(authority.as_bytes()).ok_or(Error::Host)?;
     let path = request.uri().path_and_query().ok_or(Error::Form)?.clone();
-    check_path(path.path())?;
-    Ok(Target { method: request.method().clone(), authority, host_length, path })
+    let readings = other_readings(path.path())?;
+    Ok(Target { authority, host_length, path, readings })
 }
 
 impl Target {
-    /// The method.
-    pub const fn method(&self) -> &Method {
-        &self.method
-    }
-
     /// The host, lower case, without a port.
     pub fn host(&self) -> &str {
         self.authority().get(..self.host_length).unwrap_or("")
@@ -84,10 +80,10 @@ impl Target {
         &self.path
     }
 
-    /// Every way in which an app could read the path; the first is the plain one. A path that has only one way yields
-    /// just that.
-    pub fn readings(&self) -> Readings<'_> {
-        readings(self.path())
+    /// Every way in which an app could read the path. A path that has only one way yields just that.
+    pub fn readings(&self) -> impl Iterator<Item = &str> {
+        let plain = if self.readings.is_none() { Some(self.path()) } else { None };
+        plain.into_iter().chain(self.readings.iter().flat_map(|readings| readings.iter().map(String::as_str)))
     }
 }
 
@@ -99,7 +95,14 @@ fn check_form<B>(request: &Request<B>) -> Result<(), Error> {
     let method_is_fine = !matches!(*request.method(), Method::CONNECT | Method::TRACE);
     let scheme_is_fine = !absolute || uri.scheme_str() == Some("https") || (h2 && uri.scheme_str() == Some("http"));
     let one_length = request.extensions().get::<TwoLengths>().is_none();
+    let one_length = one_length && is_chunked_or_nothing(request.headers());
     if method_is_fine && scheme_is_fine && one_length && uri.path().starts_with('/') { Ok(()) } else { Err(Error::Form) }
+}
+
+/// A second transfer coding, or a second header, is what parsers disagree about.
+fn is_chunked_or_nothing(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
 }
 
 /// The one host of the request: every place that names one must say the same.
@@ -144,10 +147,17 @@ fn is_port(digits: &[u8]) -> bool {
     digits.iter().all(u8::is_ascii_digit) && str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
 }
 
-/// No reading of the path may leave it or cut it short: dot segments, control characters and broken encodings are refused.
-fn check_path(path: &str) -> Result<(), Error> {
-    let is_written_properly = path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
-    if is_written_properly && readings(path).all(|reading| is_contained(&reading)) { Ok(()) } else { Err(Error::Ambiguous) }
+/// The other readings of a path that is not plain. No reading may leave the path or cut it short: dot segments, control
+/// characters and broken escapes are refused.
+fn other_readings(path: &str) -> Result<Option<Arc<[String]>>, Error> {
+    if !path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') {
+        return Err(Error::Ambiguous);
+    }
+    if is_plain(path) {
+        return Ok(None);
+    }
+    let readings = readings(path).filter(|readings| readings.iter().all(|reading| is_contained(reading)));
+    readings.map(|readings| Some(readings.into())).ok_or(Error::Ambiguous)
 }
 
 fn is_contained(reading: &str) -> bool {
@@ -155,35 +165,46 @@ fn is_contained(reading: &str) -> bool {
     reading.starts_with('/') && !reading.split('/').any(dots) && !reading.chars().any(char::is_control)
 }
 
-/// The ways to read one path.
-pub struct Readings<'a> {
-    plain: Option<&'a str>,
-    others: std::vec::IntoIter<String>,
+/// Every reading of a path that is not plain (see [`Target::readings`]).
+fn readings(path: &str) -> Option<Vec<String>> {
+    let mut all = vec![];
+    // A slash that was escaped may stay a character of its segment, or become a separator.
+    all.extend(texts(decode(&path.replace("%2f", "%252F").replace("%2F", "%252F"))?));
+    let mut decoded = decode(path)?;
+    // What is still escaped after one decoding is read once more by apps behind a second decoder.
+    for _ in 0..DECODERS {
+        if is_overlong(&decoded) {
+            return None;
+        }
+        all.extend(texts(decoded.clone()));
+        let again = decode_loosely(&decoded);
+        if again == decoded {
+            let loose: Vec<String> = all.iter().flat_map(|reading| loosened(reading)).collect();
+            all.extend(loose);
+            all.dedup();
+            return Some(all);
+        }
+        decoded = again;
+    }
+    None
 }
 
-impl<'a> Iterator for Readings<'a> {
-    type Item = Cow<'a, str>;
-    fn next(&mut self) -> Option<Cow<'a, str>> {
-        self.plain.take().map(Cow::Borrowed).or_else(|| self.others.next().map(Cow::Owned))
-    }
+/// How many decoders may stand one behind the other; what is escaped more often than that means no good.
+const DECODERS: usize = 4;
+
+/// Whether a character is written with more bytes than it needs (RFC 3629, section 3): how dots and slashes hide.
+fn is_overlong(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|two| matches!(two, [0xC0 | 0xC1, 0x80..=0xBF] | [0xE0, 0x80..=0x9F] | [0xF0, 0x80..=0x8F]))
 }
 
-/// Every reading of a path (see [`Target::readings`]).
-pub fn readings(path: &str) -> Readings<'_> {
-    if is_plain(path) {
-        return Readings { plain: Some(path), others: Vec::new().into_iter() };
-    }
-    // A broken encoding makes a reading that `is_contained` refuses.
-    let segments = decode(&path.replace("%2f", "%252F").replace("%2F", "%252F")).unwrap_or_default();
-    let once = decode(path).unwrap_or_default();
-    let twice = decode(&once);
-    let mut all = vec![segments, once];
-    // What is still encoded after one decoding is read once more by apps behind a second decoder; a bare `%` is theirs.
-    all.extend(twice);
-    let loose: Vec<String> = all.iter().flat_map(|reading| loosened(reading)).collect();
-    all.extend(loose);
-    all.dedup();
-    Readings { plain: None, others: all.into_iter() }
+/// The bytes as text: UTF-8, or what lenient and Latin-1 apps would make of them.
+fn texts(bytes: Vec<u8>) -> Vec<String> {
+    String::from_utf8(bytes).map_or_else(
+        |error| {
+            vec![String::from_utf8_lossy(error.as_bytes()).into_owned(), error.as_bytes().iter().copied().map(char::from).collect()]
+        },
+        |text| vec![text],
+    )
 }
 
 /// Whether there is one way only: no escapes, parameters, backslashes, empty or dot segments.
@@ -220,15 +241,27 @@ fn squeeze(reading: &str) -> String {
     if segments.is_empty() { "/".to_owned() } else { format!("/{}{trailing}", segments.join("/")) }
 }
 
-/// Percent-decoding (RFC 3986, section 2.1); `None` where an escape is broken or the result is not UTF-8.
-fn decode(text: &str) -> Option<String> {
+/// Percent-decoding (RFC 3986, section 2.1); `None` where an escape is broken.
+fn decode(text: &str) -> Option<Vec<u8>> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
     while let Some(b) = bytes.next() {
-        let b = if b == b'%' { hex(bytes.next()?)? << 4 | hex(bytes.next()?)? } else { b };
-        decoded.push(b);
+        decoded.push(if b == b'%' { hex(bytes.next()?)? << 4 | hex(bytes.next()?)? } else { b });
     }
-    String::from_utf8(decoded).ok()
+    Some(decoded)
+}
+
+/// Percent-decoding as lenient decoders do it: what is no escape stays as it is.
+fn decode_loosely(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, others)) = rest.split_first() {
+        let escape = if *first == b'%' { others.first_chunk::<2>() } else { None };
+        let escaped = escape.and_then(|[high, low]| Some(hex(*high)? << 4 | hex(*low)?));
+        decoded.push(escaped.unwrap_or(*first));
+        rest = escaped.and_then(|_| others.get(2..)).unwrap_or(others);
+    }
+    decoded
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -279,7 +312,8 @@ mod tests {
             "/%",
             "/%1",
             "/%zz",
-            "/%ff",
+            "/%c0%ae%c0%ae/b",
+            "/%e0%80%ae",
             "/a/%2e",
             "/a/.%3b/b",
             "/..%23",
@@ -298,6 +332,7 @@ mod tests {
             "/a//b",
             "/a%20b",
             "/%C3%A9",
+            "/caf%E9",
             "/group%2Fproject",
             "/a;v=1/b",
             "/...",
@@ -355,7 +390,7 @@ mod tests {
                 *request.uri_mut() = uri;
                 if let Ok(target) = read(&request) {
                     prop_assert!(target.readings().count() >= 1);
-                    prop_assert!(target.readings().all(|reading| is_contained(&reading)));
+                    prop_assert!(target.readings().all(|reading| is_contained(reading)));
                 }
             }
         }

@@ -16,9 +16,10 @@ use hyper::client::conn::http1::SendRequest;
 use pool::{ConnectError, Lease};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How long an app may take to begin its answer.
+/// How long an app may take to begin its answer, after the last byte that the client sent.
 const FIRST_BYTE: Duration = Duration::from_secs(60);
 
 /// Why there is no answer of the app.
@@ -57,15 +58,30 @@ pub async fn forward(
 ) -> Result<Response<ResponseBody>, Refusal> {
     visit.trail.reason = Some(permit.reason());
     visit.trail.upstream = Some(Arc::clone(&app.upstream));
-    visit.trail.bytes_in = Some(request.body().counter());
+    let sent = request.body().counter();
+    visit.trail.bytes_in = Some(Arc::clone(&sent));
     let client = headers::wants_websocket(&request).then(|| hyper::upgrade::on(&mut request));
-    let exchange = tokio::time::timeout(FIRST_BYTE, exchange(visit, app, request)).await;
-    let (mut response, lease) = exchange.map_err(|_| Error::Timeout)??;
+    let (mut response, lease) = in_time(&sent, exchange(visit, app, request)).await?;
     headers::clean_response(visit, &mut response);
     match client {
-        Some(client) if response.status() == StatusCode::SWITCHING_PROTOCOLS => Ok(upgrade::join(permit, client, response)),
+        Some(client) if response.status() == StatusCode::SWITCHING_PROTOCOLS => Ok(upgrade::join(visit, permit, client, response)),
         None if response.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Reason::UpstreamFailed.into()),
         _ => Ok(response.map(|body| ResponseBody::upstream(body, Some(lease)))),
+    }
+}
+
+/// The app's patience is tried only while nothing comes from the client: a long upload is not a slow app.
+async fn in_time<T>(sent: &AtomicU64, exchange: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let mut exchange = std::pin::pin!(exchange);
+    let mut before = sent.load(Ordering::Relaxed);
+    loop {
+        if let Ok(outcome) = tokio::time::timeout(FIRST_BYTE, exchange.as_mut()).await {
+            return outcome;
+        }
+        let now = sent.load(Ordering::Relaxed);
+        if std::mem::replace(&mut before, now) == now {
+            return Err(Error::Timeout);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::audit::{self, Trail};
 use super::body::{RequestBody, ResponseBody};
+use super::headers;
 use super::route::Site;
 use super::session::Cache;
 use super::target::Target;
@@ -82,7 +83,8 @@ impl Worker {
         Self { gate, pool: Rc::default(), counters: metrics::gate::Counters::default(), next_id: Cell::new(seed) }
     }
 
-    fn request_id(&self) -> RequestId {
+    /// A name for one more visit.
+    pub fn request_id(&self) -> RequestId {
         // A Weyl sequence through a multiplication: no two alike in a worker, and they don't look like a count.
         let next = self.next_id.get().wrapping_add(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
         self.next_id.set(next);
@@ -90,10 +92,29 @@ impl Worker {
     }
 }
 
+/// A client's connection, as its visits and tunnels hold it: while they do, it is in use.
+pub struct Connection {
+    /// The other end.
+    pub peer: IpAddr,
+    /// How many requests have come by it.
+    pub visits: Cell<u64>,
+    /// Held for as long as the process must wait for this connection when it drains.
+    pub open: Rc<()>,
+}
+
+impl Connection {
+    /// A connection from this address.
+    pub const fn new(peer: IpAddr, open: Rc<()>) -> Self {
+        Self { peer, visits: Cell::new(0), open }
+    }
+}
+
 /// One request's circumstances.
 pub struct Visit {
     /// The worker that answers it.
     pub worker: Rc<Worker>,
+    /// The connection that it came by.
+    pub connection: Rc<Connection>,
     /// The configuration that it is judged by.
     pub snapshot: Arc<Snapshot>,
     /// When it began, by the coarse clock.
@@ -112,12 +133,14 @@ pub struct Visit {
 
 impl Visit {
     /// A visit begins.
-    pub fn begin(worker: Rc<Worker>, peer: IpAddr, headers: &HeaderMap, method: &http::Method) -> Self {
+    pub fn begin(worker: Rc<Worker>, connection: Rc<Connection>, headers: &HeaderMap, method: &http::Method) -> Self {
         let snapshot = worker.gate.snapshot.load_full();
-        let client = client(peer, headers, &snapshot.trusted_proxies);
+        let client = client(connection.peer, headers, &snapshot.trusted_proxies);
         let request_id = worker.request_id();
         let now = clock::now();
+        connection.visits.set(connection.visits.get() + 1);
         Self {
+            connection,
             snapshot,
             now,
             started: Instant::now(),
@@ -172,7 +195,8 @@ pub async fn hand_over(
     let (host, authority) = (target.host().to_owned(), target.authority().to_owned());
     let request = request.map(RequestBody::new);
     let asked = ReservedRequest { request, snapshot, host, authority, site, request_id };
-    let response = (visit.gate().reserved)(asked).await?;
+    let mut response = (visit.gate().reserved)(asked).await?;
     visit.trail.reason = Some(Reason::Reserved);
+    headers::name(visit, response.headers_mut());
     Ok(response.map(ResponseBody::full))
 }

@@ -113,36 +113,44 @@ fn cedar(rule: &Rule) -> String {
 
 fn conditions(rule: &Rule) -> Vec<String> {
     let mut all = Vec::new();
-    all.extend(rule.users.as_ref().map(|users| any(users.iter().map(user))));
-    all.extend(rule.groups.as_ref().map(|groups| any(groups.iter().map(|group| format!("principal in Group::{}", quote(group))))));
+    all.extend(rule.users.as_deref().map(users));
     all.extend(
-        rule.domains.as_ref().map(|domains| any(domains.iter().map(|domain| format!("principal.domain == {}", quote(domain))))),
+        rule.groups
+            .as_deref()
+            .map(|groups| one_of(groups, |group| format!("Group::{}", quote(group)), |set| format!("principal in {set}"))),
     );
-    all.extend(rule.claims.iter().map(|(name, values)| any(values.iter().map(|value| claim(name, value)))));
+    all.extend(
+        rule.domains
+            .as_deref()
+            .map(|domains| one_of(domains, |domain| quote(domain), |set| format!("{set}.contains(principal.domain)"))),
+    );
+    all.extend(rule.claims.iter().map(|(name, values)| claim(name, values)));
     all.extend(
         rule.methods
-            .as_ref()
-            .map(|methods| any(methods.iter().map(|method| format!("context.method == {}", quote(method.as_str()))))),
+            .as_deref()
+            .map(|methods| one_of(methods, |method| quote(method.as_str()), |set| format!("{set}.contains(context.method)"))),
     );
     all
 }
 
-fn user(user: &User) -> String {
-    match user {
-        User::Email(email) => format!("principal.email == {}", quote(email.as_str())),
-        User::Subject(subject) => format!("principal.id == {}", quote(subject)),
-    }
+fn users(users: &[User]) -> String {
+    let emails = users.iter().filter_map(|user| if let User::Email(email) = user { Some(email) } else { None }).collect::<Vec<_>>();
+    let subjects =
+        users.iter().filter_map(|user| if let User::Subject(subject) = user { Some(subject) } else { None }).collect::<Vec<_>>();
+    let by_email = one_of(&emails, |email| quote(email.as_str()), |set| format!("{set}.contains(principal.email)"));
+    let by_subject = one_of(&subjects, |subject| quote(subject), |set| format!("{set}.contains(principal.id)"));
+    format!("{by_email} || {by_subject}")
 }
 
-fn claim(name: &str, value: &str) -> String {
-    let (name, value) = (quote(name), quote(value));
-    format!("(principal.hasTag({name}) && principal.getTag({name}).contains({value}))")
+fn claim(name: &str, values: &[String]) -> String {
+    let name = quote(name);
+    one_of(values, |value| quote(value), |set| format!("(principal.hasTag({name}) && principal.getTag({name}).containsAny({set}))"))
 }
 
-/// Alternatives; an empty list matches nobody.
-fn any(alternatives: impl Iterator<Item = String>) -> String {
-    let joined = alternatives.collect::<Vec<_>>().join(" || ");
-    if joined.is_empty() { "false".to_owned() } else { joined }
+/// A condition on a set; an empty list matches nobody. A set, and not a chain of `||`: its depth does not grow with the list.
+fn one_of<T>(values: &[T], element: impl Fn(&T) -> String, condition: impl Fn(String) -> String) -> String {
+    let elements: Vec<String> = values.iter().map(element).collect();
+    if elements.is_empty() { "false".to_owned() } else { condition(format!("[{}]", elements.join(", "))) }
 }
 
 /// A Cedar string literal: whatever the text holds, it stays inside.

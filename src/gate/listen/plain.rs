@@ -2,6 +2,7 @@
 //! 404. Must never forward anything.
 
 use super::HEAD;
+use crate::gate::headers::{X_REQUEST_ID, insert};
 use crate::gate::target;
 use crate::gate::visit::Worker;
 use bytes::Bytes;
@@ -47,6 +48,7 @@ async fn connection(stream: TcpStream, worker: Rc<Worker>) {
 
 fn answer(worker: &Worker, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
+    insert(response.headers_mut(), X_REQUEST_ID, &worker.request_id().to_string());
     match location(worker, request) {
         Some(location) => {
             *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
@@ -57,7 +59,7 @@ fn answer(worker: &Worker, request: &Request<Incoming>) -> Response<Full<Bytes>>
     response
 }
 
-/// The same path at the host's https origin, with the port that its configured URL has.
+/// The same path at the host's https origin; the port is that of the sign-in, which all of a listener share.
 fn location(worker: &Worker, request: &Request<Incoming>) -> Option<HeaderValue> {
     let target = target::read(request).ok()?;
     let snapshot = worker.gate.snapshot.load();

@@ -1,8 +1,7 @@
 //! The bytes of an HTTP/1.1 connection as they arrive. In: a TLS stream. Out: the same stream, and an answer to one question that
 //! the parser can't answer: did a request with Transfer-Encoding have a Content-Length too? hyper drops that header silently
-//! (RFC 9112, section 6.1 lets it), but a proxy before us may have gone by it.
-//!
-//! Must never miss it: where heads and bodies can't be told apart the answer is yes.
+//! (RFC 9112, section 6.1 lets it), but a proxy before us may have gone by it. Must never miss it: a body that looks like such a
+//! head counts as one.
 
 use std::io;
 use std::pin::Pin;
@@ -26,13 +25,22 @@ struct Bytes {
 }
 
 impl Seen {
-    /// Whether a line among the bytes of this request's head begins with `Content-Length`.
-    pub(super) fn has_content_length(&self) -> bool {
-        let is_length = |line: &[u8]| line.get(..14).is_some_and(|name| name.eq_ignore_ascii_case(b"content-length"));
-        self.lock().bytes.split(|b| *b == b'\n').any(is_length)
+    /// Whether a head among the bytes has both headers. Heads end at blank lines, and so does what a body could pass for one.
+    pub(super) fn has_two_lengths(&self) -> bool {
+        let (mut length, mut coding) = (false, false);
+        for line in self.lock().bytes.split(|b| *b == b'\n') {
+            let begins = |name: &[u8]| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+            let blank = matches!(line, b"" | b"\r");
+            length = !blank && (length || begins(b"content-length"));
+            coding = !blank && (coding || begins(b"transfer-encoding"));
+            if length && coding {
+                return true;
+            }
+        }
+        false
     }
 
-    /// A request was read: what arrives from now on belongs to the next one. Requests that arrived together stay together.
+    /// A request was read: with what arrives next, all is forgotten but what may be the beginning of another head.
     pub(super) fn next(&self) {
         self.lock().answered = true;
     }
@@ -44,7 +52,8 @@ impl Seen {
     fn arrived(&self, new: &[u8]) {
         let mut seen = self.lock();
         if std::mem::take(&mut seen.answered) {
-            seen.bytes.clear();
+            let ended = end_of_last_head(&seen.bytes);
+            seen.bytes.drain(..ended);
         }
         let bytes = &mut seen.bytes;
         let new = new.get(new.len().saturating_sub(REMEMBERED)..).unwrap_or(new);
@@ -52,6 +61,13 @@ impl Seen {
         bytes.drain(..excess);
         bytes.extend_from_slice(new);
     }
+}
+
+/// Behind the last blank line; the start where there is none.
+fn end_of_last_head(bytes: &[u8]) -> usize {
+    let proper = bytes.windows(3).rposition(|three| three == b"\n\r\n").map(|at| at + 3);
+    let bare = bytes.windows(2).rposition(|two| two == b"\n\n").map(|at| at + 2);
+    proper.max(bare).unwrap_or(0)
 }
 
 /// A stream whose incoming bytes are seen.
@@ -105,30 +121,47 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 mod tests {
     use super::*;
 
+    const TWO: &[u8] = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-LENGTH: 4\r\n\r\n";
+
     #[test]
-    fn a_length_is_seen_in_any_case_and_across_reads() {
-        let seen = Seen::default();
-        seen.arrived(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\ncontent-LEN");
-        assert!(!seen.has_content_length());
-        seen.arrived(b"GTH: 4\r\n\r\n");
-        assert!(seen.has_content_length());
+    fn two_lengths_are_seen_in_any_order_and_case_and_across_reads() {
+        let reversed = b"POST / HTTP/1.1\ncontent-length: 4\ntransfer-encoding: chunked\n\n";
+        for head in [TWO, reversed] {
+            for cut in 0..head.len() {
+                let seen = Seen::default();
+                let (one, other) = head.split_at(cut);
+                seen.arrived(one);
+                seen.arrived(other);
+                assert!(seen.has_two_lengths());
+            }
+        }
     }
 
     #[test]
-    fn a_length_of_the_request_before_is_forgotten() {
+    fn a_head_that_began_with_the_request_before_it_is_seen_whole() {
+        let (one, other) = TWO.split_at(50);
+        let seen = Seen::default();
+        seen.arrived(&[b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", one].concat());
+        seen.next();
+        seen.arrived(other);
+        assert!(seen.has_two_lengths());
+    }
+
+    #[test]
+    fn a_length_of_another_request_or_in_a_body_is_none_of_this_one() {
         let seen = Seen::default();
         seen.arrived(b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nabcd");
         seen.next();
-        seen.arrived(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
-        assert!(!seen.has_content_length());
+        seen.arrived(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n20\r\n\r\n--part\r\nContent-Length: 3\r\n\r\nabc");
+        assert!(!seen.has_two_lengths());
     }
 
     #[test]
-    fn the_end_of_what_arrived_is_what_is_remembered() {
+    fn no_more_is_remembered_than_a_head_can_have() {
         let seen = Seen::default();
         seen.arrived(&vec![b'x'; REMEMBERED * 3]);
-        seen.arrived(b"\r\ncontent-length: 1\r\n");
-        assert!(seen.has_content_length());
+        seen.arrived(TWO);
+        assert!(seen.has_two_lengths());
         assert!(seen.lock().bytes.len() <= REMEMBERED);
     }
 }

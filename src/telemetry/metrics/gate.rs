@@ -21,6 +21,8 @@ pub struct Gate {
     pub upstream_connections: IntGauge,
     /// Connections to apps that could not be made.
     pub upstream_failures: IntCounter,
+    /// Audit records that found no room.
+    pub lost_records: IntCounter,
     /// Sessions that are cached.
     pub sessions: IntGauge,
 }
@@ -47,6 +49,7 @@ impl Gate {
             failed_handshakes: counter("doorward_tls_handshake_failures_total", "TLS handshakes that failed or took too long.")?,
             upstream_connections: gauge("doorward_upstream_connections", "Open connections to apps.")?,
             upstream_failures: counter("doorward_upstream_connect_failures_total", "Connections to apps that could not be made.")?,
+            lost_records: counter("doorward_audit_lost_total", "Audit records that found no room in the queue.")?,
             sessions: gauge("doorward_sessions", "Sessions in the cache.")?,
         };
         registry.register(Box::new(gate.requests.clone()))?;

@@ -43,7 +43,7 @@ fn reserved(apps: &[Drafted]) -> std::collections::HashSet<Box<str>> {
 
 fn add(snapshot: &mut Snapshot, app: Drafted, findings: &mut Findings) -> Option<()> {
     let index = AppIndex(u32::try_from(snapshot.apps.len()).ok()?);
-    let (default_route, paths) = routes(snapshot, &app, index, findings)?;
+    let paths = routes(snapshot, &app, index, findings)?;
     let address = app.address?;
     insert_host(&mut snapshot.hosts, &address.origin, &address.prefix, index)?;
     snapshot.apps.push(App {
@@ -57,7 +57,6 @@ fn add(snapshot: &mut Snapshot, app: Drafted, findings: &mut Findings) -> Option
         providers: app.providers,
         cors_preflight: app.cors_preflight,
         paths,
-        default_route,
     });
     Some(())
 }
@@ -71,12 +70,7 @@ fn insert_host(hosts: &mut Hosts, origin: &Origin, prefix: &str, index: AppIndex
 }
 
 /// The routes of an app: the one where no entry matches, and a tree of all of them.
-fn routes(
-    snapshot: &mut Snapshot,
-    app: &Drafted,
-    index: AppIndex,
-    findings: &mut Findings,
-) -> Option<(RouteIndex, Paths<RouteIndex>)> {
+fn routes(snapshot: &mut Snapshot, app: &Drafted, index: AppIndex, findings: &mut Findings) -> Option<Paths<RouteIndex>> {
     let whole = Pattern::parse("/**").ok()?;
     let entries: Vec<(&Entry, RouteIndex)> = app
         .entries
@@ -101,7 +95,7 @@ fn routes(
             paths.insert(pattern, route).ok()?;
         }
     }
-    Some((default_route, paths))
+    Some(paths)
 }
 
 fn push(snapshot: &mut Snapshot, app: AppIndex, label: &str, access: Access) -> Option<RouteIndex> {
