@@ -390,7 +390,7 @@ mod tests {
                 *request.uri_mut() = uri;
                 if let Ok(target) = read(&request) {
                     prop_assert!(target.readings().count() >= 1);
-                    prop_assert!(target.readings().all(|reading| is_contained(reading)));
+                    prop_assert!(target.readings().all(is_contained));
                 }
             }
         }

@@ -98,13 +98,6 @@ impl Issuer {
         self.metadata.load_full().ok_or(Error::Undiscovered)
     }
 
-    /// Waits until the provider has been asked once, whatever came of it; never long.
-    pub(super) async fn tried(&self) {
-        let mut tried = self.tried.subscribe();
-        // Without an answer in time the provider counts as down.
-        drop(tokio::time::timeout(FIRST_TRY, tried.wait_for(|tried| *tried)).await);
-    }
-
     fn is_of(&self, provider: &Provider) -> bool {
         self.url == provider.issuer && self.ca == provider.ca
     }
@@ -149,6 +142,21 @@ impl Directory {
         let issuers = self.issuers.load();
         let issuer = issuers.get(&provider.name).filter(|issuer| issuer.is_of(provider));
         issuer.cloned().ok_or(Error::Undiscovered)
+    }
+
+    /// Waits until the provider has been asked once, whatever came of it; never long.
+    pub(super) async fn tried(&self, provider: &Provider) {
+        let tried = async {
+            loop {
+                match self.find(provider) {
+                    Ok(issuer) => return drop(issuer.tried.subscribe().wait_for(|tried| *tried).await),
+                    // A new configuration is about to be taken in.
+                    Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+            }
+        };
+        // Without an answer in time the provider counts as down.
+        drop(tokio::time::timeout(FIRST_TRY, tried).await);
     }
 
     /// Every configured provider, discovered or not.

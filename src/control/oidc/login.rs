@@ -21,9 +21,7 @@ pub(in crate::control) async fn begin(
     provider: &Provider,
     to: Destination,
 ) -> Result<Answer, Refusal> {
-    if let Ok(issuer) = control.directory.find(provider) {
-        issuer.tried().await;
-    }
+    control.directory.tried(provider).await;
     let (id, state) = FlowId::random()?;
     let (url, mut flow) = authorization(control, call, provider, state)?;
     let ring = control.store.ring();
