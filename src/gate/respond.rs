@@ -166,12 +166,12 @@ fn json(visit: &Visit, status: StatusCode, refusal: &Refusal) -> Response<Respon
 
 fn page(visit: &Visit, refusal: &Refusal) -> Response<ResponseBody> {
     let app = visit.trail.app.as_ref().and_then(|(index, _)| visit.snapshot.app(*index));
-    let (retry, sign_out) = (challenge::login_page(visit), format!("{}/.doorward/logout", visit.snapshot.auth));
+    let (retry, sign_out) = (challenge::once_more(visit, refusal.reason), format!("{}/.doorward/logout", visit.snapshot.auth));
     let page = pages::RefusalPage {
         refusal,
         request_id: visit.request_id,
         app: app.map(|app| &*app.title),
-        links: pages::Links { retry: app.is_some().then_some(&*retry), sign_out: visit.trail.session.as_ref().map(|_| &*sign_out) },
+        links: pages::Links { retry: retry.as_deref(), sign_out: visit.trail.session.as_ref().map(|_| &*sign_out) },
     };
     let mut response = answer(status(refusal.reason), "text/html; charset=utf-8", pages::refusal(&page));
     let headers = response.headers_mut();

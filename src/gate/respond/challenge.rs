@@ -52,6 +52,18 @@ pub(super) fn login_page(visit: &Visit) -> String {
     format!("{}?{}", login_page_root(visit), login.finish())
 }
 
+/// What a refused person can open to try again: the same page of ours while a provider is down, else the start of the app.
+pub(super) fn once_more(visit: &Visit, reason: Reason) -> Option<String> {
+    let target = visit.trail.target.as_ref()?;
+    match reason {
+        Reason::ProviderUnavailable => Some(format!("https://{}{}", target.authority(), target.path_and_query())),
+        _ if target.host() == visit.snapshot.auth.host() => None,
+        // Nothing is there to be opened.
+        Reason::UnknownHost | Reason::BadHost | Reason::BadRequest | Reason::AmbiguousTarget => None,
+        _ => Some(start_of_app(visit)),
+    }
+}
+
 fn start_of_app(visit: &Visit) -> String {
     let app = visit.trail.app.as_ref().and_then(|(index, _)| visit.snapshot.app(*index));
     let host = visit.trail.target.as_ref().map_or("", |target| target.authority());
