@@ -32,7 +32,7 @@ impl Drop for UnderWay {
 
 /// What came of a renewal that can't be had.
 enum Failure {
-    /// The sign-in has ended at the provider, or its claims can't be believed any more.
+    /// The sign-in has ended at the provider, or what it says can't be believed any more.
     Over(Error),
     /// Not now.
     Later(String),
@@ -43,8 +43,11 @@ impl From<Error> for Failure {
         match error {
             Error::Refused(code) if code == "invalid_grant" => Self::Over(Error::Refused(code)),
             Error::IdToken(id_token::Invalid::UnknownKey) => Self::Later(error.to_string()),
-            Error::IdToken(_) | Error::Claims(_) => Self::Over(error),
-            Error::Undiscovered | Error::Http(_) | Error::Refused(_) | Error::Unreadable(_) => Self::Later(error.to_string()),
+            Error::IdToken(_) => Self::Over(error),
+            // Claims that can't be read whole end nothing: those that were read before stay in force.
+            Error::Claims(_) | Error::Undiscovered | Error::Http(_) | Error::Refused(_) | Error::Unreadable(_) => {
+                Self::Later(error.to_string())
+            }
         }
     }
 }

@@ -38,6 +38,19 @@ async fn a_bad_answer_of_the_provider_signs_nobody_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn groups_that_the_provider_did_not_send_sign_nobody_in() {
+    let (world, provider) = world().await;
+    for claims in [json!({"_claim_names": {"groups": "src1"}, "groups": null}), json!({"hasgroups": true, "groups": null})] {
+        provider.set(|b| (b.claims, b.user_info) = (claims, Some(json!({"sub": "ana"}))));
+        let refusal = Browser::default().sign_in(&world, &provider, WIKI).await.unwrap_err();
+        assert_eq!(refusal.reason, Reason::SignInFailed);
+        assert!(refusal.detail.unwrap().contains("“groups” elsewhere"));
+    }
+    provider.set(|b| b.user_info = Some(json!({"sub": "ana", "groups": ["staff"]})));
+    Browser::default().sign_in(&world, &provider, WIKI).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_callback_counts_only_in_the_browser_that_asked_and_only_once() {
     let (world, provider) = world().await;
     let mut browser = Browser::default();

@@ -86,6 +86,22 @@ async fn what_the_provider_has_ended_ends_here() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn groups_that_outgrow_the_token_keep_the_claims_that_were_known() {
+    for claims in [json!({"groups": null, "_claim_names": {"groups": "src1"}}), json!({"groups": ["staff", 7]})] {
+        let (world, provider, sign_in) = signed_in().await;
+        provider.set(|b| {
+            b.user_info = Some(json!({"sub": "ana"}));
+            b.claims = claims.clone();
+            b.claims["nonce"] = json!(null);
+        });
+        renew(&world, &sign_in).await;
+        let now = crate::clock::now();
+        assert!(lives(&sign_in) && !sign_in.renewal_is_due(now) && !sign_in.is_stale(now), "{claims}");
+        assert_eq!(sign_in.identity().profile.groups, ["staff"], "{claims}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_is_down_ends_nothing() {
     let changes: [fn(&mut Behaviour); 5] = [
         |b| b.status = StatusCode::INTERNAL_SERVER_ERROR,
