@@ -88,10 +88,12 @@ fn find<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     claims.get(name).or_else(by_path).filter(|value| !value.is_null())
 }
 
+/// `email_verified` speaks of the claim that is named `email`, and of no other.
 fn email(provider: &Provider, claims: &Map<String, Value>) -> Option<Email> {
-    let text = find(claims, provider_name(provider, "email"))?.as_str()?;
-    let verified = match claims.get("email_verified") {
-        Some(value) => value.as_bool() == Some(true),
+    let name = provider_name(provider, "email");
+    let text = find(claims, name)?.as_str()?;
+    let verified = match claims.get("email_verified").filter(|_| name == "email") {
+        Some(value) => is_true(value),
         None => provider.assume_email_verified,
     };
     let email = Email::parse(text);
@@ -161,7 +163,9 @@ mod tests {
         for (claims, email) in [
             (json!({"email": "Ana@Corp.example", "email_verified": true}), Some("ana@corp.example")),
             (json!({"email": "ana@corp.example", "email_verified": false}), None),
-            (json!({"email": "ana@corp.example", "email_verified": "true"}), None),
+            (json!({"email": "ana@corp.example", "email_verified": "true"}), Some("ana@corp.example")),
+            (json!({"email": "ana@corp.example", "email_verified": "false"}), None),
+            (json!({"email": "ana@corp.example", "email_verified": "TRUE"}), None),
             (json!({"email": "ana@corp.example", "email_verified": 1}), None),
             (json!({"email": "ana@corp.example"}), None),
             (json!({"email": "ana@evil@corp.example", "email_verified": true}), None),
@@ -178,6 +182,16 @@ mod tests {
         let email = |claims: Value| profile(&provider, claims.as_object().unwrap()).unwrap().email;
         assert!(email(json!({"email": "a@b.example"})).is_some());
         assert!(email(json!({"email": "a@b.example", "email_verified": false})).is_none());
+    }
+
+    #[test]
+    fn a_verified_address_does_not_vouch_for_a_claim_of_another_name() {
+        let mut provider = provider(&[("email", "upn")]);
+        let claims = json!({"upn": "cfo@corp.example", "email": "ana@corp.example", "email_verified": true});
+        let email = |provider: &Provider| profile(provider, claims.as_object().unwrap()).unwrap().email;
+        assert_eq!(email(&provider), None);
+        provider.assume_email_verified = true;
+        assert_eq!(email(&provider).as_ref().map(Email::as_str), Some("cfo@corp.example"));
     }
 
     #[test]
