@@ -21,12 +21,13 @@ impl Control {
         let signed_out = || {
             answer::page(pages::signed_out(&pages::SignedOutPage { app: Some(app), everything: Some(&everything), again: &home }))
         };
-        let Some(cookie) = token(call, cookies::SESSION) else {
-            return Ok(signed_out());
-        };
-        if !is_meant(call) {
+        let cookie = token(call, cookies::SESSION);
+        if must_ask(call, cookie.is_some()) {
             return Ok(confirm(Some(app), LOGOUT));
         }
+        let Some(cookie) = cookie else {
+            return Ok(signed_out());
+        };
         self.store.end_app_session(&cookie.hash()).await.map_err(unavailable)?;
         let lines = [cookies::expire(cookies::SESSION), cookies::expire(cookies::LANDED)];
         Ok(answer::with_cookies(signed_out(), lines))
@@ -34,13 +35,14 @@ impl Control {
 
     /// `logout` on the auth host; with `scope=all` it leaves the sign-in at the provider alone.
     pub(super) async fn log_out_of_everything(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
-        let Some(cookie) = token(call, cookies::SSO) else {
-            return Ok(signed_out_of_everything());
-        };
         let only_here = call.query.find("scope") == Some("all");
-        if !is_meant(call) {
+        let cookie = token(call, cookies::SSO);
+        if must_ask(call, cookie.is_some()) {
             return Ok(confirm(None, if only_here { "/.doorward/logout?scope=all" } else { LOGOUT }));
         }
+        let Some(cookie) = cookie else {
+            return Ok(signed_out_of_everything());
+        };
         let mut ended = None;
         if let Some(sign_in) = self.store.sign_in(&cookie.hash()).await.map_err(unavailable)? {
             ended = self.store.end_sign_in(sign_in.id).await.map_err(unavailable)?;
@@ -64,6 +66,12 @@ fn confirm(app: Option<&str>, sign_out: &str) -> Answer {
     answer::page(pages::confirm_logout(&pages::ConfirmLogoutPage { app, sign_out }))
 }
 
+/// Whether to ask first. A GET without a cookie has nothing to sign out, as when the provider sends the browser back; a POST
+/// from elsewhere comes without the cookie (`SameSite=Lax`) that the browser may well have.
+fn must_ask(call: &Call<'_>, has_cookie: bool) -> bool {
+    (has_cookie || *call.method == Method::POST) && !is_meant(call)
+}
+
 /// Whether the person asked for it, rather than a page elsewhere (Fetch Metadata, `Origin`).
 fn is_meant(call: &Call<'_>) -> bool {
     let header = |name: &str| call.headers.get(name).map(|value| value.to_str().unwrap_or("unreadable"));
@@ -72,7 +80,13 @@ fn is_meant(call: &Call<'_>) -> bool {
         let ours = format!("https://{}", call.place.authority);
         return site.map_or_else(|| header(ORIGIN.as_str()) == Some(&*ours), |site| site == "same-origin");
     }
-    matches!(site, None | Some("same-origin" | "same-site" | "none"))
+    let clicked = || header("sec-fetch-mode") == Some("navigate") && header("sec-fetch-user") == Some("?1");
+    match site {
+        None | Some("same-origin" | "none") => true,
+        // From an app beside us: a link that was followed, not an image or a script of the app's own accord.
+        Some("same-site") => clicked(),
+        Some(_) => false,
+    }
 }
 
 /// The title and the path of the app where a host has one; the host itself where it has several.

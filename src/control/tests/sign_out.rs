@@ -82,3 +82,32 @@ async fn a_form_on_another_site_signs_nobody_out() {
         assert_eq!(page.contains("Signed out of"), meant, "{name}: {value}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_beside_signs_nobody_out_without_a_click() {
+    let (world, _provider, mut browser) = signed_in().await;
+    let cookie = format!("__Host-doorward-sso={}", browser.cookie("login.corp.example", "__Host-doorward-sso").unwrap());
+    for (mode, user, meant) in
+        [("no-cors", None, false), ("cors", Some("?1"), false), ("navigate", None, false), ("navigate", Some("?1"), true)]
+    {
+        let mut headers = super::headers(std::slice::from_ref(&cookie));
+        headers.insert("sec-fetch-site", http::HeaderValue::from_static("same-site"));
+        headers.insert("sec-fetch-mode", http::HeaderValue::from_static(mode));
+        headers.extend(user.map(|user| (http::HeaderName::from_static("sec-fetch-user"), http::HeaderValue::from_static(user))));
+        let url = format!("{EVERYTHING}?scope=all");
+        let page = text(&world.request(http::Method::GET, &url, headers).await.unwrap());
+        assert_eq!(page.contains("<h1>Signed out</h1>"), meant, "{mode}");
+        assert_eq!(browser.who(&world, "wiki.corp.example").await.is_err(), meant, "{mode}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_comes_without_the_cookie_is_not_told_that_anything_ended() {
+    let (world, _provider, _browser) = signed_in().await;
+    for url in [EVERYTHING, "https://wiki.corp.example/.doorward/logout"] {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("sec-fetch-site", http::HeaderValue::from_static("cross-site"));
+        let page = text(&world.request(http::Method::POST, url, headers).await.unwrap());
+        assert!(page.contains("Nothing has happened yet") && !page.contains("Signed out"), "{page}");
+    }
+}
