@@ -29,13 +29,19 @@ impl Control {
     /// Trades the code for a session; the token is its cookie.
     async fn take_handoff(&self, call: &Call<'_>) -> Result<Token, Refusal> {
         let code = call.query.find("code").and_then(Token::parse).ok_or(Reason::HandoffInvalid)?;
-        let flow = flow_cookie(call).and_then(|name| token(call, &name)).ok_or_else(|| {
-            let likely = "This browser has no trace of having asked: cookies may be blocked, or the link is from another browser.";
-            Refusal::with_detail(Reason::HandoffInvalid, likely)
-        })?;
+        let flow = flow_cookie(call).and_then(|name| token(call, &name));
+        // Without the cookie the code is tried all the same, so that it is gone.
+        let binding = flow.as_ref().map_or_else(Token::random, |flow| Ok(flow.clone())).map_err(unavailable)?;
         let cookie = Token::random().map_err(unavailable)?;
-        let taken = self.store.take_handoff(&code.hash(), &call.place.host, &flow.hash(), &cookie.hash()).await;
-        if taken.map_err(unavailable)? { Ok(cookie) } else { Err(Reason::HandoffInvalid.into()) }
+        let taken = self.store.take_handoff(&code.hash(), &call.place.host, &binding.hash(), &cookie.hash()).await;
+        match (taken.map_err(unavailable)?, flow) {
+            (true, _) => Ok(cookie),
+            (false, Some(_)) => Err(Reason::HandoffInvalid.into()),
+            (false, None) => Err(Refusal::with_detail(
+                Reason::HandoffInvalid,
+                "This browser has no trace of having asked: cookies may be blocked, or the link is from another browser.",
+            )),
+        }
     }
 
     /// One session a browser and host: a session of the same sign-in stays, so that tabs don't take it from each other; any

@@ -81,7 +81,9 @@ async fn a_handoff_is_good_once_at_its_host_in_its_browser() {
     let mut elsewhere = Browser::default();
     let refusal = elsewhere.get(&world, &landing).await.unwrap_err();
     assert!(refusal.reason == Reason::HandoffInvalid && refusal.detail.is_some(), "no flow cookie: {refusal:?}");
-    // Without the cookie the code was not tried; it is still good, once.
+    assert_eq!(reason(here.get(&world, &landing).await), Reason::HandoffInvalid, "tried without the cookie, so gone");
+    let (mut here, login) = handoff(&mut browser);
+    let landing = location(&here.get(&world, &login).await.unwrap());
     here.get(&world, &landing).await.unwrap();
     let mut without_session = browser.clone();
     assert_eq!(reason(without_session.get(&world, &landing).await), Reason::HandoffInvalid, "used");
@@ -108,6 +110,7 @@ async fn another_browser_can_not_take_a_handoff_with_a_flow_of_its_own() {
     let own = Token::random().unwrap().reveal().to_owned();
     thief.cookies.entry("wiki.corp.example".to_owned()).or_default().insert(name, own);
     assert_eq!(reason(thief.get(&world, &landing).await), Reason::HandoffInvalid);
+    assert_eq!(reason(browser.get(&world, &landing).await), Reason::HandoffInvalid, "tried with a wrong cookie, so gone");
 }
 
 #[tokio::test(flavor = "multi_thread")]
