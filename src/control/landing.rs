@@ -21,7 +21,9 @@ impl Control {
         match (self.take_handoff(call).await, held) {
             (Ok(cookie), held) => self.settle(call, &target, cookie, held).await,
             // A tab that comes late: another one has signed in here.
-            (Err(refusal), Some(_)) if refusal.reason == Reason::HandoffInvalid => answer::redirect(&target.to_string()),
+            (Err(refusal), Some(_)) if refusal.reason == Reason::HandoffInvalid => {
+                Ok(answer::with_cookies(answer::redirect(&target.to_string())?, [cookies::expire(cookies::LANDED)]))
+            }
             (Err(refusal), _) => Err(refusal),
         }
     }
@@ -60,7 +62,7 @@ impl Control {
         if let Some(ends) = ends {
             self.store.end_app_session(&ends).await.map_err(unavailable)?;
         }
-        let mut lines = vec![landed(call)];
+        let mut lines = vec![landed(call, held.is_some())];
         lines.extend(flow_cookie(call).map(|name| cookies::expire(&name)));
         lines.extend((!stays).then(|| cookies::set(cookies::SESSION, cookie.reveal(), None)));
         Ok(answer::with_cookies(answer::redirect(&target.to_string())?, lines))
@@ -82,7 +84,11 @@ fn flow_cookie(call: &Call<'_>) -> Option<String> {
     (flow.len() == 8 && flow.bytes().all(fine)).then(|| format!("{}{flow}", cookies::FLOW))
 }
 
-fn landed(call: &Call<'_>) -> String {
+/// One more landing; none where the browser has kept a session, which is no loop but another tab.
+fn landed(call: &Call<'_>, kept: bool) -> String {
+    if kept {
+        return cookies::expire(cookies::LANDED);
+    }
     let before: u32 = cookies::find(call.headers, cookies::LANDED).and_then(|n| n.parse().ok()).unwrap_or(0);
     cookies::set(cookies::LANDED, &before.saturating_add(1).to_string(), Some(LANDED))
 }

@@ -61,6 +61,28 @@ async fn ten_tabs_can_log_in_at_once_and_each_lands_where_it_was_going() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn late_tabs_are_not_taken_for_a_loop() {
+    let (world, provider) = world().await;
+    let mut browser = Browser::default();
+    let landed = |browser: &Browser| browser.cookie("wiki.corp.example", "__Host-doorward-flow-landed");
+    let mut tabs = Vec::new();
+    for _ in 0..4 {
+        let login = browser.navigate(WIKI);
+        tabs.push(browser.reach_provider(&world, &provider, &login).await);
+    }
+    for (tab, callback) in tabs.into_iter().enumerate() {
+        browser.follow(&world, &callback).await.unwrap();
+        assert_eq!(landed(&browser).as_deref(), (tab == 0).then_some("1"), "tab {tab}");
+    }
+    for count in ["1", "2", "3"] {
+        browser.cookies.get_mut("wiki.corp.example").unwrap().remove("__Host-doorward");
+        let login = browser.navigate(WIKI);
+        browser.follow(&world, &login).await.unwrap();
+        assert_eq!(landed(&browser).as_deref(), Some(count), "a browser that does not keep the session");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_login_makes_new_cookies_and_ends_the_old_ones() {
     let (world, provider) = world().await;
     let mut browser = Browser::default();
