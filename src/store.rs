@@ -9,6 +9,9 @@ pub mod seal;
 mod sign_ins;
 mod signing_keys;
 mod sqlite;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;
 
 pub use app_sessions::Handoff;
 pub use live::{AppSession, Life, SignIn};

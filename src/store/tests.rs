@@ -1,0 +1,91 @@
+//! Sign-ins and sessions over time: what is written down, what is removed, what ends.
+
+use super::*;
+use crate::clock;
+use crate::model::identity::{Profile, Subject};
+use crate::model::{Identity, ProviderName, SignInId, Token, TokenHash};
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const HOST: &str = "wiki.corp.example";
+
+async fn store() -> (tempfile::TempDir, Arc<Store>) {
+    let folder = tempfile::tempdir().unwrap();
+    let location = format!("sqlite:{}", folder.path().join("db").display());
+    let store = Store::open(&location, Handle::current()).await.unwrap();
+    (folder, store)
+}
+
+fn hash() -> TokenHash {
+    Token::random().unwrap().hash()
+}
+
+fn new_sign_in(cookie: TokenHash) -> NewSignIn {
+    let subject = Subject { provider: ProviderName::parse("staff").unwrap(), subject: "ana".to_owned() };
+    NewSignIn {
+        cookie,
+        identity: Identity { subject, profile: Profile::default(), authenticated_at: clock::now() },
+        provider_sid: None,
+        tokens: Tokens { id_token: String::new(), refresh_token: None, expires: None },
+        ends: clock::now().plus(HOUR),
+        replaces: None,
+    }
+}
+
+/// A sign-in whose row was last written two hours ago; nobody holds it.
+async fn sign_in(store: &Store) -> TokenHash {
+    let cookie = hash();
+    let id = store.create_sign_in(new_sign_in(cookie)).await.unwrap().id;
+    let long_ago = clock::now().millis() - 7_200_000;
+    let query = sqlx::query("UPDATE sign_ins SET last_seen = ? WHERE id = ?");
+    query.bind(i64::try_from(long_ago).unwrap()).bind(id.0).execute(&store.writer).await.unwrap();
+    cookie
+}
+
+impl Store {
+    /// Removes a row behind the back of whoever holds it, as another process would.
+    pub async fn lose_sign_in(&self, id: SignInId) {
+        sqlx::query("DELETE FROM sign_ins WHERE id = ?").bind(id.0).execute(&self.writer).await.unwrap();
+    }
+}
+
+async fn rows(store: &Store, query: &'static str) -> i64 {
+    sqlx::query_scalar(query).fetch_one(&store.readers).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_use_that_could_not_be_written_down_is_written_later() {
+    let (_folder, store) = store().await;
+    let cookie = sign_in(&store).await;
+    let held = store.sign_in(&cookie).await.unwrap().unwrap();
+    let now = clock::now();
+    held.seen(now);
+    sqlx::query("ALTER TABLE sign_ins RENAME TO away").execute(&store.writer).await.unwrap();
+    store.tidy(HOUR).await.unwrap_err();
+    assert_eq!(held.life(now, HOUR), Life::Live, "what can't be written is not removed either");
+    sqlx::query("ALTER TABLE away RENAME TO sign_ins").execute(&store.writer).await.unwrap();
+    store.tidy(HOUR).await.unwrap();
+    assert_eq!(rows(&store, "SELECT last_seen FROM sign_ins").await, i64::try_from(now.millis()).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_in_use_is_not_removed_for_a_row_that_lags_behind() {
+    let (_folder, store) = store().await;
+    let cookie = sign_in(&store).await;
+    let held = store.sign_in(&cookie).await.unwrap().unwrap();
+    held.seen(clock::now());
+    store.remove_expired(HOUR).await.unwrap();
+    assert_eq!(rows(&store, "SELECT count(*) FROM sign_ins").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_that_is_removed_ends_for_everybody_who_holds_it() {
+    let (_folder, store) = store().await;
+    let cookie = sign_in(&store).await;
+    let held = store.sign_in(&cookie).await.unwrap().unwrap();
+    store.tidy(HOUR).await.unwrap();
+    assert_eq!(rows(&store, "SELECT count(*) FROM sign_ins").await, 0);
+    held.seen(clock::now());
+    assert_eq!(held.life(clock::now(), HOUR), Life::Ended, "a use that comes too late revives nothing");
+    assert!(store.sign_in(&cookie).await.unwrap().is_none());
+}
