@@ -97,10 +97,10 @@ async fn try_renewal(control: &Control, sign_in: &SignIn) -> Result<(), Failure>
     let snapshot = control.snapshot.load_full();
     let name = sign_in.identity().subject.provider.clone();
     let provider = snapshot.providers.get(&name).ok_or(Error::Undiscovered)?;
-    // Without a row it has ended; without a refresh token there is nothing to ask with.
     let Some(held) = control.store.tokens(sign_in.id).await? else {
-        return Ok(());
+        return end(control, sign_in).await;
     };
+    // Nothing to ask with.
     let Some(token) = held.refresh_token.clone() else {
         return Ok(());
     };
@@ -121,8 +121,12 @@ async fn try_renewal(control: &Control, sign_in: &SignIn) -> Result<(), Failure>
 }
 
 async fn keep(control: &Control, sign_in: &SignIn, identity: Identity, tokens: Tokens) -> Result<(), Failure> {
-    // False where it has ended meanwhile, which is fine.
-    control.store.renew_sign_in(sign_in, identity, tokens).await?;
+    if control.store.renew_sign_in(sign_in, identity, tokens).await? { Ok(()) } else { end(control, sign_in).await }
+}
+
+/// Its row is gone: whoever still holds it learns so, or would ask for a renewal for ever.
+async fn end(control: &Control, sign_in: &SignIn) -> Result<(), Failure> {
+    control.store.end_sign_in(sign_in.id).await?;
     Ok(())
 }
 

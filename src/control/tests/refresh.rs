@@ -124,3 +124,12 @@ async fn a_provider_that_is_down_ends_nothing() {
         assert_eq!(held, if index == 4 { "rotated" } else { "refresh" }, "what may be the only good one is kept");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_whose_row_is_gone_ends_instead_of_asking_for_ever() {
+    let (world, provider, sign_in) = signed_in().await;
+    world.control.store.lose_sign_in(sign_in.id).await;
+    renew(&world, &sign_in).await;
+    assert!(!lives(&sign_in));
+    assert_eq!(provider.asked(), 1);
+}
