@@ -89,3 +89,32 @@ async fn a_sign_in_that_is_removed_ends_for_everybody_who_holds_it() {
     assert_eq!(held.life(clock::now(), HOUR), Life::Ended, "a use that comes too late revives nothing");
     assert!(store.sign_in(&cookie).await.unwrap().is_none());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn made_up_cookies_and_codes_cost_no_write() {
+    let (_folder, store) = store().await;
+    let generation = store.registry.generation();
+    let _busy = store.writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let made_up = async {
+        store.end_app_session(&hash()).await.unwrap();
+        assert!(!store.take_handoff(&hash(), HOST, &hash(), &hash()).await.unwrap());
+        assert!(store.sign_in(&hash()).await.unwrap().is_none());
+    };
+    tokio::time::timeout(Duration::from_secs(2), made_up).await.expect("the writer is not waited for");
+    assert_eq!(store.registry.generation(), generation, "nobody has to read again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_session_that_is_ended_ends_for_everybody_who_holds_it() {
+    let (_folder, store) = store().await;
+    let (code, cookie) = (hash(), hash());
+    let sign_in = store.create_sign_in(new_sign_in(hash())).await.unwrap();
+    let expires = clock::now().plus(HOUR);
+    let handoff = Handoff { code, sign_in: sign_in.id, host: HOST.to_owned(), binding: code, expires };
+    assert!(store.create_handoff(&handoff).await.unwrap());
+    assert!(store.take_handoff(&code, HOST, &code, &cookie).await.unwrap());
+    let held = store.app_session(cookie, HOST).await.unwrap().unwrap();
+    store.end_app_session(&cookie).await.unwrap();
+    assert_eq!(held.life(clock::now(), HOUR), Life::Ended);
+    assert!(store.app_session(cookie, HOST).await.unwrap().is_none());
+}
