@@ -2,7 +2,7 @@
 //! person meant. Out: a page or the way to the provider. Must never say that something has ended that has not.
 
 use super::answer::{self, Answer};
-use super::session::token;
+use super::session::{sso_tokens, token};
 use super::{Call, Control, oidc, unavailable};
 use crate::cookies;
 use crate::model::Refusal;
@@ -33,19 +33,22 @@ impl Control {
         Ok(answer::with_cookies(signed_out(), lines))
     }
 
-    /// `logout` on the auth host; with `scope=all` it leaves the sign-in at the provider alone.
+    /// `logout` on the auth host; with `scope=all` it leaves the sign-in at the provider alone. Of
+    /// several providers the browser goes on to the one that it signed in at last.
     pub(super) async fn log_out_of_everything(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
         let only_here = call.query.find("scope") == Some("all");
-        let cookie = token(call, cookies::SSO);
-        if must_ask(call, cookie.is_some()) {
+        let tokens: Vec<_> = sso_tokens(call).collect();
+        if must_ask(call, !tokens.is_empty()) {
             return Ok(confirm(None, if only_here { "/.doorward/logout?scope=all" } else { LOGOUT }));
         }
-        let Some(cookie) = cookie else {
+        if tokens.is_empty() {
             return Ok(signed_out_of_everything());
-        };
+        }
         let mut ended = None;
-        if let Some(sign_in) = self.store.sign_in(&cookie.hash()).await.map_err(unavailable)? {
-            ended = self.store.end_sign_in(sign_in.id).await.map_err(unavailable)?;
+        for token in tokens {
+            if let Some(sign_in) = self.store.sign_in(&token.hash()).await.map_err(unavailable)? {
+                ended = ended.or(self.store.end_sign_in(sign_in.id).await.map_err(unavailable)?);
+            }
         }
         let provider = ended.filter(|_| !only_here).and_then(|ended| oidc::logout::url(self, call, &ended));
         let answer = match provider {

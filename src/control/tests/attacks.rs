@@ -5,7 +5,10 @@ use super::provider::{Behaviour, TestProvider};
 use super::sign_in::{PAYROLL, WIKI, reason, world};
 use super::{World, fixture};
 use crate::model::{Reason, Token};
+use crate::store::seal::Purpose;
 use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,7 +67,36 @@ async fn a_callback_counts_only_in_the_browser_that_asked_and_only_once() {
     }
     assert_eq!(provider.asked(), 0);
     browser.get(&world, &callback).await.unwrap();
-    assert_eq!(reason(browser.get(&world, &callback).await), Reason::SignInExpired, "used");
+    let answer = browser.get(&world, &callback).await.unwrap();
+    assert_eq!(location(&answer), "/.doorward/login?signed_in=1", "used: to the page that says who is signed in");
+    assert_eq!(provider.asked(), 1);
+    browser.cookies.get_mut("login.corp.example").unwrap().remove("__Host-doorward-sso");
+    assert_eq!(reason(browser.get(&world, &callback).await), Reason::SignInExpired, "used, and signed in no more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_that_took_too_long_signs_nobody_in_but_leads_on_whoever_is_signed_in() {
+    let (world, provider) = world().await;
+    let mut browser = Browser::default();
+    browser.sign_in(&world, &provider, PAYROLL).await.unwrap();
+    let (id, token) = ("abcdefghijkl", Token::random().unwrap());
+    let state = format!("{id}.{}", token.reveal());
+    let flow = json!({
+        "provider": "staff", "state": state, "nonce": "n", "verifier": "v", "to": WIKI, "binding": token.hash().encode(),
+        "started": crate::clock::now().millis() - 600_001,
+    });
+    let sealed = world.control.store.ring().seal(Purpose::Flow, id, flow.to_string().as_bytes()).unwrap();
+    let cookie = (format!("__Host-doorward-flow-{id}"), URL_SAFE_NO_PAD.encode(sealed));
+    let url = format!("https://login.corp.example/.doorward/callback?code=n&state={state}&iss={}", provider.issuer);
+    let mut nobody = Browser::default();
+    for browser in [&mut nobody, &mut browser] {
+        browser.cookies.entry("login.corp.example".to_owned()).or_default().extend([cookie.clone()]);
+    }
+    assert_eq!(reason(nobody.get(&world, &url).await), Reason::SignInExpired);
+    let answer = browser.get(&world, &url).await.unwrap();
+    assert!(location(&answer).starts_with("/.doorward/login?signed_in=1&to=https%3A%2F%2Fwiki.corp.example%2Fpage"));
+    assert_eq!(browser.cookie("login.corp.example", &cookie.0), None);
+    assert_eq!(provider.asked(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
