@@ -6,6 +6,7 @@ use super::session::token;
 use super::target::ReturnTarget;
 use super::{Call, Control, unavailable};
 use crate::cookies;
+use crate::model::identity::Act;
 use crate::model::{Reason, Refusal, Token};
 use crate::store::AppSession;
 use std::sync::Arc;
@@ -56,7 +57,9 @@ impl Control {
         held: Option<Arc<AppSession>>,
     ) -> Result<Answer, Refusal> {
         let made = self.store.app_session(cookie.hash(), &call.place.host).await.map_err(unavailable)?;
-        let same = |held: &Arc<AppSession>| made.as_ref().is_some_and(|made| made.sign_in.id == held.sign_in.id);
+        // Signed out between the two.
+        let made = made.ok_or(Reason::HandoffInvalid)?;
+        let same = |held: &Arc<AppSession>| made.sign_in.id == held.sign_in.id;
         let stays = held.as_ref().is_some_and(same);
         let ends = if stays { Some(cookie.hash()) } else { token(call, cookies::SESSION).map(|old| old.hash()) };
         if let Some(ends) = ends {
@@ -65,7 +68,8 @@ impl Control {
         let mut lines = vec![landed(call, held.is_some())];
         lines.extend(flow_cookie(call).map(|name| cookies::expire(&name)));
         lines.extend((!stays).then(|| cookies::set(cookies::SESSION, cookie.reveal(), None)));
-        Ok(answer::with_cookies(answer::redirect(&target.to_string())?, lines))
+        let answer = answer::acted(answer::redirect(&target.to_string())?, &made.sign_in.identity(), Act::Landed);
+        Ok(answer::with_cookies(answer, lines))
     }
 }
 

@@ -5,11 +5,14 @@ use super::answer::{self, Answer};
 use super::session::{sso_tokens, token};
 use super::{Call, Control, oidc, unavailable};
 use crate::cookies;
-use crate::model::Refusal;
+use crate::model::identity::Act;
+use crate::model::{Refusal, Token};
 use crate::pages;
 use crate::snapshot::Snapshot;
+use crate::store::{Ended, SignIn};
 use http::Method;
 use http::header::ORIGIN;
+use std::sync::Arc;
 
 const LOGOUT: &str = "/.doorward/logout";
 
@@ -28,9 +31,14 @@ impl Control {
         let Some(cookie) = cookie else {
             return Ok(signed_out());
         };
+        let held = self.app_session(call).await?;
         self.store.end_app_session(&cookie.hash()).await.map_err(unavailable)?;
         let lines = [cookies::expire(cookies::SESSION), cookies::expire(cookies::LANDED)];
-        Ok(answer::with_cookies(signed_out(), lines))
+        let answer = answer::with_cookies(signed_out(), lines);
+        Ok(match held {
+            Some(held) => answer::acted(answer, &held.sign_in.identity(), Act::SignedOut),
+            None => answer,
+        })
     }
 
     /// `logout` on the auth host; with `scope=all` it leaves the sign-in at the provider alone. Of
@@ -44,18 +52,29 @@ impl Control {
         if tokens.is_empty() {
             return Ok(signed_out_of_everything());
         }
-        let mut ended = None;
-        for token in tokens {
-            if let Some(sign_in) = self.store.sign_in(&token.hash()).await.map_err(unavailable)? {
-                ended = ended.or(self.store.end_sign_in(sign_in.id).await.map_err(unavailable)?);
-            }
-        }
-        let provider = ended.filter(|_| !only_here).and_then(|ended| oidc::logout::url(self, call, &ended));
-        let answer = match provider {
+        let ended = self.end_all(tokens).await?;
+        let latest = ended.first().filter(|_| !only_here);
+        let answer = match latest.and_then(|(_, ended)| oidc::logout::url(self, call, ended)) {
             Some(url) => answer::redirect(&url)?,
             None => signed_out_of_everything(),
         };
-        Ok(answer::with_cookies(answer, [cookies::expire(cookies::SSO)]))
+        let answer = answer::with_cookies(answer, [cookies::expire(cookies::SSO)]);
+        Ok(match ended.first() {
+            Some((sign_in, _)) => answer::acted(answer, &sign_in.identity(), Act::SignedOutOfEverything),
+            None => answer,
+        })
+    }
+
+    /// Ends the sign-ins of these cookies; those that there were.
+    async fn end_all(&self, tokens: Vec<Token>) -> Result<Vec<(Arc<SignIn>, Ended)>, Refusal> {
+        let mut all = Vec::new();
+        for token in tokens {
+            if let Some(sign_in) = self.store.sign_in(&token.hash()).await.map_err(unavailable)? {
+                let ended = self.store.end_sign_in(sign_in.id).await.map_err(unavailable)?;
+                all.extend(ended.map(|ended| (sign_in, ended)));
+            }
+        }
+        Ok(all)
     }
 }
 

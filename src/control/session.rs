@@ -5,6 +5,7 @@ use super::answer::{self, Answer};
 use super::{Call, Control, unavailable};
 use crate::clock;
 use crate::cookies;
+use crate::model::identity::Act;
 use crate::model::{Reason, Refusal, Timestamp, Token};
 use crate::store::{AppSession, Life, SignIn};
 use std::sync::Arc;
@@ -42,7 +43,8 @@ impl Control {
             self.app_session(call).await?.map(|session| Arc::clone(&session.sign_in))
         };
         let sign_in = sign_in.ok_or(Reason::NotSignedIn)?;
-        Ok(answer::document("application/json", "no-store", describe(&sign_in)))
+        let answer = answer::document("application/json", "no-store", describe(&sign_in));
+        Ok(answer::acted(answer, &sign_in.identity(), Act::Asked))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::control::login::Destination;
 use crate::control::session::MOST_SIGN_INS;
 use crate::control::{Call, Control, unavailable};
 use crate::cookies;
+use crate::model::identity::Act;
 use crate::model::{Reason, Refusal, Token};
 use crate::snapshot::{Provider, Snapshot};
 use crate::store::{NewSignIn, SignIn};
@@ -36,10 +37,11 @@ pub(in crate::control) async fn answer(control: &Control, call: &Call<'_>) -> Re
     if held.iter().any(|(_, held)| is_from_another_tab(held, &flow)) {
         return go_on(Some(&id), &destination, None);
     }
-    let cookie = sign_in(control, call, provider, &flow, &held).await;
-    let outcome = cookie.as_ref().err().map_or("success", |refusal| refusal.reason.code());
+    let signed_in = sign_in(control, call, provider, &flow, &held).await;
+    let outcome = signed_in.as_ref().err().map_or("success", |refusal| refusal.reason.code());
     control.metrics.login(provider.name.as_str(), outcome);
-    go_on(Some(&id), &destination, Some(cookie?))
+    let (cookie, sign_in) = signed_in?;
+    Ok(answer::acted(go_on(Some(&id), &destination, Some(cookie))?, &sign_in.identity(), Act::SignedIn))
 }
 
 /// Whether another tab has signed in at the same provider since this login began.
@@ -63,15 +65,14 @@ fn go_on(id: Option<&FlowId>, destination: &Destination, cookie: Option<String>)
     Ok(answer::with_cookies(answer, lines))
 }
 
-/// From the provider's answer to a new sign-in, in place of the one at the same provider; what comes back is the cookie's
-/// value.
+/// From the provider's answer to a new sign-in, in place of the one at the same provider; with the value of the cookie.
 async fn sign_in(
     control: &Control,
     call: &Call<'_>,
     provider: &Provider,
     flow: &Flow,
     held: &[(Token, Arc<SignIn>)],
-) -> Result<String, Refusal> {
+) -> Result<(String, Arc<SignIn>), Refusal> {
     let checked = redeem(control, call, provider, flow).await?;
     let token = Token::random().map_err(unavailable)?;
     let (same, others): (Vec<_>, Vec<_>) = held.iter().partition(|(_, held)| held.identity().subject.provider == provider.name);
@@ -83,14 +84,14 @@ async fn sign_in(
         ends: clock::now().plus(call.place.snapshot.lifetimes.lifetime),
         replaces: same.first().map(|(_, same)| same.id),
     };
-    control.store.create_sign_in(new).await.map_err(unavailable)?;
+    let sign_in = control.store.create_sign_in(new).await.map_err(unavailable)?;
     let (kept, dropped) = others.split_at(others.len().min(MOST_SIGN_INS - 1));
     // What no cookie names any more could not be signed out of.
     for (_, dropped) in dropped {
         control.store.end_sign_in(dropped.id).await.map_err(unavailable)?;
     }
     let tokens = std::iter::once(&token).chain(kept.iter().map(|(token, _)| token));
-    Ok(tokens.map(Token::reveal).collect::<Vec<_>>().join("."))
+    Ok((tokens.map(Token::reveal).collect::<Vec<_>>().join("."), sign_in))
 }
 
 /// Trades the code for tokens, and the tokens for a checked identity.
