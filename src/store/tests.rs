@@ -118,3 +118,19 @@ async fn an_app_session_that_is_ended_ends_for_everybody_who_holds_it() {
     assert_eq!(held.life(clock::now(), HOUR), Life::Ended);
     assert!(store.app_session(cookie, HOST).await.unwrap().is_none());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_keys_outlive_the_sealing_key_that_they_were_made_under() {
+    let (folder, first) = store().await;
+    let key = StoredKey { id: "k".to_owned(), created: clock::now(), pkcs8: b"secret".to_vec().into() };
+    first.keep_signing_key(&key).await.unwrap();
+    let ring = folder.path().join("db.keys");
+    let old = std::fs::read_to_string(&ring).unwrap();
+    let new = "2 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
+    for lines in [format!("{old}{new}"), new.to_owned()] {
+        std::fs::write(&ring, lines).unwrap();
+        let location = format!("sqlite:{}", folder.path().join("db").display());
+        let store = Store::open(&location, Handle::current()).await.unwrap();
+        assert_eq!(**store.signing_keys().await.unwrap()[0].pkcs8, *b"secret");
+    }
+}
