@@ -85,11 +85,22 @@ impl Keys {
 
     /// Makes the next key when it is time, and lets keys go that signed long ago; called every few minutes.
     pub async fn rotate(&self, store: &Store) -> Result<(), Error> {
-        let now = clock::now();
+        self.rotate_at(store, clock::now()).await
+    }
+
+    async fn rotate_at(&self, store: &Store, now: Timestamp) -> Result<(), Error> {
         if now.since(self.0.load().newest) + OVERLAP >= SIGNS {
             make(store, now).await?;
         }
-        self.0.store(Arc::new(publish(&store.signing_keys().await?, now)?));
+        let mut stored = store.signing_keys().await?;
+        // A key that has signed for a while: nothing that an older one signed is good any more.
+        if let Some(in_use) = stored.iter().rev().find(|key| now.since(key.created) >= OVERLAP + OVERLAP).map(|key| key.created)
+            && stored.first().is_some_and(|oldest| oldest.created < in_use)
+        {
+            store.forget_signing_keys(in_use).await?;
+            stored.retain(|key| key.created >= in_use);
+        }
+        self.0.store(Arc::new(publish(&stored, now)?));
         Ok(())
     }
 
@@ -133,14 +144,12 @@ async fn make(store: &Store, now: Timestamp) -> Result<StoredKey, Error> {
     let pkcs8 = random_key.to_pkcs8v1().map_err(|_| Error::Crypto)?.as_ref().to_vec().into();
     let id = URL_SAFE_NO_PAD.encode(random::<12>().map_err(store::Error::from)?);
     let key = StoredKey { id, created: now, pkcs8 };
-    let kept = SIGNS + OVERLAP + OVERLAP;
-    let forget_before = Timestamp::from_millis(now.millis().saturating_sub(u64::try_from(kept.as_millis()).unwrap_or(u64::MAX)));
-    store.keep_signing_key(&key, forget_before).await?;
+    store.keep_signing_key(&key).await?;
     Ok(key)
 }
 
 fn publish(stored: &[StoredKey], now: Timestamp) -> Result<Published, Error> {
-    // The newest key that has been shown for long enough; the first of all when there is none.
+    // The newest key that has been shown for long enough; the oldest when there is none.
     let shown = stored.iter().rev().find(|key| now.since(key.created) >= OVERLAP);
     let signing = shown.or(stored.first()).ok_or(Error::Crypto)?;
     let newest = stored.last().map_or(now, |key| key.created);
@@ -157,4 +166,55 @@ fn public(key: &StoredKey) -> Result<serde_json::Value, Error> {
     let (x, y) = pair.public_key().as_ref().get(1..).and_then(|point| point.split_at_checked(32)).ok_or_else(damaged)?;
     let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
     Ok(serde_json::json!({ "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": key.id, "x": x, "y": y }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    async fn store() -> (tempfile::TempDir, Arc<Store>) {
+        let folder = tempfile::tempdir().unwrap();
+        let location = format!("sqlite:{}", folder.path().join("db").display());
+        let store = Store::open(&location, tokio::runtime::Handle::current()).await.unwrap();
+        (folder, store)
+    }
+
+    fn signing(keys: &Keys) -> String {
+        keys.0.load().signing.header.kid.clone().unwrap()
+    }
+
+    fn shown(keys: &Keys) -> usize {
+        let set: serde_json::Value = serde_json::from_str(&keys.key_set()).unwrap();
+        set["keys"].as_array().unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn a_new_key_is_shown_for_a_day_before_it_signs_and_the_old_one_for_a_day_after() {
+        for away in [29, 31, 400] {
+            let (_folder, store) = store().await;
+            let keys = Keys::load(&store).await.unwrap();
+            let (first, begin) = (signing(&keys), clock::now().plus(DAY * away));
+            for (hours, is_first, count) in
+                [(0, true, 2), (23, true, 2), (25, false, 2), (47, false, 2), (49, false, 1), (100, false, 1)]
+            {
+                keys.rotate_at(&store, begin.plus(Duration::from_secs(hours * 3600))).await.unwrap();
+                assert_eq!((signing(&keys) == first, shown(&keys)), (is_first, count), "{away} days, {hours} hours");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_only_key_signs_at_once_and_is_never_let_go() {
+        let (_folder, store) = store().await;
+        let keys = Keys::load(&store).await.unwrap();
+        let first = signing(&keys);
+        for days in [0, 1, 3, 28] {
+            keys.rotate_at(&store, clock::now().plus(DAY * days)).await.unwrap();
+            assert_eq!((signing(&keys), shown(&keys)), (first.clone(), 1), "{days} days");
+        }
+        assert_eq!(signing(&Keys::load(&store).await.unwrap()), first);
+    }
 }

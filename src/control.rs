@@ -22,7 +22,7 @@ mod target;
 mod tests;
 
 use crate::assertion;
-use crate::model::{Reason, Refusal, RequestId};
+use crate::model::{Reason, Refusal};
 use crate::pages;
 use crate::snapshot::Snapshot;
 use crate::store::{self, Store};
@@ -59,8 +59,6 @@ pub struct Place {
     pub authority: String,
     /// Whether it is the host where people sign in.
     pub is_auth: bool,
-    /// The name of the visit.
-    pub request_id: RequestId,
 }
 
 /// A request under `/.doorward/`. None of them has a body that matters.

@@ -6,7 +6,7 @@ use http::header::COOKIE;
 
 /// The session of an app's host.
 pub const SESSION: &str = "__Host-doorward";
-/// The single sign-on of the auth host.
+/// The single sign-on of the auth host: a token a provider, the latest first, with dots between them.
 pub const SSO: &str = "__Host-doorward-sso";
 /// A login in progress: what follows names it.
 pub const FLOW: &str = "__Host-doorward-flow-";

@@ -9,6 +9,9 @@ pub mod seal;
 mod sign_ins;
 mod signing_keys;
 mod sqlite;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;
 
 pub use app_sessions::Handoff;
 pub use live::{AppSession, Life, SignIn};
@@ -77,7 +80,9 @@ impl Store {
         let ring = KeyRing::load(&format!("{path}.keys"))?;
         let (renewals, asked) = unbounded_channel();
         let renewals_asked = Mutex::new(Some(asked));
-        Ok(Arc::new(Self { readers, writer, ring, registry: Registry::default(), runtime, renewals, renewals_asked }))
+        let store = Self { readers, writer, ring, registry: Registry::default(), runtime, renewals, renewals_asked };
+        store.reseal_signing_keys().await?;
+        Ok(Arc::new(store))
     }
 
     /// The keys that seal what leaves our hands.

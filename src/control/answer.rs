@@ -1,7 +1,8 @@
 //! How control answers a browser. In: a location, a page, a document. Out: a response that no cache keeps. Must never send a
 //! page without its content security policy.
 
-use crate::model::{Reason, Refusal};
+use crate::model::identity::{Act, Acted};
+use crate::model::{Identity, Reason, Refusal};
 use crate::pages;
 use bytes::Bytes;
 use http::header::{
@@ -48,6 +49,12 @@ pub(super) fn document(content_type: &'static str, cache: &'static str, body: im
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+    answer
+}
+
+/// The same answer, with who did what for the audit record.
+pub(super) fn acted(mut answer: Answer, identity: &Identity, act: Act) -> Answer {
+    answer.extensions_mut().insert(Acted::new(identity, act));
     answer
 }
 

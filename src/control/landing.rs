@@ -6,6 +6,7 @@ use super::session::token;
 use super::target::ReturnTarget;
 use super::{Call, Control, unavailable};
 use crate::cookies;
+use crate::model::identity::Act;
 use crate::model::{Reason, Refusal, Token};
 use crate::store::AppSession;
 use std::sync::Arc;
@@ -21,7 +22,9 @@ impl Control {
         match (self.take_handoff(call).await, held) {
             (Ok(cookie), held) => self.settle(call, &target, cookie, held).await,
             // A tab that comes late: another one has signed in here.
-            (Err(refusal), Some(_)) if refusal.reason == Reason::HandoffInvalid => answer::redirect(&target.to_string()),
+            (Err(refusal), Some(_)) if refusal.reason == Reason::HandoffInvalid => {
+                Ok(answer::with_cookies(answer::redirect(&target.to_string())?, [cookies::expire(cookies::LANDED)]))
+            }
             (Err(refusal), _) => Err(refusal),
         }
     }
@@ -29,13 +32,19 @@ impl Control {
     /// Trades the code for a session; the token is its cookie.
     async fn take_handoff(&self, call: &Call<'_>) -> Result<Token, Refusal> {
         let code = call.query.find("code").and_then(Token::parse).ok_or(Reason::HandoffInvalid)?;
-        let flow = flow_cookie(call).and_then(|name| token(call, &name)).ok_or_else(|| {
-            let likely = "This browser has no trace of having asked: cookies may be blocked, or the link is from another browser.";
-            Refusal::with_detail(Reason::HandoffInvalid, likely)
-        })?;
+        let flow = flow_cookie(call).and_then(|name| token(call, &name));
+        // Without the cookie the code is tried all the same, so that it is gone.
+        let binding = flow.as_ref().map_or_else(Token::random, |flow| Ok(flow.clone())).map_err(unavailable)?;
         let cookie = Token::random().map_err(unavailable)?;
-        let taken = self.store.take_handoff(&code.hash(), &call.place.host, &flow.hash(), &cookie.hash()).await;
-        if taken.map_err(unavailable)? { Ok(cookie) } else { Err(Reason::HandoffInvalid.into()) }
+        let taken = self.store.take_handoff(&code.hash(), &call.place.host, &binding.hash(), &cookie.hash()).await;
+        match (taken.map_err(unavailable)?, flow) {
+            (true, _) => Ok(cookie),
+            (false, Some(_)) => Err(Reason::HandoffInvalid.into()),
+            (false, None) => Err(Refusal::with_detail(
+                Reason::HandoffInvalid,
+                "This browser has no trace of having asked: cookies may be blocked, or the link is from another browser.",
+            )),
+        }
     }
 
     /// One session a browser and host: a session of the same sign-in stays, so that tabs don't take it from each other; any
@@ -48,16 +57,19 @@ impl Control {
         held: Option<Arc<AppSession>>,
     ) -> Result<Answer, Refusal> {
         let made = self.store.app_session(cookie.hash(), &call.place.host).await.map_err(unavailable)?;
-        let same = |held: &Arc<AppSession>| made.as_ref().is_some_and(|made| made.sign_in.id == held.sign_in.id);
+        // Signed out between the two.
+        let made = made.ok_or(Reason::HandoffInvalid)?;
+        let same = |held: &Arc<AppSession>| made.sign_in.id == held.sign_in.id;
         let stays = held.as_ref().is_some_and(same);
         let ends = if stays { Some(cookie.hash()) } else { token(call, cookies::SESSION).map(|old| old.hash()) };
         if let Some(ends) = ends {
             self.store.end_app_session(&ends).await.map_err(unavailable)?;
         }
-        let mut lines = vec![landed(call)];
+        let mut lines = vec![landed(call, held.is_some())];
         lines.extend(flow_cookie(call).map(|name| cookies::expire(&name)));
         lines.extend((!stays).then(|| cookies::set(cookies::SESSION, cookie.reveal(), None)));
-        Ok(answer::with_cookies(answer::redirect(&target.to_string())?, lines))
+        let answer = answer::acted(answer::redirect(&target.to_string())?, &made.sign_in.identity(), Act::Landed);
+        Ok(answer::with_cookies(answer, lines))
     }
 }
 
@@ -76,7 +88,11 @@ fn flow_cookie(call: &Call<'_>) -> Option<String> {
     (flow.len() == 8 && flow.bytes().all(fine)).then(|| format!("{}{flow}", cookies::FLOW))
 }
 
-fn landed(call: &Call<'_>) -> String {
+/// One more landing; none where the browser has kept a session, which is no loop but another tab.
+fn landed(call: &Call<'_>, kept: bool) -> String {
+    if kept {
+        return cookies::expire(cookies::LANDED);
+    }
     let before: u32 = cookies::find(call.headers, cookies::LANDED).and_then(|n| n.parse().ok()).unwrap_or(0);
     cookies::set(cookies::LANDED, &before.saturating_add(1).to_string(), Some(LANDED))
 }

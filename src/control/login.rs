@@ -79,13 +79,14 @@ impl Control {
         let destination = Destination::parse(&call.place.snapshot, &call.query)?;
         let accepted = destination.accepted(&call.place.snapshot);
         let takes = |name: &ProviderName| accepted.iter().any(|provider| provider.name == *name);
-        match self.sign_in(call).await? {
-            Some(sign_in) if takes(&sign_in.identity().subject.provider) => self.arrive(call, &destination, &sign_in).await,
-            None if call.query.has("signed_in") => Err(Refusal::with_detail(
+        let held = self.sign_ins(call).await?;
+        match held.iter().find(|(_, held)| takes(&held.identity().subject.provider)) {
+            Some((_, sign_in)) => self.arrive(call, &destination, sign_in).await,
+            None if held.is_empty() && call.query.has("signed_in") => Err(Refusal::with_detail(
                 Reason::SignInLoop,
                 format!("The browser did not keep the cookie of {}.", call.place.host),
             )),
-            _ => self.choose(call, &destination, &accepted).await,
+            None => self.choose(call, &destination, &accepted).await,
         }
     }
 

@@ -2,14 +2,17 @@
 //! person meant. Out: a page or the way to the provider. Must never say that something has ended that has not.
 
 use super::answer::{self, Answer};
-use super::session::token;
+use super::session::{sso_tokens, token};
 use super::{Call, Control, oidc, unavailable};
 use crate::cookies;
-use crate::model::Refusal;
+use crate::model::identity::Act;
+use crate::model::{Refusal, Token};
 use crate::pages;
 use crate::snapshot::Snapshot;
+use crate::store::{Ended, SignIn};
 use http::Method;
 use http::header::ORIGIN;
+use std::sync::Arc;
 
 const LOGOUT: &str = "/.doorward/logout";
 
@@ -21,36 +24,57 @@ impl Control {
         let signed_out = || {
             answer::page(pages::signed_out(&pages::SignedOutPage { app: Some(app), everything: Some(&everything), again: &home }))
         };
-        let Some(cookie) = token(call, cookies::SESSION) else {
-            return Ok(signed_out());
-        };
-        if !is_meant(call) {
+        let cookie = token(call, cookies::SESSION);
+        if must_ask(call, cookie.is_some()) {
             return Ok(confirm(Some(app), LOGOUT));
         }
+        let Some(cookie) = cookie else {
+            return Ok(signed_out());
+        };
+        let held = self.app_session(call).await?;
         self.store.end_app_session(&cookie.hash()).await.map_err(unavailable)?;
         let lines = [cookies::expire(cookies::SESSION), cookies::expire(cookies::LANDED)];
-        Ok(answer::with_cookies(signed_out(), lines))
+        let answer = answer::with_cookies(signed_out(), lines);
+        Ok(match held {
+            Some(held) => answer::acted(answer, &held.sign_in.identity(), Act::SignedOut),
+            None => answer,
+        })
     }
 
-    /// `logout` on the auth host; with `scope=all` it leaves the sign-in at the provider alone.
+    /// `logout` on the auth host; with `scope=all` it leaves the sign-in at the provider alone. Of
+    /// several providers the browser goes on to the one that it signed in at last.
     pub(super) async fn log_out_of_everything(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
-        let Some(cookie) = token(call, cookies::SSO) else {
-            return Ok(signed_out_of_everything());
-        };
         let only_here = call.query.find("scope") == Some("all");
-        if !is_meant(call) {
+        let tokens: Vec<_> = sso_tokens(call).collect();
+        if must_ask(call, !tokens.is_empty()) {
             return Ok(confirm(None, if only_here { "/.doorward/logout?scope=all" } else { LOGOUT }));
         }
-        let mut ended = None;
-        if let Some(sign_in) = self.store.sign_in(&cookie.hash()).await.map_err(unavailable)? {
-            ended = self.store.end_sign_in(sign_in.id).await.map_err(unavailable)?;
+        if tokens.is_empty() {
+            return Ok(signed_out_of_everything());
         }
-        let provider = ended.filter(|_| !only_here).and_then(|ended| oidc::logout::url(self, call, &ended));
-        let answer = match provider {
+        let ended = self.end_all(tokens).await?;
+        let latest = ended.first().filter(|_| !only_here);
+        let answer = match latest.and_then(|(_, ended)| oidc::logout::url(self, call, ended)) {
             Some(url) => answer::redirect(&url)?,
             None => signed_out_of_everything(),
         };
-        Ok(answer::with_cookies(answer, [cookies::expire(cookies::SSO)]))
+        let answer = answer::with_cookies(answer, [cookies::expire(cookies::SSO)]);
+        Ok(match ended.first() {
+            Some((sign_in, _)) => answer::acted(answer, &sign_in.identity(), Act::SignedOutOfEverything),
+            None => answer,
+        })
+    }
+
+    /// Ends the sign-ins of these cookies; those that there were.
+    async fn end_all(&self, tokens: Vec<Token>) -> Result<Vec<(Arc<SignIn>, Ended)>, Refusal> {
+        let mut all = Vec::new();
+        for token in tokens {
+            if let Some(sign_in) = self.store.sign_in(&token.hash()).await.map_err(unavailable)? {
+                let ended = self.store.end_sign_in(sign_in.id).await.map_err(unavailable)?;
+                all.extend(ended.map(|ended| (sign_in, ended)));
+            }
+        }
+        Ok(all)
     }
 }
 
@@ -64,6 +88,12 @@ fn confirm(app: Option<&str>, sign_out: &str) -> Answer {
     answer::page(pages::confirm_logout(&pages::ConfirmLogoutPage { app, sign_out }))
 }
 
+/// Whether to ask first. A GET without a cookie has nothing to sign out, as when the provider sends the browser back; a POST
+/// from elsewhere comes without the cookie (`SameSite=Lax`) that the browser may well have.
+fn must_ask(call: &Call<'_>, has_cookie: bool) -> bool {
+    (has_cookie || *call.method == Method::POST) && !is_meant(call)
+}
+
 /// Whether the person asked for it, rather than a page elsewhere (Fetch Metadata, `Origin`).
 fn is_meant(call: &Call<'_>) -> bool {
     let header = |name: &str| call.headers.get(name).map(|value| value.to_str().unwrap_or("unreadable"));
@@ -72,7 +102,13 @@ fn is_meant(call: &Call<'_>) -> bool {
         let ours = format!("https://{}", call.place.authority);
         return site.map_or_else(|| header(ORIGIN.as_str()) == Some(&*ours), |site| site == "same-origin");
     }
-    matches!(site, None | Some("same-origin" | "same-site" | "none"))
+    let clicked = || header("sec-fetch-mode") == Some("navigate") && header("sec-fetch-user") == Some("?1");
+    match site {
+        None | Some("same-origin" | "none") => true,
+        // From an app beside us: a link that was followed, not an image or a script of the app's own accord.
+        Some("same-site") => clicked(),
+        Some(_) => false,
+    }
 }
 
 /// The title and the path of the app where a host has one; the host itself where it has several.

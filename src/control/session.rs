@@ -5,19 +5,24 @@ use super::answer::{self, Answer};
 use super::{Call, Control, unavailable};
 use crate::clock;
 use crate::cookies;
+use crate::model::identity::Act;
 use crate::model::{Reason, Refusal, Timestamp, Token};
 use crate::store::{AppSession, Life, SignIn};
 use std::sync::Arc;
 
+/// How many sign-ins one browser may have, each at another provider.
+pub(super) const MOST_SIGN_INS: usize = 4;
+
 impl Control {
-    /// The live sign-in of the browser, on the auth host.
-    pub(super) async fn sign_in(&self, call: &Call<'_>) -> Result<Option<Arc<SignIn>>, Refusal> {
-        let Some(token) = token(call, cookies::SSO) else {
-            return Ok(None);
-        };
-        let sign_in = self.store.sign_in(&token.hash()).await.map_err(unavailable)?;
-        let idle = call.place.snapshot.lifetimes.idle;
-        Ok(sign_in.filter(|sign_in| sign_in.life(clock::now(), idle) == Life::Live))
+    /// The live sign-ins of the browser with their tokens, on the auth host: one a provider, the latest first.
+    pub(super) async fn sign_ins(&self, call: &Call<'_>) -> Result<Vec<(Token, Arc<SignIn>)>, Refusal> {
+        let (now, idle) = (clock::now(), call.place.snapshot.lifetimes.idle);
+        let mut live = Vec::new();
+        for token in sso_tokens(call) {
+            let sign_in = self.store.sign_in(&token.hash()).await.map_err(unavailable)?;
+            live.extend(sign_in.filter(|sign_in| sign_in.life(now, idle) == Life::Live).map(|sign_in| (token, sign_in)));
+        }
+        Ok(live)
     }
 
     /// The live session of the browser, on an app's host.
@@ -33,18 +38,25 @@ impl Control {
     /// `GET /.doorward/session`.
     pub(super) async fn who_am_i(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
         let sign_in = if call.place.is_auth {
-            self.sign_in(call).await?
+            self.sign_ins(call).await?.into_iter().next().map(|(_, sign_in)| sign_in)
         } else {
             self.app_session(call).await?.map(|session| Arc::clone(&session.sign_in))
         };
         let sign_in = sign_in.ok_or(Reason::NotSignedIn)?;
-        Ok(answer::document("application/json", "no-store", describe(&sign_in)))
+        let answer = answer::document("application/json", "no-store", describe(&sign_in));
+        Ok(answer::acted(answer, &sign_in.identity(), Act::Asked))
     }
 }
 
 /// The token in a cookie of ours.
 pub(super) fn token(call: &Call<'_>, name: &str) -> Option<Token> {
     Token::parse(cookies::find(call.headers, name)?)
+}
+
+/// The tokens in the cookie of the single sign-on, the latest first.
+pub(super) fn sso_tokens(call: &Call<'_>) -> impl Iterator<Item = Token> {
+    let value = cookies::find(call.headers, cookies::SSO);
+    value.into_iter().flat_map(|value| value.split('.')).filter_map(Token::parse).take(MOST_SIGN_INS)
 }
 
 fn describe(sign_in: &SignIn) -> String {

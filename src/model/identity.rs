@@ -108,3 +108,49 @@ pub struct Profile {
     /// The authentication context class.
     pub acr: Option<String>,
 }
+
+/// Who did something under `/.doorward/`: an extension of control's response, for the audit record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acted {
+    /// Who.
+    pub subject: Subject,
+    /// Their address, where it is known.
+    pub email: Option<Email>,
+    /// What they did.
+    pub act: Act,
+}
+
+/// What somebody did under `/.doorward/`. The code ([`Act::code`]) never changes its meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Asked who they are.
+    Asked,
+    /// Came to an app with a sign-in.
+    Landed,
+    /// Signed in at a provider.
+    SignedIn,
+    /// Signed out of one app's host.
+    SignedOut,
+    /// Signed out of everything.
+    SignedOutOfEverything,
+}
+
+impl Acted {
+    /// This person did this.
+    pub fn new(identity: &Identity, act: Act) -> Self {
+        Self { subject: identity.subject.clone(), email: identity.profile.email.clone(), act }
+    }
+}
+
+impl Act {
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Landed => "landed",
+            Self::SignedIn => "signed_in",
+            Self::SignedOut => "signed_out",
+            Self::SignedOutOfEverything => "signed_out_of_everything",
+        }
+    }
+}

@@ -39,6 +39,11 @@ impl Store {
     /// Takes a handoff and makes the app session whose cookie hashes to `cookie`; false when there is none to take.
     /// A code that is tried is gone, whoever tried it.
     pub async fn take_handoff(&self, code: &TokenHash, host: &str, binding: &TokenHash, cookie: &TokenHash) -> Result<bool, Error> {
+        // Anybody can make a code up: only one that is there is worth the one writer.
+        let known = sqlx::query("SELECT 1 FROM handoffs WHERE code = ?").bind(code.as_bytes());
+        if known.fetch_optional(&self.readers).await?.is_none() {
+            return Ok(false);
+        }
         let now = to_sql(clock::now());
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let query = sqlx::query("DELETE FROM handoffs WHERE code = ? RETURNING sign_in, host, binding, expires_at");
@@ -85,8 +90,14 @@ impl Store {
 
     /// Ends one app's session.
     pub async fn end_app_session(&self, cookie: &TokenHash) -> Result<(), Error> {
-        sqlx::query("DELETE FROM app_sessions WHERE cookie = ?").bind(cookie.as_bytes()).execute(&self.writer).await?;
-        self.registry.end_app_session(cookie);
+        let known = sqlx::query("SELECT 1 FROM app_sessions WHERE cookie = ?").bind(cookie.as_bytes());
+        if known.fetch_optional(&self.readers).await?.is_none() {
+            return Ok(());
+        }
+        let query = sqlx::query("DELETE FROM app_sessions WHERE cookie = ?").bind(cookie.as_bytes());
+        if query.execute(&self.writer).await?.rows_affected() > 0 {
+            self.registry.end_app_session(cookie);
+        }
         Ok(())
     }
 }

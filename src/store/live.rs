@@ -145,11 +145,15 @@ impl SignIn {
         self.ended.store(true, Ordering::Release);
     }
 
-    /// The time of the last use, when it is worth writing down; says so once.
-    pub(super) fn take_unwritten(&self) -> Option<Timestamp> {
+    /// The time of the last use, where it is not written down yet.
+    pub(super) fn unwritten(&self) -> Option<Timestamp> {
         let seen = self.last_seen.load(Ordering::Relaxed);
-        let written = self.last_written.swap(seen, Ordering::Relaxed);
-        (seen > written).then(|| Timestamp::from_millis(seen))
+        (seen > self.last_written.load(Ordering::Relaxed)).then(|| Timestamp::from_millis(seen))
+    }
+
+    /// This time of use has been written down, and committed.
+    pub(super) fn written(&self, seen: Timestamp) {
+        self.last_written.fetch_max(seen.millis(), Ordering::Relaxed);
     }
 }
 

@@ -75,6 +75,11 @@ impl Registry {
         }
     }
 
+    /// The live object of this sign-in, where somebody holds it.
+    pub(super) fn held(&self, id: SignInId) -> Option<Arc<SignIn>> {
+        self.entries().sign_ins.get(&id).and_then(Weak::upgrade)
+    }
+
     /// Every sign-in that somebody holds; forgets those that nobody does.
     pub(super) fn live_sign_ins(&self) -> Vec<Arc<SignIn>> {
         let mut entries = self.entries();

@@ -45,9 +45,14 @@ impl KeyRing {
         };
         let keys: Option<Vec<_>> = text.lines().map(parse).collect();
         match keys {
-            Some(keys) if !keys.is_empty() => Ok(Self { keys }),
-            _ => Err(wrong("each line must be `NUMBER BASE64`, with 32 bytes".to_owned())),
+            Some(keys) if !keys.is_empty() && are_distinct(&keys) => Ok(Self { keys }),
+            _ => Err(wrong("each line must be `NUMBER BASE64`, with 32 bytes, and a number of its own from 0 to 255".to_owned())),
         }
+    }
+
+    /// Whether the last key has sealed this, so that no older one is needed for it.
+    pub(super) fn is_newest(&self, sealed: &[u8]) -> bool {
+        self.keys.last().map(|(number, _)| number) == sealed.first()
     }
 
     /// Seals `plain` for an owner: the key's number, then nonce, text and tag.
@@ -82,6 +87,12 @@ fn parse(line: &str) -> Option<(u8, zeroize::Zeroizing<[u8; 32]>)> {
     let (number, key) = line.trim().split_once(' ')?;
     let key: [u8; 32] = STANDARD.decode(key).ok()?.try_into().ok()?;
     Some((number.parse().ok()?, zeroize::Zeroizing::new(key)))
+}
+
+/// Whether a number always means the same key.
+fn are_distinct(keys: &[(u8, zeroize::Zeroizing<[u8; 32]>)]) -> bool {
+    let numbers: std::collections::HashSet<_> = keys.iter().map(|(number, _)| number).collect();
+    numbers.len() == keys.len()
 }
 
 struct KeyLength;
@@ -120,5 +131,20 @@ mod tests {
         assert_eq!(again.open(Purpose::Tokens, "8", &sealed), Err(SealError));
         assert_eq!(again.open(Purpose::Flow, "7", &sealed), Err(SealError));
         assert_eq!(again.open(Purpose::Tokens, "7", sealed.get(..5).unwrap()), Err(SealError));
+    }
+
+    #[test]
+    fn two_keys_of_one_number_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys").to_string_lossy().into_owned();
+        let key = |byte: u8| STANDARD.encode([byte; 32]);
+        for (text, fine) in [
+            (format!("1 {}\n2 {}\n", key(1), key(2)), true),
+            (format!("1 {}\n1 {}\n", key(1), key(2)), false),
+            (String::new(), false),
+        ] {
+            fs::write(&path, &text).unwrap();
+            assert_eq!(KeyRing::load(&path).is_ok(), fine, "{text}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Sign-ins: made at a callback, renewed with their claims, ended once. In: checked identities and tokens. Out: live
 //! objects. Must never hand out a sign-in whose row is gone.
 
-use super::live::{Renewal, SignIn};
+use super::live::{Life, Renewal, SignIn};
 use super::seal::Purpose;
 use super::{Error, Store};
 use crate::clock;
@@ -131,25 +131,44 @@ impl Store {
     }
 
     pub(super) async fn write_last_seen(&self) -> Result<(), Error> {
-        let unwritten: Vec<_> =
-            self.registry.live_sign_ins().into_iter().filter_map(|s| Some((s.id, s.take_unwritten()?))).collect();
+        let live = self.registry.live_sign_ins();
+        let unwritten: Vec<_> = live.iter().filter_map(|sign_in| Some((sign_in, sign_in.unwritten()?))).collect();
         if unwritten.is_empty() {
             return Ok(());
         }
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        for (id, seen) in unwritten {
+        for (sign_in, seen) in &unwritten {
             let query = sqlx::query("UPDATE sign_ins SET last_seen = max(last_seen, ?) WHERE id = ?");
-            query.bind(to_sql(seen)).bind(id.0).execute(&mut *transaction).await?;
+            query.bind(to_sql(*seen)).bind(sign_in.id.0).execute(&mut *transaction).await?;
         }
-        Ok(transaction.commit().await?)
+        transaction.commit().await?;
+        unwritten.iter().for_each(|(sign_in, seen)| sign_in.written(*seen));
+        Ok(())
     }
 
     pub(super) async fn remove_expired(&self, idle: Duration) -> Result<(), Error> {
-        let now = to_sql(clock::now());
+        let time = clock::now();
+        let now = to_sql(time);
         let idle_since = now.saturating_sub(i64::try_from(idle.as_millis()).unwrap_or(i64::MAX));
-        let query = sqlx::query("DELETE FROM sign_ins WHERE ends_at <= ? OR last_seen <= ?");
-        query.bind(now).bind(idle_since).execute(&self.writer).await?;
+        let over = sqlx::query_scalar("SELECT id FROM sign_ins WHERE ends_at <= ? OR last_seen <= ?");
+        let over: Vec<i64> = over.bind(now).bind(idle_since).fetch_all(&self.readers).await?;
+        // A row may lag behind the object that is in use.
+        let lives = |id: SignInId| self.registry.held(id).is_some_and(|held| held.life(time, idle) == Life::Live);
+        let over: Vec<_> = over.into_iter().map(SignInId).filter(|id| !lives(*id)).collect();
+        if !over.is_empty() {
+            self.remove(&over).await?;
+        }
         sqlx::query("DELETE FROM handoffs WHERE expires_at <= ?").bind(now).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    async fn remove(&self, over: &[SignInId]) -> Result<(), Error> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        for id in over {
+            delete(&mut transaction, *id).await?;
+        }
+        transaction.commit().await?;
+        over.iter().for_each(|id| self.registry.end_sign_in(*id));
         Ok(())
     }
 

@@ -30,13 +30,32 @@ impl Store {
         Ok(StoredKey { id, created, pkcs8 })
     }
 
-    /// Keeps one more, and lets go of those made before `forget_before`.
-    pub async fn keep_signing_key(&self, key: &StoredKey, forget_before: Timestamp) -> Result<(), Error> {
+    /// Keeps one more.
+    pub async fn keep_signing_key(&self, key: &StoredKey) -> Result<(), Error> {
         let sealed = self.ring.seal(Purpose::SigningKey, &key.id, &key.pkcs8)?;
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let query = sqlx::query("INSERT INTO signing_keys (id, created_at, sealed) VALUES (?, ?, ?)");
-        query.bind(&key.id).bind(to_sql(key.created)).bind(sealed).execute(&mut *transaction).await?;
-        sqlx::query("DELETE FROM signing_keys WHERE created_at < ?").bind(to_sql(forget_before)).execute(&mut *transaction).await?;
-        Ok(transaction.commit().await?)
+        query.bind(&key.id).bind(to_sql(key.created)).bind(sealed).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    /// Lets go of those made before this.
+    pub async fn forget_signing_keys(&self, before: Timestamp) -> Result<(), Error> {
+        sqlx::query("DELETE FROM signing_keys WHERE created_at < ?").bind(to_sql(before)).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    /// Seals with the newest sealing key what an older one has sealed, so that the older one can go.
+    pub(super) async fn reseal_signing_keys(&self) -> Result<(), Error> {
+        let rows = sqlx::query("SELECT * FROM signing_keys").fetch_all(&self.readers).await?;
+        for row in rows {
+            if self.ring.is_newest(row.try_get("sealed")?) {
+                continue;
+            }
+            let key = self.read_key(&row)?;
+            let sealed = self.ring.seal(Purpose::SigningKey, &key.id, &key.pkcs8)?;
+            let query = sqlx::query("UPDATE signing_keys SET sealed = ? WHERE id = ?");
+            query.bind(sealed).bind(&key.id).execute(&self.writer).await?;
+        }
+        Ok(())
     }
 }

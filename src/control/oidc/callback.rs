@@ -11,29 +11,37 @@ use super::{Error, provider_unavailable};
 use crate::clock;
 use crate::control::answer::{self, Answer};
 use crate::control::login::Destination;
+use crate::control::session::MOST_SIGN_INS;
 use crate::control::{Call, Control, unavailable};
 use crate::cookies;
+use crate::model::identity::Act;
 use crate::model::{Reason, Refusal, Token};
-use crate::snapshot::Provider;
+use crate::snapshot::{Provider, Snapshot};
 use crate::store::{NewSignIn, SignIn};
 use openidconnect::{AuthorizationCode, Nonce, PkceCodeVerifier};
+use std::sync::Arc;
 
 /// `GET /.doorward/callback` on the auth host.
 pub(in crate::control) async fn answer(control: &Control, call: &Call<'_>) -> Result<Answer, Refusal> {
     let snapshot = &call.place.snapshot;
-    let state = call.query.find("state").ok_or(Reason::SignInExpired)?;
-    let (id, flow) = Flow::of_state(control.store.ring(), call, state, clock::now()).ok_or(Reason::SignInExpired)?;
+    let held = control.sign_ins(call).await?;
+    let flow = call.query.find("state").and_then(|state| Flow::of_state(control.store.ring(), call, state));
+    let (id, flow) = match flow {
+        Some((id, flow)) if !flow.is_over(clock::now()) => (id, flow),
+        _ if held.is_empty() => return Err(Reason::SignInExpired.into()),
+        late => return go_on_late(snapshot, late),
+    };
     let provider = snapshot.providers.values().find(|provider| provider.name.as_str() == flow.provider);
     let provider = provider.ok_or(Reason::SignInExpired)?;
     let destination = Destination::read(snapshot, flow.to.as_deref(), flow.binding.as_deref())?;
-    let held = control.sign_in(call).await?;
-    if held.as_ref().is_some_and(|held| is_from_another_tab(held, &flow)) {
-        return go_on(&id, &destination, None);
+    if held.iter().any(|(_, held)| is_from_another_tab(held, &flow)) {
+        return go_on(Some(&id), &destination, None);
     }
-    let cookie = sign_in(control, call, provider, &flow, held.as_deref()).await;
-    let outcome = cookie.as_ref().err().map_or("success", |refusal| refusal.reason.code());
+    let signed_in = sign_in(control, call, provider, &flow, &held).await;
+    let outcome = signed_in.as_ref().err().map_or("success", |refusal| refusal.reason.code());
     control.metrics.login(provider.name.as_str(), outcome);
-    go_on(&id, &destination, Some(cookie?))
+    let (cookie, sign_in) = signed_in?;
+    Ok(answer::acted(go_on(Some(&id), &destination, Some(cookie))?, &sign_in.identity(), Act::SignedIn))
 }
 
 /// Whether another tab has signed in at the same provider since this login began.
@@ -41,34 +49,49 @@ fn is_from_another_tab(held: &SignIn, flow: &Flow) -> bool {
     held.created > flow.started() && held.identity().subject.provider.as_str() == flow.provider
 }
 
+/// The login is over or unknown, but the browser is signed in: to where the login was going, as far as that is known.
+fn go_on_late(snapshot: &Snapshot, late: Option<(FlowId, Flow)>) -> Result<Answer, Refusal> {
+    let Some((id, flow)) = late else {
+        return go_on(None, &Destination::default(), None);
+    };
+    go_on(Some(&id), &Destination::read(snapshot, flow.to.as_deref(), flow.binding.as_deref())?, None)
+}
+
 /// To `login`, which hands over from whichever sign-in the browser holds by then.
-fn go_on(id: &FlowId, destination: &Destination, cookie: Option<Token>) -> Result<Answer, Refusal> {
-    let mut lines = vec![cookies::expire(&id.cookie())];
-    lines.extend(cookie.map(|cookie| cookies::set(cookies::SSO, cookie.reveal(), None)));
+fn go_on(id: Option<&FlowId>, destination: &Destination, cookie: Option<String>) -> Result<Answer, Refusal> {
+    let mut lines: Vec<_> = id.map(|id| cookies::expire(&id.cookie())).into_iter().collect();
+    lines.extend(cookie.map(|cookie| cookies::set(cookies::SSO, &cookie, None)));
     let answer = answer::redirect(&destination.login_path("signed_in", "1"))?;
     Ok(answer::with_cookies(answer, lines))
 }
 
-/// From the provider's answer to a new sign-in; the token is its cookie.
+/// From the provider's answer to a new sign-in, in place of the one at the same provider; with the value of the cookie.
 async fn sign_in(
     control: &Control,
     call: &Call<'_>,
     provider: &Provider,
     flow: &Flow,
-    held: Option<&SignIn>,
-) -> Result<Token, Refusal> {
+    held: &[(Token, Arc<SignIn>)],
+) -> Result<(String, Arc<SignIn>), Refusal> {
     let checked = redeem(control, call, provider, flow).await?;
-    let cookie = Token::random().map_err(unavailable)?;
+    let token = Token::random().map_err(unavailable)?;
+    let (same, others): (Vec<_>, Vec<_>) = held.iter().partition(|(_, held)| held.identity().subject.provider == provider.name);
     let new = NewSignIn {
-        cookie: cookie.hash(),
+        cookie: token.hash(),
         identity: checked.identity,
         provider_sid: checked.provider_sid,
         tokens: checked.tokens,
         ends: clock::now().plus(call.place.snapshot.lifetimes.lifetime),
-        replaces: held.map(|held| held.id),
+        replaces: same.first().map(|(_, same)| same.id),
     };
-    control.store.create_sign_in(new).await.map_err(unavailable)?;
-    Ok(cookie)
+    let sign_in = control.store.create_sign_in(new).await.map_err(unavailable)?;
+    let (kept, dropped) = others.split_at(others.len().min(MOST_SIGN_INS - 1));
+    // What no cookie names any more could not be signed out of.
+    for (_, dropped) in dropped {
+        control.store.end_sign_in(dropped.id).await.map_err(unavailable)?;
+    }
+    let tokens = std::iter::once(&token).chain(kept.iter().map(|(token, _)| token));
+    Ok((tokens.map(Token::reveal).collect::<Vec<_>>().join("."), sign_in))
 }
 
 /// Trades the code for tokens, and the tokens for a checked identity.

@@ -1,5 +1,5 @@
 //! From a provider's claims to our words. In: checked claims. Out: a [`Profile`]. Must never take an unverified e-mail address
-//! for one, nor leave groups out of a list that is too long: a deny rule might name one of them.
+//! for one, nor leave groups out, be they too many, unreadable or kept elsewhere: a deny rule might name one of them.
 
 use crate::model::Email;
 use crate::model::identity::Profile;
@@ -12,8 +12,16 @@ const MOST_GROUPS: usize = 2000;
 const LONGEST: usize = 256;
 
 /// The claims can't be kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unusable {
+    /// The provider has a claim that it did not send (OpenID Connect Core 1.0, section 5.6.2).
+    #[error(
+        "The sign-in service keeps the claim “{0}” elsewhere in place of sending it, as some do when there are too many groups."
+    )]
+    Elsewhere(String),
+    /// A group that rules can't be held against.
+    #[error("A group is not a plain text of at most {LONGEST} bytes.")]
+    OddGroup,
     /// More groups than rules can be sure of.
     #[error("There are more than {MOST_GROUPS} groups.")]
     TooManyGroups,
@@ -22,11 +30,14 @@ pub(super) enum Unusable {
 /// What we keep of these claims.
 pub(super) fn profile(provider: &Provider, claims: &Map<String, Value>) -> Result<Profile, Unusable> {
     let mapped = |ours: &str| find(claims, provider_name(provider, ours));
+    if let Some(name) = names(provider).find(|name| is_elsewhere(claims, name)) {
+        return Err(Unusable::Elsewhere(name.to_owned()));
+    }
     let others = provider.claims.iter().filter(|(ours, _)| !is_own(ours));
     Ok(Profile {
         email: email(provider, claims),
         name: mapped("name").and_then(Value::as_str).and_then(display_name),
-        groups: groups(provider, mapped("groups"))?,
+        groups: mapped("groups").map(groups).transpose()?.unwrap_or_default(),
         claims: others.map(|(ours, theirs)| (ours.clone(), find(claims, theirs).map(texts).unwrap_or_default())).collect(),
         amr: claims.get("amr").map(texts).unwrap_or_default(),
         acr: claims.get("acr").and_then(Value::as_str).map(str::to_owned),
@@ -35,9 +46,28 @@ pub(super) fn profile(provider: &Provider, claims: &Map<String, Value>) -> Resul
 
 /// Whether a mapped claim is not among these, so that it is worth asking for more.
 pub(super) fn misses(provider: &Provider, claims: &Map<String, Value>) -> bool {
+    names(provider).any(|theirs| find(claims, theirs).is_none())
+}
+
+/// The provider's names of all claims that we keep.
+fn names(provider: &Provider) -> impl Iterator<Item = &str> {
     let own = ["groups", "email", "name"].map(|ours| provider_name(provider, ours));
-    let others = provider.claims.values().map(String::as_str);
-    own.into_iter().chain(others).any(|theirs| find(claims, theirs).is_none())
+    own.into_iter().chain(provider.claims.values().map(String::as_str))
+}
+
+/// Whether the provider says that this claim is to be had from another place, and did not send it: a distributed claim
+/// (OpenID Connect Core 1.0, section 5.6.2), or what Entra ID sends for too many groups in an implicit flow (`hasgroups`).
+fn is_elsewhere(claims: &Map<String, Value>, name: &str) -> bool {
+    let distributed = claims.get("_claim_names").and_then(Value::as_object);
+    let first = name.split_once('.').map_or(name, |(first, _)| first);
+    let named = distributed.is_some_and(|names| names.contains_key(name) || names.contains_key(first));
+    let has_groups = name == "groups" && claims.get("hasgroups").is_some_and(is_true);
+    (named || has_groups) && find(claims, name).is_none()
+}
+
+/// `true`, also where a provider writes it as a text.
+fn is_true(value: &Value) -> bool {
+    value.as_bool() == Some(true) || value.as_str() == Some("true")
 }
 
 fn is_own(ours: &str) -> bool {
@@ -58,10 +88,12 @@ fn find<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     claims.get(name).or_else(by_path).filter(|value| !value.is_null())
 }
 
+/// `email_verified` speaks of the claim that is named `email`, and of no other.
 fn email(provider: &Provider, claims: &Map<String, Value>) -> Option<Email> {
-    let text = find(claims, provider_name(provider, "email"))?.as_str()?;
-    let verified = match claims.get("email_verified") {
-        Some(value) => value.as_bool() == Some(true),
+    let name = provider_name(provider, "email");
+    let text = find(claims, name)?.as_str()?;
+    let verified = match claims.get("email_verified").filter(|_| name == "email") {
+        Some(value) => is_true(value),
         None => provider.assume_email_verified,
     };
     let email = Email::parse(text);
@@ -78,27 +110,17 @@ fn display_name(text: &str) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-fn groups(provider: &Provider, claim: Option<&Value>) -> Result<Vec<String>, Unusable> {
-    let named: Vec<&str> = match claim {
-        Some(Value::Array(values)) => values.iter().filter_map(Value::as_str).collect(),
-        Some(Value::String(one)) => vec![one],
-        _ => Vec::new(),
-    };
-    let mut groups: Vec<_> = named.iter().filter(|group| is_group(group)).map(|group| (*group).to_owned()).collect();
-    let said = match claim {
-        Some(Value::Array(values)) => values.len(),
-        other => usize::from(other.is_some()),
-    };
-    if groups.len() < said {
-        tracing::warn!(provider = %provider.name, ignored = said - groups.len(), "some groups are not plain texts of at most 256 bytes");
-    }
+/// Every group; one that is not plain is neither dropped nor repaired: repaired, it could be the name of another one.
+fn groups(claim: &Value) -> Result<Vec<String>, Unusable> {
+    let entries = claim.as_array().map_or(std::slice::from_ref(claim), Vec::as_slice);
+    let group = |entry: &Value| entry.as_str().filter(|text| is_plain(text)).map(str::to_owned);
+    let mut groups = entries.iter().map(group).collect::<Option<Vec<_>>>().ok_or(Unusable::OddGroup)?;
     groups.sort_unstable();
     groups.dedup();
     (groups.len() <= MOST_GROUPS).then_some(groups).ok_or(Unusable::TooManyGroups)
 }
 
-/// A group is dropped rather than repaired: repaired, it could be the name of another one.
-fn is_group(text: &str) -> bool {
+fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.len() <= LONGEST && !text.chars().any(char::is_control)
 }
 
@@ -116,7 +138,7 @@ fn text(value: &Value) -> Option<String> {
         Value::Bool(_) | Value::Number(_) => value.to_string(),
         Value::Null | Value::Array(_) | Value::Object(_) => return None,
     };
-    is_group(&text).then_some(text)
+    is_plain(&text).then_some(text)
 }
 
 #[cfg(test)]
@@ -141,7 +163,9 @@ mod tests {
         for (claims, email) in [
             (json!({"email": "Ana@Corp.example", "email_verified": true}), Some("ana@corp.example")),
             (json!({"email": "ana@corp.example", "email_verified": false}), None),
-            (json!({"email": "ana@corp.example", "email_verified": "true"}), None),
+            (json!({"email": "ana@corp.example", "email_verified": "true"}), Some("ana@corp.example")),
+            (json!({"email": "ana@corp.example", "email_verified": "false"}), None),
+            (json!({"email": "ana@corp.example", "email_verified": "TRUE"}), None),
             (json!({"email": "ana@corp.example", "email_verified": 1}), None),
             (json!({"email": "ana@corp.example"}), None),
             (json!({"email": "ana@evil@corp.example", "email_verified": true}), None),
@@ -161,13 +185,20 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_found_by_name_or_path_and_never_repaired() {
+    fn a_verified_address_does_not_vouch_for_a_claim_of_another_name() {
+        let mut provider = provider(&[("email", "upn")]);
+        let claims = json!({"upn": "cfo@corp.example", "email": "ana@corp.example", "email_verified": true});
+        let email = |provider: &Provider| profile(provider, claims.as_object().unwrap()).unwrap().email;
+        assert_eq!(email(&provider), None);
+        provider.assume_email_verified = true;
+        assert_eq!(email(&provider).as_ref().map(Email::as_str), Some("cfo@corp.example"));
+    }
+
+    #[test]
+    fn groups_are_found_by_name_or_path() {
         for (theirs, claims, groups) in [
             ("groups", json!({"groups": ["b", "a", "b"]}), vec!["a", "b"]),
             ("groups", json!({"groups": "staff"}), vec!["staff"]),
-            ("groups", json!({"groups": ["ok", 7, null, {"a": 1}, "", "x\ny"]}), vec!["ok"]),
-            ("groups", json!({"groups": {"a": 1}}), vec![]),
-            ("groups", json!({"groups": 7}), vec![]),
             ("groups", json!({"groups": null}), vec![]),
             ("groups", json!({}), vec![]),
             ("realm_access.roles", json!({"realm_access": {"roles": ["r"]}}), vec!["r"]),
@@ -175,6 +206,38 @@ mod tests {
             ("a.b", json!({"a": ["x"]}), vec![]),
         ] {
             assert_eq!(profile_of(&[("groups", theirs)], claims).groups, groups, "{theirs}");
+        }
+    }
+
+    #[test]
+    fn a_group_that_is_not_plain_is_neither_dropped_nor_repaired() {
+        let long = "x".repeat(257);
+        for odd in [json!(7), json!(null), json!({"a": 1}), json!(["a"]), json!(""), json!("x\ny"), json!(long)] {
+            let claims = json!({ "groups": ["ok", odd] });
+            assert_eq!(profile(&provider(&[]), claims.as_object().unwrap()), Err(Unusable::OddGroup), "{odd}");
+        }
+        for odd in [json!({"a": 1}), json!(7), json!(true)] {
+            let claims = json!({ "groups": odd });
+            assert_eq!(profile(&provider(&[]), claims.as_object().unwrap()), Err(Unusable::OddGroup), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_claim_that_the_provider_keeps_elsewhere_is_not_taken_for_an_empty_one() {
+        let elsewhere = |name: &str| Some(Unusable::Elsewhere(name.to_owned()));
+        for (mapped, claims, error) in [
+            (("groups", "groups"), json!({"_claim_names": {"groups": "src1"}}), elsewhere("groups")),
+            (("groups", "groups"), json!({"_claim_names": {"groups": "src1"}, "groups": null}), elsewhere("groups")),
+            (("groups", "groups"), json!({"hasgroups": true}), elsewhere("groups")),
+            (("groups", "groups"), json!({"hasgroups": "true"}), elsewhere("groups")),
+            (("groups", "org.groups"), json!({"_claim_names": {"org": "src1"}}), elsewhere("org.groups")),
+            (("department", "dept"), json!({"_claim_names": {"dept": "src1"}}), elsewhere("dept")),
+            (("groups", "groups"), json!({"_claim_names": {"groups": "src1"}, "groups": ["a"]}), None),
+            (("groups", "groups"), json!({"_claim_names": {"address": "src1"}}), None),
+            (("groups", "groups"), json!({"hasgroups": false}), None),
+            (("groups", "roles"), json!({"hasgroups": true}), None),
+        ] {
+            assert_eq!(profile(&provider(&[mapped]), claims.as_object().unwrap()).err(), error, "{claims}");
         }
     }
 

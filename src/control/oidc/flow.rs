@@ -1,5 +1,5 @@
 //! A login in progress: one sealed cookie each on the auth host, so that many tabs can log in at once. In: what the callback
-//! will need. Out: the cookie, and the flow back from it. Must never open for another id, past its time, or as anything else.
+//! will need. Out: the cookie, and the flow back from it. Must never open for another id, or as anything else.
 
 use crate::control::login::Destination;
 use crate::control::{Call, unavailable};
@@ -95,17 +95,21 @@ impl Flow {
         Ok(URL_SAFE_NO_PAD.encode(sealed))
     }
 
-    fn open(ring: &KeyRing, id: &FlowId, value: &str, now: Timestamp) -> Option<Self> {
-        let sealed = URL_SAFE_NO_PAD.decode(value).ok()?;
-        let plain = ring.open(Purpose::Flow, &id.0, &sealed).ok()?;
-        let flow: Self = serde_json::from_slice(&plain).ok()?;
-        (now.since(flow.started()) < LIFE).then_some(flow)
+    /// Whether it took too long.
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        now.since(self.started()) >= LIFE
     }
 
-    /// The flow of this browser that a state belongs to.
-    pub(super) fn of_state(ring: &KeyRing, call: &Call<'_>, state: &str, now: Timestamp) -> Option<(FlowId, Self)> {
+    fn open(ring: &KeyRing, id: &FlowId, value: &str) -> Option<Self> {
+        let sealed = URL_SAFE_NO_PAD.decode(value).ok()?;
+        let plain = ring.open(Purpose::Flow, &id.0, &sealed).ok()?;
+        serde_json::from_slice(&plain).ok()
+    }
+
+    /// The flow of this browser that a state belongs to; it may be over.
+    pub(super) fn of_state(ring: &KeyRing, call: &Call<'_>, state: &str) -> Option<(FlowId, Self)> {
         let id = FlowId::of_state(state)?;
-        let flow = Self::open(ring, &id, cookies::find(call.headers, &id.cookie())?, now)?;
+        let flow = Self::open(ring, &id, cookies::find(call.headers, &id.cookie())?)?;
         bool::from(flow.state.as_bytes().ct_eq(state.as_bytes())).then_some((id, flow))
     }
 }
@@ -121,7 +125,7 @@ pub(super) fn make_room(ring: &KeyRing, call: &Call<'_>, size: usize, now: Times
         .filter(|(name, _)| *name != cookies::LANDED)
         .filter_map(|(name, value)| {
             let id = FlowId::parse(name.strip_prefix(cookies::FLOW)?)?;
-            let started = Flow::open(ring, &id, value, now).map_or(0, |flow| flow.started);
+            let started = Flow::open(ring, &id, value).filter(|flow| !flow.is_over(now)).map_or(0, |flow| flow.started);
             Some((started, name, name.len() + value.len()))
         })
         .collect();

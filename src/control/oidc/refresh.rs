@@ -32,7 +32,7 @@ impl Drop for UnderWay {
 
 /// What came of a renewal that can't be had.
 enum Failure {
-    /// The sign-in has ended at the provider, or its claims can't be believed any more.
+    /// The sign-in has ended at the provider, or what it says can't be believed any more.
     Over(Error),
     /// Not now.
     Later(String),
@@ -43,8 +43,11 @@ impl From<Error> for Failure {
         match error {
             Error::Refused(code) if code == "invalid_grant" => Self::Over(Error::Refused(code)),
             Error::IdToken(id_token::Invalid::UnknownKey) => Self::Later(error.to_string()),
-            Error::IdToken(_) | Error::Claims(_) => Self::Over(error),
-            Error::Undiscovered | Error::Http(_) | Error::Refused(_) | Error::Unreadable(_) => Self::Later(error.to_string()),
+            Error::IdToken(_) => Self::Over(error),
+            // Claims that can't be read whole end nothing: those that were read before stay in force.
+            Error::Claims(_) | Error::Undiscovered | Error::Http(_) | Error::Refused(_) | Error::Unreadable(_) => {
+                Self::Later(error.to_string())
+            }
         }
     }
 }
@@ -94,10 +97,10 @@ async fn try_renewal(control: &Control, sign_in: &SignIn) -> Result<(), Failure>
     let snapshot = control.snapshot.load_full();
     let name = sign_in.identity().subject.provider.clone();
     let provider = snapshot.providers.get(&name).ok_or(Error::Undiscovered)?;
-    // Without a row it has ended; without a refresh token there is nothing to ask with.
     let Some(held) = control.store.tokens(sign_in.id).await? else {
-        return Ok(());
+        return end(control, sign_in).await;
     };
+    // Nothing to ask with.
     let Some(token) = held.refresh_token.clone() else {
         return Ok(());
     };
@@ -118,8 +121,12 @@ async fn try_renewal(control: &Control, sign_in: &SignIn) -> Result<(), Failure>
 }
 
 async fn keep(control: &Control, sign_in: &SignIn, identity: Identity, tokens: Tokens) -> Result<(), Failure> {
-    // False where it has ended meanwhile, which is fine.
-    control.store.renew_sign_in(sign_in, identity, tokens).await?;
+    if control.store.renew_sign_in(sign_in, identity, tokens).await? { Ok(()) } else { end(control, sign_in).await }
+}
+
+/// Its row is gone: whoever still holds it learns so, or would ask for a renewal for ever.
+async fn end(control: &Control, sign_in: &SignIn) -> Result<(), Failure> {
+    control.store.end_sign_in(sign_in.id).await?;
     Ok(())
 }
 

@@ -26,6 +26,8 @@ pub(super) async fn fetch(issuer: &Issuer, token: &AccessToken, subject: &str) -
 
 /// Both sets of claims in one; what is signed wins. An address and its verification stay together.
 pub(super) fn merge(mut signed: Map<String, Value>, mut fetched: Map<String, Value>) -> Map<String, Value> {
+    // Signed or not, null says nothing (OpenID Connect Core 1.0, section 5.3.2).
+    signed.retain(|_, value| !value.is_null());
     if signed.contains_key("email") {
         fetched.remove("email_verified");
     } else {
@@ -33,4 +35,19 @@ pub(super) fn merge(mut signed: Map<String, Value>, mut fetched: Map<String, Val
     }
     fetched.extend(signed);
     fetched
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_signed_null_hides_nothing() {
+        let object = |value: Value| value.as_object().cloned().unwrap_or_default();
+        let signed = object(json!({"groups": null, "email": null, "email_verified": true, "name": "Ana"}));
+        let fetched = object(json!({"groups": ["a"], "email": "a@b.example", "email_verified": false, "name": "Other"}));
+        let both = json!({"groups": ["a"], "email": "a@b.example", "email_verified": false, "name": "Ana"});
+        assert_eq!(merge(signed, fetched), object(both));
+    }
 }

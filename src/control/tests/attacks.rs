@@ -5,7 +5,10 @@ use super::provider::{Behaviour, TestProvider};
 use super::sign_in::{PAYROLL, WIKI, reason, world};
 use super::{World, fixture};
 use crate::model::{Reason, Token};
+use crate::store::seal::Purpose;
 use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,6 +41,19 @@ async fn a_bad_answer_of_the_provider_signs_nobody_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn groups_that_the_provider_did_not_send_sign_nobody_in() {
+    let (world, provider) = world().await;
+    for claims in [json!({"_claim_names": {"groups": "src1"}, "groups": null}), json!({"hasgroups": true, "groups": null})] {
+        provider.set(|b| (b.claims, b.user_info) = (claims, Some(json!({"sub": "ana"}))));
+        let refusal = Browser::default().sign_in(&world, &provider, WIKI).await.unwrap_err();
+        assert_eq!(refusal.reason, Reason::SignInFailed);
+        assert!(refusal.detail.unwrap().contains("“groups” elsewhere"));
+    }
+    provider.set(|b| b.user_info = Some(json!({"sub": "ana", "groups": ["staff"]})));
+    Browser::default().sign_in(&world, &provider, WIKI).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_callback_counts_only_in_the_browser_that_asked_and_only_once() {
     let (world, provider) = world().await;
     let mut browser = Browser::default();
@@ -51,7 +67,36 @@ async fn a_callback_counts_only_in_the_browser_that_asked_and_only_once() {
     }
     assert_eq!(provider.asked(), 0);
     browser.get(&world, &callback).await.unwrap();
-    assert_eq!(reason(browser.get(&world, &callback).await), Reason::SignInExpired, "used");
+    let answer = browser.get(&world, &callback).await.unwrap();
+    assert_eq!(location(&answer), "/.doorward/login?signed_in=1", "used: to the page that says who is signed in");
+    assert_eq!(provider.asked(), 1);
+    browser.cookies.get_mut("login.corp.example").unwrap().remove("__Host-doorward-sso");
+    assert_eq!(reason(browser.get(&world, &callback).await), Reason::SignInExpired, "used, and signed in no more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_that_took_too_long_signs_nobody_in_but_leads_on_whoever_is_signed_in() {
+    let (world, provider) = world().await;
+    let mut browser = Browser::default();
+    browser.sign_in(&world, &provider, PAYROLL).await.unwrap();
+    let (id, token) = ("abcdefghijkl", Token::random().unwrap());
+    let state = format!("{id}.{}", token.reveal());
+    let flow = json!({
+        "provider": "staff", "state": state, "nonce": "n", "verifier": "v", "to": WIKI, "binding": token.hash().encode(),
+        "started": crate::clock::now().millis() - 600_001,
+    });
+    let sealed = world.control.store.ring().seal(Purpose::Flow, id, flow.to_string().as_bytes()).unwrap();
+    let cookie = (format!("__Host-doorward-flow-{id}"), URL_SAFE_NO_PAD.encode(sealed));
+    let url = format!("https://login.corp.example/.doorward/callback?code=n&state={state}&iss={}", provider.issuer);
+    let mut nobody = Browser::default();
+    for browser in [&mut nobody, &mut browser] {
+        browser.cookies.entry("login.corp.example".to_owned()).or_default().extend([cookie.clone()]);
+    }
+    assert_eq!(reason(nobody.get(&world, &url).await), Reason::SignInExpired);
+    let answer = browser.get(&world, &url).await.unwrap();
+    assert!(location(&answer).starts_with("/.doorward/login?signed_in=1&to=https%3A%2F%2Fwiki.corp.example%2Fpage"));
+    assert_eq!(browser.cookie("login.corp.example", &cookie.0), None);
+    assert_eq!(provider.asked(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,7 +113,9 @@ async fn a_handoff_is_good_once_at_its_host_in_its_browser() {
     let mut elsewhere = Browser::default();
     let refusal = elsewhere.get(&world, &landing).await.unwrap_err();
     assert!(refusal.reason == Reason::HandoffInvalid && refusal.detail.is_some(), "no flow cookie: {refusal:?}");
-    // Without the cookie the code was not tried; it is still good, once.
+    assert_eq!(reason(here.get(&world, &landing).await), Reason::HandoffInvalid, "tried without the cookie, so gone");
+    let (mut here, login) = handoff(&mut browser);
+    let landing = location(&here.get(&world, &login).await.unwrap());
     here.get(&world, &landing).await.unwrap();
     let mut without_session = browser.clone();
     assert_eq!(reason(without_session.get(&world, &landing).await), Reason::HandoffInvalid, "used");
@@ -95,6 +142,7 @@ async fn another_browser_can_not_take_a_handoff_with_a_flow_of_its_own() {
     let own = Token::random().unwrap().reveal().to_owned();
     thief.cookies.entry("wiki.corp.example".to_owned()).or_default().insert(name, own);
     assert_eq!(reason(thief.get(&world, &landing).await), Reason::HandoffInvalid);
+    assert_eq!(reason(browser.get(&world, &landing).await), Reason::HandoffInvalid, "tried with a wrong cookie, so gone");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,6 +86,22 @@ async fn what_the_provider_has_ended_ends_here() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn groups_that_outgrow_the_token_keep_the_claims_that_were_known() {
+    for claims in [json!({"groups": null, "_claim_names": {"groups": "src1"}}), json!({"groups": ["staff", 7]})] {
+        let (world, provider, sign_in) = signed_in().await;
+        provider.set(|b| {
+            b.user_info = Some(json!({"sub": "ana"}));
+            b.claims = claims.clone();
+            b.claims["nonce"] = json!(null);
+        });
+        renew(&world, &sign_in).await;
+        let now = crate::clock::now();
+        assert!(lives(&sign_in) && !sign_in.renewal_is_due(now) && !sign_in.is_stale(now), "{claims}");
+        assert_eq!(sign_in.identity().profile.groups, ["staff"], "{claims}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_is_down_ends_nothing() {
     let changes: [fn(&mut Behaviour); 5] = [
         |b| b.status = StatusCode::INTERNAL_SERVER_ERROR,
@@ -107,4 +123,13 @@ async fn a_provider_that_is_down_ends_nothing() {
         let held = world.control.store.tokens(sign_in.id).await.unwrap().unwrap().refresh_token.unwrap();
         assert_eq!(held, if index == 4 { "rotated" } else { "refresh" }, "what may be the only good one is kept");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_whose_row_is_gone_ends_instead_of_asking_for_ever() {
+    let (world, provider, sign_in) = signed_in().await;
+    world.control.store.lose_sign_in(sign_in.id).await;
+    renew(&world, &sign_in).await;
+    assert!(!lives(&sign_in));
+    assert_eq!(provider.asked(), 1);
 }

@@ -6,6 +6,7 @@ use super::{World, fixture};
 use crate::control::fixture::signer::Signer;
 use crate::model::{Reason, Refusal};
 use serde_json::json;
+use std::sync::Arc;
 
 pub(super) const WIKI: &str = "https://wiki.corp.example/page?q=%20a&x=//y";
 pub(super) const PAYROLL: &str = "https://payroll.other.test:8443/";
@@ -58,6 +59,28 @@ async fn ten_tabs_can_log_in_at_once_and_each_lands_where_it_was_going() {
     }
     assert_eq!(provider.asked(), 1, "late tabs need no exchange");
     browser.who(&world, "wiki.corp.example").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_tabs_are_not_taken_for_a_loop() {
+    let (world, provider) = world().await;
+    let mut browser = Browser::default();
+    let landed = |browser: &Browser| browser.cookie("wiki.corp.example", "__Host-doorward-flow-landed");
+    let mut tabs = Vec::new();
+    for _ in 0..4 {
+        let login = browser.navigate(WIKI);
+        tabs.push(browser.reach_provider(&world, &provider, &login).await);
+    }
+    for (tab, callback) in tabs.into_iter().enumerate() {
+        browser.follow(&world, &callback).await.unwrap();
+        assert_eq!(landed(&browser).as_deref(), (tab == 0).then_some("1"), "tab {tab}");
+    }
+    for count in ["1", "2", "3"] {
+        browser.cookies.get_mut("wiki.corp.example").unwrap().remove("__Host-doorward");
+        let login = browser.navigate(WIKI);
+        browser.follow(&world, &login).await.unwrap();
+        assert_eq!(landed(&browser).as_deref(), Some(count), "a browser that does not keep the session");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,4 +192,56 @@ async fn a_login_without_an_app_ends_at_a_page_that_says_who() {
     browser.get(&world, &callback).await.unwrap();
     let page = text(&browser.get(&world, login).await.unwrap());
     assert!(page.contains("Ana") && page.contains("Sign-in of staff"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apps_of_different_providers_do_not_end_each_others_sessions() {
+    let (staff, partners) = (TestProvider::start().await, TestProvider::start().await);
+    let providers = || vec![fixture::provider("staff", &staff.issuer), fixture::provider("partners", &partners.issuer)];
+    let mut world = World::new(providers()).await;
+    let mut snapshot = fixture::snapshot(providers());
+    for (app, provider) in [(0, "staff"), (1, "partners")] {
+        snapshot.apps[app].providers.retain(|name| name.as_str() == provider);
+    }
+    world.snapshot = Arc::new(snapshot);
+    world.discovered().await;
+    let mut browser = Browser::default();
+    browser.sign_in(&world, &staff, WIKI).await.unwrap();
+    browser.sign_in(&world, &partners, PAYROLL).await.unwrap();
+    for (host, provider, app) in [("wiki.corp.example", "staff", WIKI), ("payroll.other.test:8443", "partners", PAYROLL)] {
+        assert_eq!(browser.who(&world, host).await.unwrap()["provider"], provider);
+        let login = browser.navigate(app);
+        assert_eq!(browser.follow(&world, &login).await.unwrap(), app, "no login is needed again");
+    }
+    assert_eq!((staff.asked(), partners.asked()), (1, 1));
+    let before = browser.clone();
+    let to = location(&browser.get(&world, "https://login.corp.example/.doorward/logout").await.unwrap());
+    assert!(to.starts_with(&partners.issuer), "to the provider of the latest sign-in: {to}");
+    for mut browser in [browser, before] {
+        for host in ["wiki.corp.example", "payroll.other.test:8443", "login.corp.example"] {
+            assert_eq!(reason(browser.who(&world, host).await), Reason::NotSignedIn, "{host}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_that_the_cookie_has_no_room_for_ends() {
+    let provider = TestProvider::start().await;
+    let names = ["a", "b", "c", "d", "e"];
+    let world = World::new(names.map(|name| fixture::provider(name, &provider.issuer)).into()).await;
+    world.discovered().await;
+    let mut browser = Browser::default();
+    let login = |name: &str| format!("https://login.corp.example/.doorward/login?provider={name}");
+    let mut first = None;
+    for name in names {
+        let mut visitor = Browser::default();
+        let callback = visitor.reach_provider(&world, &provider, &login(name)).await;
+        let flow = visitor.cookies.remove("login.corp.example").unwrap();
+        browser.cookies.entry("login.corp.example".to_owned()).or_default().extend(flow);
+        browser.get(&world, &callback).await.unwrap();
+        first.get_or_insert_with(|| browser.clone());
+    }
+    assert_eq!(browser.who(&world, "login.corp.example").await.unwrap()["provider"], "e");
+    assert_eq!(browser.cookie("login.corp.example", "__Host-doorward-sso").unwrap().split('.').count(), 4);
+    assert_eq!(reason(first.unwrap().who(&world, "login.corp.example").await), Reason::NotSignedIn);
 }

@@ -4,6 +4,7 @@ use super::browser::{Browser, location, text};
 use super::provider::TestProvider;
 use super::{World, fixture};
 use crate::model::Reason;
+use crate::model::identity::{Act, Acted};
 
 const WIKI: &str = "https://wiki.corp.example/";
 const PAYROLL: &str = "https://payroll.other.test:8443/";
@@ -81,4 +82,63 @@ async fn a_form_on_another_site_signs_nobody_out() {
         let page = text(&world.request(http::Method::POST, url, headers).await.unwrap());
         assert_eq!(page.contains("Signed out of"), meant, "{name}: {value}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_beside_signs_nobody_out_without_a_click() {
+    let (world, _provider, mut browser) = signed_in().await;
+    let cookie = format!("__Host-doorward-sso={}", browser.cookie("login.corp.example", "__Host-doorward-sso").unwrap());
+    for (mode, user, meant) in
+        [("no-cors", None, false), ("cors", Some("?1"), false), ("navigate", None, false), ("navigate", Some("?1"), true)]
+    {
+        let mut headers = super::headers(std::slice::from_ref(&cookie));
+        headers.insert("sec-fetch-site", http::HeaderValue::from_static("same-site"));
+        headers.insert("sec-fetch-mode", http::HeaderValue::from_static(mode));
+        headers.extend(user.map(|user| (http::HeaderName::from_static("sec-fetch-user"), http::HeaderValue::from_static(user))));
+        let url = format!("{EVERYTHING}?scope=all");
+        let page = text(&world.request(http::Method::GET, &url, headers).await.unwrap());
+        assert_eq!(page.contains("<h1>Signed out</h1>"), meant, "{mode}");
+        assert_eq!(browser.who(&world, "wiki.corp.example").await.is_err(), meant, "{mode}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_comes_without_the_cookie_is_not_told_that_anything_ended() {
+    let (world, _provider, _browser) = signed_in().await;
+    for url in [EVERYTHING, "https://wiki.corp.example/.doorward/logout"] {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("sec-fetch-site", http::HeaderValue::from_static("cross-site"));
+        let page = text(&world.request(http::Method::POST, url, headers).await.unwrap());
+        assert!(page.contains("Nothing has happened yet") && !page.contains("Signed out"), "{page}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_does_carries_their_name_for_audit() {
+    let provider = TestProvider::start().await;
+    let world = World::new(vec![fixture::provider("staff", &provider.issuer)]).await;
+    world.discovered().await;
+    let mut browser = Browser::default();
+    let login = browser.navigate(WIKI);
+    let callback = browser.reach_provider(&world, &provider, &login).await;
+    let signed_in = browser.get(&world, &callback).await.unwrap();
+    let login = format!("https://login.corp.example{}", location(&signed_in));
+    let landing = location(&browser.get(&world, &login).await.unwrap());
+    let landed = browser.get(&world, &landing).await.unwrap();
+    let asked = browser.get(&world, "https://wiki.corp.example/.doorward/session").await.unwrap();
+    let signed_out = browser.get(&world, "https://wiki.corp.example/.doorward/logout").await.unwrap();
+    let of_everything = browser.get(&world, EVERYTHING).await.unwrap();
+    for (answer, act) in [
+        (signed_in, Act::SignedIn),
+        (landed, Act::Landed),
+        (asked, Act::Asked),
+        (signed_out, Act::SignedOut),
+        (of_everything, Act::SignedOutOfEverything),
+    ] {
+        let acted = answer.extensions().get::<Acted>().expect(act.code());
+        let email = acted.email.as_ref().map(|email| email.as_str());
+        assert_eq!((&*acted.subject.to_string(), email, acted.act), ("staff:ana", Some("ana@corp.example"), act));
+    }
+    let again = browser.get(&world, EVERYTHING).await.unwrap();
+    assert!(again.extensions().get::<Acted>().is_none(), "nobody did anything");
 }

@@ -1,0 +1,136 @@
+//! Sign-ins and sessions over time: what is written down, what is removed, what ends.
+
+use super::*;
+use crate::clock;
+use crate::model::identity::{Profile, Subject};
+use crate::model::{Identity, ProviderName, SignInId, Token, TokenHash};
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const HOST: &str = "wiki.corp.example";
+
+async fn store() -> (tempfile::TempDir, Arc<Store>) {
+    let folder = tempfile::tempdir().unwrap();
+    let location = format!("sqlite:{}", folder.path().join("db").display());
+    let store = Store::open(&location, Handle::current()).await.unwrap();
+    (folder, store)
+}
+
+fn hash() -> TokenHash {
+    Token::random().unwrap().hash()
+}
+
+fn new_sign_in(cookie: TokenHash) -> NewSignIn {
+    let subject = Subject { provider: ProviderName::parse("staff").unwrap(), subject: "ana".to_owned() };
+    NewSignIn {
+        cookie,
+        identity: Identity { subject, profile: Profile::default(), authenticated_at: clock::now() },
+        provider_sid: None,
+        tokens: Tokens { id_token: String::new(), refresh_token: None, expires: None },
+        ends: clock::now().plus(HOUR),
+        replaces: None,
+    }
+}
+
+/// A sign-in whose row was last written two hours ago; nobody holds it.
+async fn sign_in(store: &Store) -> TokenHash {
+    let cookie = hash();
+    let id = store.create_sign_in(new_sign_in(cookie)).await.unwrap().id;
+    let long_ago = clock::now().millis() - 7_200_000;
+    let query = sqlx::query("UPDATE sign_ins SET last_seen = ? WHERE id = ?");
+    query.bind(i64::try_from(long_ago).unwrap()).bind(id.0).execute(&store.writer).await.unwrap();
+    cookie
+}
+
+impl Store {
+    /// Removes a row behind the back of whoever holds it, as another process would.
+    pub async fn lose_sign_in(&self, id: SignInId) {
+        sqlx::query("DELETE FROM sign_ins WHERE id = ?").bind(id.0).execute(&self.writer).await.unwrap();
+    }
+}
+
+async fn rows(store: &Store, query: &'static str) -> i64 {
+    sqlx::query_scalar(query).fetch_one(&store.readers).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_use_that_could_not_be_written_down_is_written_later() {
+    let (_folder, store) = store().await;
+    let cookie = sign_in(&store).await;
+    let held = store.sign_in(&cookie).await.unwrap().unwrap();
+    let now = clock::now();
+    held.seen(now);
+    sqlx::query("ALTER TABLE sign_ins RENAME TO away").execute(&store.writer).await.unwrap();
+    store.tidy(HOUR).await.unwrap_err();
+    assert_eq!(held.life(now, HOUR), Life::Live, "what can't be written is not removed either");
+    sqlx::query("ALTER TABLE away RENAME TO sign_ins").execute(&store.writer).await.unwrap();
+    store.tidy(HOUR).await.unwrap();
+    assert_eq!(rows(&store, "SELECT last_seen FROM sign_ins").await, i64::try_from(now.millis()).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_in_use_is_not_removed_for_a_row_that_lags_behind() {
+    let (_folder, store) = store().await;
+    let cookie = sign_in(&store).await;
+    let held = store.sign_in(&cookie).await.unwrap().unwrap();
+    held.seen(clock::now());
+    store.remove_expired(HOUR).await.unwrap();
+    assert_eq!(rows(&store, "SELECT count(*) FROM sign_ins").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_that_is_removed_ends_for_everybody_who_holds_it() {
+    let (_folder, store) = store().await;
+    let cookie = sign_in(&store).await;
+    let held = store.sign_in(&cookie).await.unwrap().unwrap();
+    store.tidy(HOUR).await.unwrap();
+    assert_eq!(rows(&store, "SELECT count(*) FROM sign_ins").await, 0);
+    held.seen(clock::now());
+    assert_eq!(held.life(clock::now(), HOUR), Life::Ended, "a use that comes too late revives nothing");
+    assert!(store.sign_in(&cookie).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn made_up_cookies_and_codes_cost_no_write() {
+    let (_folder, store) = store().await;
+    let generation = store.registry.generation();
+    let _busy = store.writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let made_up = async {
+        store.end_app_session(&hash()).await.unwrap();
+        assert!(!store.take_handoff(&hash(), HOST, &hash(), &hash()).await.unwrap());
+        assert!(store.sign_in(&hash()).await.unwrap().is_none());
+    };
+    tokio::time::timeout(Duration::from_secs(2), made_up).await.expect("the writer is not waited for");
+    assert_eq!(store.registry.generation(), generation, "nobody has to read again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_session_that_is_ended_ends_for_everybody_who_holds_it() {
+    let (_folder, store) = store().await;
+    let (code, cookie) = (hash(), hash());
+    let sign_in = store.create_sign_in(new_sign_in(hash())).await.unwrap();
+    let expires = clock::now().plus(HOUR);
+    let handoff = Handoff { code, sign_in: sign_in.id, host: HOST.to_owned(), binding: code, expires };
+    assert!(store.create_handoff(&handoff).await.unwrap());
+    assert!(store.take_handoff(&code, HOST, &code, &cookie).await.unwrap());
+    let held = store.app_session(cookie, HOST).await.unwrap().unwrap();
+    store.end_app_session(&cookie).await.unwrap();
+    assert_eq!(held.life(clock::now(), HOUR), Life::Ended);
+    assert!(store.app_session(cookie, HOST).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_keys_outlive_the_sealing_key_that_they_were_made_under() {
+    let (folder, first) = store().await;
+    let key = StoredKey { id: "k".to_owned(), created: clock::now(), pkcs8: b"secret".to_vec().into() };
+    first.keep_signing_key(&key).await.unwrap();
+    let ring = folder.path().join("db.keys");
+    let old = std::fs::read_to_string(&ring).unwrap();
+    let new = "2 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
+    for lines in [format!("{old}{new}"), new.to_owned()] {
+        std::fs::write(&ring, lines).unwrap();
+        let location = format!("sqlite:{}", folder.path().join("db").display());
+        let store = Store::open(&location, Handle::current()).await.unwrap();
+        assert_eq!(**store.signing_keys().await.unwrap()[0].pkcs8, *b"secret");
+    }
+}
