@@ -155,7 +155,7 @@ fn reserved(control: Arc<Control>) -> Reserved {
 }
 
 async fn answer(control: &Control, asked: ReservedRequest) -> Result<http::Response<bytes::Bytes>, crate::model::Refusal> {
-    let ReservedRequest { request, snapshot, host, authority, site, request_id: _ } = asked;
+    let ReservedRequest { request, snapshot, host, authority, site } = asked;
     let place = control::Place { snapshot, host, authority, is_auth: site == Site::Auth };
     control.answer(request, place).await
 }

@@ -7,6 +7,7 @@ use super::route::Routed;
 use super::session::Known;
 use super::target::Target;
 use super::visit::{Connection, Visit, Worker};
+use crate::model::identity::Acted;
 use crate::model::{AppIndex, Reason, Refusal, RequestId, RuleId, Timestamp};
 use crate::snapshot::Upstream;
 use http::{Method, Response};
@@ -28,6 +29,7 @@ pub struct Trail {
     pub(super) app: Option<(AppIndex, Arc<str>)>,
     pub(super) route: Option<Arc<str>>,
     pub(super) session: Option<Arc<Known>>,
+    pub(super) acted: Option<Acted>,
     pub(super) rule: Option<RuleId>,
     pub(super) reason: Option<Reason>,
     pub(super) upstream: Option<Arc<Upstream>>,
@@ -42,6 +44,7 @@ impl Trail {
             app: None,
             route: None,
             session: None,
+            acted: None,
             rule: None,
             reason: None,
             upstream: None,

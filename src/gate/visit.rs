@@ -57,8 +57,6 @@ pub struct ReservedRequest {
     pub authority: String,
     /// Whose host it is.
     pub site: Site,
-    /// The visit's name.
-    pub request_id: RequestId,
 }
 
 /// The future of an answer.
@@ -191,12 +189,13 @@ pub async fn hand_over(
     site: Site,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Refusal> {
-    let (snapshot, request_id) = (Arc::clone(&visit.snapshot), visit.request_id);
+    let snapshot = Arc::clone(&visit.snapshot);
     let (host, authority) = (target.host().to_owned(), target.authority().to_owned());
     let request = request.map(RequestBody::new);
-    let asked = ReservedRequest { request, snapshot, host, authority, site, request_id };
+    let asked = ReservedRequest { request, snapshot, host, authority, site };
     let mut response = (visit.gate().reserved)(asked).await?;
     visit.trail.reason = Some(Reason::Reserved);
+    visit.trail.acted = response.extensions_mut().remove();
     headers::name(visit, response.headers_mut());
     Ok(response.map(ResponseBody::full))
 }

@@ -1,7 +1,7 @@
 //! The thread that writes records. In: records. Out: one JSON line each, appended to the audit file, or to standard output
 //! where there is none. Must never give up on an error of the file: it says so and tries again.
 
-use super::{Receiver, Record, Verdict};
+use super::{Receiver, Record, Trail, Verdict};
 use crate::model::{Reason, Timestamp};
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
@@ -28,6 +28,7 @@ struct Line<'a> {
     user: Option<String>,
     email: Option<String>,
     session: Option<&'a str>,
+    act: Option<&'static str>,
     decision: Verdict,
     reason: &'static str,
     rule: Option<&'a str>,
@@ -101,7 +102,7 @@ fn write(out: &mut Box<dyn Write + Send>, mut batch: &[u8]) {
 fn append(batch: &mut Vec<u8>, record: &Record) {
     let trail = &record.trail;
     let reason = trail.reason.unwrap_or(Reason::BadRequest);
-    let identity = trail.session.as_ref().map(|known| known.session.sign_in.identity());
+    let (user, email) = who(trail);
     let line = Line {
         time: written(record.begun),
         request_id: record.request_id.to_string(),
@@ -111,9 +112,10 @@ fn append(batch: &mut Vec<u8>, record: &Record) {
         host: trail.target.as_ref().map(|target| target.authority()),
         path: trail.target.as_ref().map(|target| target.path()),
         peer: record.client,
-        user: identity.as_ref().map(|identity| identity.subject.to_string()),
-        email: identity.as_ref().and_then(|identity| identity.profile.email.as_ref().map(|email| email.as_str().to_owned())),
+        user,
+        email,
         session: trail.session.as_ref().map(|known| &*known.id),
+        act: trail.acted.as_ref().map(|acted| acted.act.code()),
         decision: Verdict::of(reason),
         reason: reason.code(),
         rule: trail.rule.as_ref().map(|rule| &*rule.0),
@@ -128,6 +130,15 @@ fn append(batch: &mut Vec<u8>, record: &Record) {
     if serde_json::to_writer(&mut *batch, &line).is_ok() {
         batch.push(b'\n');
     }
+}
+
+/// Who it was: by the session that the gate found, or by what control did.
+fn who(trail: &Trail) -> (Option<String>, Option<String>) {
+    let identity = trail.session.as_ref().map(|known| known.session.sign_in.identity());
+    let subject = identity.as_ref().map(|identity| &identity.subject).or(trail.acted.as_ref().map(|acted| &acted.subject));
+    let known = identity.as_ref().and_then(|identity| identity.profile.email.as_ref());
+    let email = known.or(trail.acted.as_ref().and_then(|acted| acted.email.as_ref()));
+    (subject.map(ToString::to_string), email.map(|email| email.as_str().to_owned()))
 }
 
 /// RFC 3339, with milliseconds.
