@@ -135,7 +135,7 @@ async fn what_somebody_does_carries_their_name_for_audit() {
         (signed_out, Act::SignedOut),
         (of_everything, Act::SignedOutOfEverything),
     ] {
-        let acted = answer.extensions().get::<Acted>().expect(act.code());
+        let acted = answer.extensions().get::<Acted>().unwrap_or_else(|| panic!("{}", act.code()));
         let email = acted.email.as_ref().map(|email| email.as_str());
         assert_eq!((&*acted.subject.to_string(), email, acted.act), ("staff:ana", Some("ana@corp.example"), act));
     }
