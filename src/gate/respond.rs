@@ -86,7 +86,8 @@ const fn closes(reason: Reason) -> bool {
 /// Answers a refused request.
 pub fn refuse(visit: &mut Visit, manner: &Manner, refusal: &Refusal) -> Response<ResponseBody> {
     let status = status(refusal.reason);
-    if manner.kind == Kind::Navigation && status == StatusCode::UNAUTHORIZED {
+    // Our own pages are no place to come back to.
+    if manner.kind == Kind::Navigation && status == StatusCode::UNAUTHORIZED && visit.trail.app.is_some() {
         return challenge(visit, manner, refusal);
     }
     visit.trail.reason = Some(refusal.reason);
