@@ -1,0 +1,20 @@
+//! The gate from the outside: what reaches an app, what does not, and what is left behind. Everything is real but the app, which
+//! records what it is sent.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "gate/answers.rs"]
+mod answers;
+#[path = "gate/cookies.rs"]
+mod cookies;
+#[path = "gate/headers.rs"]
+mod headers;
+#[path = "gate/streams.rs"]
+mod streams;
+#[path = "gate/target.rs"]
+mod target;
+#[path = "gate/trail.rs"]
+mod trail;
+#[path = "gate/upstream.rs"]
+mod upstream;
+#[path = "world/world.rs"]
+mod world;

@@ -1,0 +1,39 @@
+//! HTTP/2 as a client. In: a request. Out: an answer. Must never use another protocol.
+
+use super::entrance::Entrance;
+use super::wire::{Answer, shake_hands};
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
+/// One connection.
+#[derive(Clone)]
+pub(crate) struct Http2(SendRequest<Full<Bytes>>);
+
+impl Http2 {
+    pub(crate) async fn connect(entrance: &Entrance, host: &str) -> Self {
+        let stream = shake_hands(entrance, host, &[b"h2"]).await;
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        Self(sender)
+    }
+
+    /// An answer; `None` where the stream was reset.
+    pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> Option<Answer> {
+        let (parts, body) = self.0.send_request(request).await.ok()?.into_parts();
+        let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        let body = body.collect().await.ok()?.to_bytes().to_vec();
+        Some(Answer { status: parts.status.as_u16(), headers, body })
+    }
+
+    /// `GET` or another method, with these headers.
+    pub(crate) async fn ask(&mut self, method: &str, url: &str, headers: &[(&str, &str)]) -> Option<Answer> {
+        let request = Request::builder().method(method).uri(url);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        self.send(request.body(Full::default()).unwrap()).await
+    }
+}
