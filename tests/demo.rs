@@ -1,0 +1,126 @@
+//! The demo as a newcomer finds it: its configuration is fine, its manifest is true, and its people get what the welcome says.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "world/world.rs"]
+mod world;
+
+use doorward::app::{self, Running};
+use doorward::cli::check::check;
+use doorward::demo::{self, Demo, Options};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde_json::Value;
+use std::sync::Arc;
+use tempfile::TempDir;
+use world::Who;
+use world::entrance::Entrance;
+use world::ports::Ports;
+use world::wire::Connection;
+
+const WIKI: &str = "wiki.localhost";
+const PAYROLL: &str = "payroll.localhost";
+const LOGIN: &str = "login.localhost";
+
+/// A demo with the proxy in front of it.
+struct Stage {
+    manifest: Value,
+    demo: Demo,
+    entrance: Entrance,
+    _ports: Ports,
+    _folder: TempDir,
+    _running: Running,
+}
+
+async fn stage() -> Stage {
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let (ports, folder) = (Ports::take(), tempfile::tempdir().unwrap());
+    let (port, state) = (ports.https(), folder.path().join("demo"));
+    let demo = demo::prepare(&Options { port, state: state.clone() }).await.unwrap();
+    let running = app::start(&demo.config).await.unwrap_or_else(|error| panic!("{error}"));
+    let manifest: Value = serde_json::from_slice(&std::fs::read(state.join("demo.json")).unwrap()).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(manifest["ca"].as_str().unwrap()).unwrap()).unwrap();
+    let entrance = Entrance { port, roots: Arc::new(roots), hosts: vec![WIKI, PAYROLL, LOGIN] };
+    Stage { manifest, demo, entrance, _ports: ports, _folder: folder, _running: running }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_configuration_is_fine_without_a_warning() {
+    let stage = stage().await;
+    let verdict = check(&stage.demo.config);
+    assert_eq!((verdict.code, &*verdict.problems), (0, ""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_manifest_says_what_is_so() {
+    let stage = stage().await;
+    let (manifest, entrance) = (&stage.manifest, &stage.entrance);
+    let mut keys: Vec<_> = manifest.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["admin", "admin_token", "apps", "auth", "ca", "idp", "users"]);
+    assert_eq!(manifest["apps"]["wiki"], entrance.url(WIKI, ""));
+    assert_eq!(manifest["apps"]["payroll"], entrance.url(PAYROLL, ""));
+    assert_eq!(manifest["auth"], entrance.url(LOGIN, ""));
+    for user in manifest["users"].as_array().unwrap() {
+        assert!(user["email"].is_string() && user["password"].is_string() && user["groups"].is_array(), "{user}");
+    }
+    let admin: url::Url = manifest["admin"].as_str().unwrap().parse().unwrap();
+    let status = async |token: &str| {
+        let mut connection = Connection::plain(admin.port().unwrap()).await;
+        connection.write(format!("GET /api/v1/status HTTP/1.1\r\nHost: admin\r\nAuthorization: Bearer {token}\r\n\r\n")).await;
+        connection.answer().await.status
+    };
+    assert_eq!(status(manifest["admin_token"].as_str().unwrap()).await, 200);
+    assert_eq!(status("another").await, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_gets_what_the_welcome_says() {
+    let stage = stage().await;
+    let cases: [(Who, u16, u16); 4] = [
+        (("alice@corp.example", "alice-demo"), 200, 403),
+        (("eve@corp.example", "eve-demo"), 200, 403),
+        (("bob@corp.example", "bob-demo"), 200, 200),
+        (("mallory@partner.example", "mallory-demo"), 403, 403),
+    ];
+    for (who, wiki, payroll) in cases {
+        let mut browser = stage.entrance.browser();
+        let page = browser.sign_in(&stage.entrance.url(WIKI, "/"), who).await;
+        assert_eq!(page.status, wiki, "{}: {}", who.0, page.text());
+        let page = browser.go(&stage.entrance.url(PAYROLL, "/headers")).await;
+        assert_eq!(page.status, payroll, "{}: {}", who.0, page.text());
+        match payroll {
+            200 => assert_eq!(page.json()["x-remote-user"], who.0),
+            _ => assert!(page.text().contains("not_allowed")),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_apps_show_what_they_received() {
+    let stage = stage().await;
+    let mut browser = stage.entrance.browser();
+    browser.sign_in(&stage.entrance.url(PAYROLL, "/"), ("bob@corp.example", "bob-demo")).await;
+    for host in [WIKI, PAYROLL] {
+        let headers = browser.go(&stage.entrance.url(host, "/headers")).await.json();
+        assert_eq!(headers["x-doorward-email"], "bob@corp.example");
+        assert_eq!(headers["x-remote-groups"], "employees,finance");
+        assert_eq!(headers["x-forwarded-proto"], "https");
+        assert!(headers["x-doorward-assertion"].as_str().unwrap().split('.').count() == 3 && headers["cookie"].is_null());
+        let page = browser.go(&stage.entrance.url(host, "/")).await;
+        assert!(page.header("content-type").unwrap().starts_with("text/html") && page.text().contains("bob@corp.example"));
+        let upload = browser.step(&stage.entrance.url(host, "/upload"), Some(&[("a", "b")])).await.json();
+        assert_eq!(upload["length"], 3);
+        assert_eq!(upload["sha256"], "42144f3939c3ffbbf0bf8b1f12affb5c23a4c5bd41e0ff672d54a5754f062058");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_health_check_is_public() {
+    let stage = stage().await;
+    let page = stage.entrance.browser().go(&stage.entrance.url(WIKI, "/health")).await;
+    assert_eq!((page.status, &*page.text()), (200, "fine\n"));
+    let mut browser = stage.entrance.browser();
+    assert_eq!(browser.step_with(&stage.entrance.url(PAYROLL, "/health"), None, "").await.status, 401);
+}
