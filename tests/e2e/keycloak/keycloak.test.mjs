@@ -12,7 +12,11 @@ describe('with Keycloak', { skip: keycloakMissing }, () => {
   let world;
   const visitors = [];
 
-  before(async () => { world = await startWorld({ providers: { staff: { Kind: Keycloak, accessTokenSeconds: 20 } } }); });
+  before(async () => { world = await startWorld({
+    providers: { staff: { Kind: Keycloak, accessTokenSeconds: 20 } },
+    // Keycloak has no scope for groups: a mapper of the client puts them into the tokens.
+    adjust: (configuration) => { configuration.identity_providers.staff.scopes = ['openid', 'email', 'profile']; },
+  }); });
   after(async () => {
     for (const visitor of visitors) visitor.close();
     await world?.close();
