@@ -61,7 +61,8 @@ async fn many_streams_share_one_connection_without_waiting_for_each_other() {
     assert_eq!(slow.unwrap().text(), "first second");
 }
 
-const UPGRADE: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+const UPGRADE: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_passes_both_ways_with_the_identity_and_without_what_was_forged() {
