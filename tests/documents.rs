@@ -125,6 +125,16 @@ fn every_reason_is_explained_once_and_no_other() {
 }
 
 #[test]
+fn every_link_to_a_file_leads_to_one() {
+    for (path, text) in documents() {
+        for link in text.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap()) {
+            let leads = link.is_empty() || link.contains("://") || path.parent().unwrap().join(link).exists();
+            assert!(leads, "{}: {link}", path.display());
+        }
+    }
+}
+
+#[test]
 fn there_is_a_changelog_with_something_in_it() {
     let text = fs::read_to_string("CHANGELOG.md").unwrap();
     assert!(text.contains("## Unreleased") && text.contains("### Added"));
