@@ -12,7 +12,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -34,6 +34,10 @@ mod wire;
 const HEAD: Duration = Duration::from_secs(20);
 /// The largest head, in bytes.
 const HEAD_SIZE: usize = 32 * 1024;
+/// The most that one read takes, in bytes.
+const READ_SIZE: usize = 64 * 1024;
+/// After how long without a byte the system asks whether the other end is still there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 /// How long requests in progress may go on once the process is asked to stop.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -161,8 +165,7 @@ async fn accept(listener: TcpListener, worker: Rc<Worker>, mut stopping: watch::
 async fn serve_connection(stream: TcpStream, connection: Rc<Connection>, worker: Rc<Worker>, stopping: watch::Receiver<bool>) {
     let metrics = &worker.gate.metrics;
     let snapshot = worker.gate.snapshot.load_full();
-    // Without it a small answer would wait for the acknowledgement of the one before.
-    let accepted = match stream.set_nodelay(true) {
+    let accepted = match tune(&stream) {
         Ok(()) => tls::accept(stream, &snapshot).await,
         Err(error) => Err(error),
     };
@@ -176,6 +179,12 @@ async fn serve_connection(stream: TcpStream, connection: Rc<Connection>, worker:
         tracing::debug!(%error, "a connection ended");
     }
     metrics.connections.dec();
+}
+
+/// Small answers don't wait for acknowledgements, and a client that has vanished is found out.
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
 }
 
 async fn exchange(
@@ -206,7 +215,7 @@ async fn exchange(
 
 fn h1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_header_size(HEAD_SIZE).max_headers(128);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_header_size(HEAD_SIZE).max_headers(128).max_buf_size(READ_SIZE);
     builder
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How long an app may take to begin its answer, after the last byte that the client sent.
+/// How long an app may take to begin its answer while nothing comes from the client; up to twice that after its last byte.
 const FIRST_BYTE: Duration = Duration::from_secs(60);
 
 /// Why there is no answer of the app.

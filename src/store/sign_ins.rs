@@ -95,7 +95,8 @@ impl Store {
             let Some(row) = query.bind(cookie.as_bytes()).fetch_optional(&self.readers).await? else {
                 return Ok(None);
             };
-            if let Ok(live) = self.registry.sign_in(self.read_sign_in(&row)?, generation) {
+            let Some(fresh) = self.read_sign_in(&row)? else { return Ok(None) };
+            if let Ok(live) = self.registry.sign_in(fresh, generation) {
                 return Ok(Some(live));
             }
         }
@@ -120,14 +121,14 @@ impl Store {
         Ok(found)
     }
 
-    /// Ends a sign-in and everything made from it; `None` when it had ended before.
+    /// Ends a sign-in and everything made from it; `None` when it had ended before, or its tokens can't be opened.
     pub async fn end_sign_in(&self, id: SignInId) -> Result<Option<Ended>, Error> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let row = sqlx::query(BY_ID).bind(id.0).fetch_optional(&mut *transaction).await?;
         delete(&mut transaction, id).await?;
         transaction.commit().await?;
         self.registry.end_sign_in(id);
-        row.map(|row| self.ended(id, &row)).transpose()
+        Ok(row.and_then(|row| self.ended(id, &row).ok()))
     }
 
     pub(super) async fn write_last_seen(&self) -> Result<(), Error> {
@@ -172,11 +173,19 @@ impl Store {
         Ok(())
     }
 
-    pub(super) fn read_sign_in(&self, row: &SqliteRow) -> Result<SignIn, Error> {
+    /// A sign-in; `None` where its tokens were sealed with a key that is gone: then it is over, and the person signs in again.
+    pub(super) fn read_sign_in(&self, row: &SqliteRow) -> Result<Option<SignIn>, Error> {
         let id = SignInId(row.try_get("id")?);
         let identity = read_identity(row)?;
-        let renewal = self.open_tokens(id, row)?.renewal(clock::now());
-        Ok(SignIn::new(id, identity, time(row, "created_at")?, time(row, "last_seen")?, time(row, "ends_at")?, renewal))
+        let tokens = match self.open_tokens(id, row) {
+            Err(Error::Seal(error)) => {
+                tracing::warn!(sign_in = id.0, %error, "a sign-in is over: its tokens can't be opened");
+                return Ok(None);
+            }
+            opened => opened?,
+        };
+        let renewal = tokens.renewal(clock::now());
+        Ok(Some(SignIn::new(id, identity, time(row, "created_at")?, time(row, "last_seen")?, time(row, "ends_at")?, renewal)))
     }
 
     fn ended(&self, id: SignInId, row: &SqliteRow) -> Result<Ended, Error> {

@@ -87,7 +87,7 @@ async fn sign_in(
     let sign_in = control.store.create_sign_in(new).await.map_err(unavailable)?;
     let (kept, dropped) = others.split_at(others.len().min(MOST_SIGN_INS - 1));
     // What no cookie names any more could not be signed out of.
-    for (_, dropped) in dropped {
+    for (_, dropped) in dropped.iter().chain(same.get(1..).unwrap_or_default()) {
         control.store.end_sign_in(dropped.id).await.map_err(unavailable)?;
     }
     let tokens = std::iter::once(&token).chain(kept.iter().map(|(token, _)| token));

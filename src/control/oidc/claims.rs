@@ -22,6 +22,9 @@ pub(super) enum Unusable {
     /// A group that rules can't be held against.
     #[error("A group is not a plain text of at most {LONGEST} bytes.")]
     OddGroup,
+    /// A claim that rules can't be held against.
+    #[error("The claim “{0}” is not made of plain texts of at most {LONGEST} bytes.")]
+    OddClaim(String),
     /// More groups than rules can be sure of.
     #[error("There are more than {MOST_GROUPS} groups.")]
     TooManyGroups,
@@ -38,8 +41,8 @@ pub(super) fn profile(provider: &Provider, claims: &Map<String, Value>) -> Resul
         email: email(provider, claims),
         name: mapped("name").and_then(Value::as_str).and_then(display_name),
         groups: mapped("groups").map(groups).transpose()?.unwrap_or_default(),
-        claims: others.map(|(ours, theirs)| (ours.clone(), find(claims, theirs).map(texts).unwrap_or_default())).collect(),
-        amr: claims.get("amr").map(texts).unwrap_or_default(),
+        claims: others.map(|(ours, theirs)| other(claims, ours, theirs)).collect::<Result<_, _>>()?,
+        amr: claims.get("amr").and_then(texts).unwrap_or_default(),
         acr: claims.get("acr").and_then(Value::as_str).map(str::to_owned),
     })
 }
@@ -124,11 +127,17 @@ fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.len() <= LONGEST && !text.chars().any(char::is_control)
 }
 
-/// A claim as a list of texts.
-fn texts(value: &Value) -> Vec<String> {
+/// A mapped claim; one that can't be kept whole is not kept in part, since a deny rule might name what is missing.
+fn other(claims: &Map<String, Value>, ours: &str, theirs: &str) -> Result<(String, Vec<String>), Unusable> {
+    let values = find(claims, theirs).map_or_else(|| Some(Vec::new()), texts);
+    values.map(|values| (ours.to_owned(), values)).ok_or_else(|| Unusable::OddClaim(theirs.to_owned()))
+}
+
+/// A claim as a list of texts; `None` when any of it is something else.
+fn texts(value: &Value) -> Option<Vec<String>> {
     match value {
-        Value::Array(values) => values.iter().filter_map(text).collect(),
-        other => text(other).into_iter().collect(),
+        Value::Array(values) => values.iter().map(text).collect(),
+        other => text(other).map(|text| vec![text]),
     }
 }
 
@@ -252,10 +261,19 @@ mod tests {
     #[test]
     fn other_claims_become_lists_of_texts() {
         let mapped = [("department", "org.department"), ("level", "lvl"), ("absent", "nothing")];
-        let profile = profile_of(&mapped, json!({"org": {"department": "finance"}, "lvl": [3, "x", true, {}]}));
+        let profile = profile_of(&mapped, json!({"org": {"department": "finance"}, "lvl": [3, "x", true]}));
         assert_eq!(profile.claims["department"], ["finance"]);
         assert_eq!(profile.claims["level"], ["3", "x", "true"]);
         assert!(profile.claims["absent"].is_empty());
+    }
+
+    #[test]
+    fn a_claim_that_can_not_be_kept_whole_refuses_the_sign_in() {
+        for odd in [json!(["x", {}]), json!({"a": 1}), json!("a\nb"), json!("x".repeat(300)), json!([null])] {
+            let claims = json!({ "lvl": odd });
+            let outcome = profile(&provider(&[("level", "lvl")]), claims.as_object().unwrap());
+            assert_eq!(outcome, Err(Unusable::OddClaim("lvl".to_owned())), "{claims}");
+        }
     }
 
     #[test]

@@ -43,11 +43,9 @@ impl From<Error> for Failure {
         match error {
             Error::Refused(code) if code == "invalid_grant" => Self::Over(Error::Refused(code)),
             Error::IdToken(id_token::Invalid::UnknownKey) => Self::Later(error.to_string()),
-            Error::IdToken(_) => Self::Over(error),
-            // Claims that can't be read whole end nothing: those that were read before stay in force.
-            Error::Claims(_) | Error::Undiscovered | Error::Http(_) | Error::Refused(_) | Error::Unreadable(_) => {
-                Self::Later(error.to_string())
-            }
+            // Claims that can't be read whole would refuse a sign-in; the old ones would give what may have been taken away.
+            Error::IdToken(_) | Error::Claims(_) => Self::Over(error),
+            Error::Undiscovered | Error::Http(_) | Error::Refused(_) | Error::Unreadable(_) => Self::Later(error.to_string()),
         }
     }
 }

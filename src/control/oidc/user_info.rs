@@ -33,6 +33,10 @@ pub(super) fn merge(mut signed: Map<String, Value>, mut fetched: Map<String, Val
     } else {
         signed.remove("email_verified");
     }
+    // What either of them says is kept elsewhere is.
+    if let (Some(Value::Object(names)), Some(Value::Object(more))) = (signed.get_mut("_claim_names"), fetched.get("_claim_names")) {
+        names.extend(more.clone());
+    }
     fetched.extend(signed);
     fetched
 }

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::TryRecvError;
 use std::thread::{self, JoinHandle};
@@ -60,7 +61,7 @@ fn run(receiver: &Receiver, mut out: Box<dyn Write + Send>) {
     let mut batch = Vec::with_capacity(1 << 16);
     loop {
         let (taken, gone) = take(receiver, &mut batch);
-        write(&mut out, &batch);
+        write(receiver, &mut out, &batch);
         batch.clear();
         receiver.queued.fetch_sub(taken, Ordering::Relaxed);
         match (gone, taken) {
@@ -85,17 +86,24 @@ fn take(receiver: &Receiver, batch: &mut Vec<u8>) -> (usize, bool) {
     (taken, false)
 }
 
-/// While the disk is full the queue fills, and with it requests are refused: no trace, no access.
-fn write(out: &mut Box<dyn Write + Send>, mut batch: &[u8]) {
+/// While the disk is full the queue fills, and with it requests are refused: no trace, no access. Once nobody is left to
+/// refuse, the process must be able to end.
+fn write(receiver: &Receiver, out: &mut Box<dyn Write + Send>, mut batch: &[u8]) {
     while !batch.is_empty() {
-        match out.write(batch) {
-            Ok(written) => batch = batch.get(written..).unwrap_or(&[]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                tracing::error!(%error, "the audit trail can't be written");
-                thread::sleep(Duration::from_secs(1));
+        let error = match out.write(batch) {
+            Ok(0) => io::Error::from(io::ErrorKind::WriteZero),
+            Ok(written) => {
+                batch = batch.get(written..).unwrap_or(&[]);
+                continue;
             }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => error,
+        };
+        tracing::error!(%error, "the audit trail can't be written");
+        if Arc::strong_count(&receiver.queued) == 1 {
+            return;
         }
+        thread::sleep(Duration::from_secs(1));
     }
 }
 

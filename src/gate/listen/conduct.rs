@@ -62,7 +62,14 @@ pub(super) async fn conduct(
         return Ok(());
     }
     exchange.as_mut().wind_down();
-    tokio::time::timeout(DRAIN, exchange).await.unwrap_or(Ok(()))
+    loop {
+        match tokio::time::timeout(DRAIN, exchange.as_mut()).await {
+            Ok(ended) => return ended,
+            Err(_) if Rc::strong_count(connection) <= AT_REST => return Ok(()),
+            // A request came in just before the end; when the process stops, it does not wait for longer than that anyway.
+            Err(_) => {}
+        }
+    }
 }
 
 /// Ends when no request has ever come, or none for a while and none is being answered.

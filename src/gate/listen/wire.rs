@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The largest head, and so all that is remembered.
-const REMEMBERED: usize = super::HEAD_SIZE;
+/// What is remembered: the largest head, and as much as can arrive together with its end.
+const REMEMBERED: usize = super::HEAD_SIZE + super::READ_SIZE;
 
 /// What arrived since the request before.
 ///
@@ -154,6 +154,17 @@ mod tests {
         seen.next();
         seen.arrived(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n20\r\n\r\n--part\r\nContent-Length: 3\r\n\r\nabc");
         assert!(!seen.has_two_lengths());
+    }
+
+    #[test]
+    fn a_length_is_not_pushed_out_by_what_arrives_with_the_end_of_its_head() {
+        let padding = vec![b'x'; super::super::HEAD_SIZE - 200];
+        let head =
+            [b"POST / HTTP/1.1\r\nContent-Length: 5\r\nX-Pad: ", &*padding, b"\r\nTransfer-Encoding: chunked\r\n\r"].concat();
+        let seen = Seen::default();
+        seen.arrived(&head);
+        seen.arrived(&[b"\n".to_vec(), vec![b'y'; super::super::READ_SIZE - 1]].concat());
+        assert!(seen.has_two_lengths());
     }
 
     #[test]

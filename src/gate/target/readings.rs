@@ -85,11 +85,15 @@ fn is_plain(path: &str) -> bool {
 /// decoded `?` or `#`.
 fn loosened(reading: &str) -> Vec<String> {
     let slashes = reading.replace('\\', "/");
-    let without_parameters =
-        slashes.split('/').map(|segment| segment.split(';').next().unwrap_or("")).collect::<Vec<_>>().join("/");
     let cut = slashes.split(['?', '#']).next().unwrap_or("").to_owned();
-    let squeezed = [&slashes, &without_parameters, &cut].map(|reading| squeeze(reading));
-    squeezed.into_iter().chain([slashes, without_parameters, cut]).filter(|other| other != reading).collect()
+    let bare = [without_parameters(&slashes), without_parameters(&cut)];
+    let all: Vec<String> = [slashes, cut].into_iter().chain(bare).collect();
+    let squeezed: Vec<String> = all.iter().map(|reading| squeeze(reading)).collect();
+    all.into_iter().chain(squeezed).filter(|other| other != reading).collect()
+}
+
+fn without_parameters(reading: &str) -> String {
+    reading.split('/').map(|segment| segment.split(';').next().unwrap_or("")).collect::<Vec<_>>().join("/")
 }
 
 fn squeeze(reading: &str) -> String {
