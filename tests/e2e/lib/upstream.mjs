@@ -32,8 +32,9 @@ export class Upstream {
     return this.requests.filter((request) => request.target.split('?')[0] === path);
   }
 
+  // A browser asks for the icon when it likes.
   last() {
-    return this.requests.at(-1);
+    return this.requests.findLast(({ target }) => target !== '/favicon.ico');
   }
 
   forget() {
