@@ -22,12 +22,13 @@ pub(super) fn payroll() -> Router {
 
 fn app(index: fn(HeaderMap) -> axum::response::Response) -> Router {
     Router::new()
-        .route("/", get(move |headers| async move { index(headers) }))
         .route("/headers", get(echo::headers))
         .route("/events", get(echo::events))
         .route("/health", get(|| async { "fine\n" }))
         .route("/upload", post(echo::upload))
         .route("/ws", any(echo::web_socket))
+        // Every other path is a page, so that there are deep links to come back to.
+        .fallback(get(move |headers| async move { index(headers) }))
 }
 
 #[cfg(test)]
