@@ -43,7 +43,7 @@ pub enum Error {
     #[error("the audit file can't be opened: {0}")]
     Audit(io::Error),
     /// A listener.
-    #[error("can't listen: {0}")]
+    #[error("can't listen on {0}")]
     Listen(io::Error),
     /// Signals.
     #[error("signals can't be received: {0}")]

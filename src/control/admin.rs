@@ -39,9 +39,10 @@ struct Inner {
 /// The running listener.
 pub struct Server(Arc<Inner>);
 
-/// Binds and serves.
+/// Binds and serves; an error names the address.
 pub async fn start(address: SocketAddr, state: State) -> io::Result<Server> {
-    let listener = tokio::net::TcpListener::bind(address).await?;
+    let bound = tokio::net::TcpListener::bind(address).await;
+    let listener = bound.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
     let inner = Arc::new(Inner { state, draining: AtomicBool::new(false) });
     let api = Router::new().route("/status", get(status)).layer(middleware::from_fn_with_state(Arc::clone(&inner), authorize));
     let router = Router::new()

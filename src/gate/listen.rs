@@ -99,8 +99,8 @@ fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(4096)?;
+    let bound = socket.bind(&address.into()).and_then(|()| socket.listen(4096));
+    bound.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
     Ok(socket.into())
 }
 
