@@ -4,6 +4,7 @@
 pub mod hosts;
 pub mod paths;
 pub mod tls;
+pub mod upstream;
 
 use crate::model::identity::is_domain;
 use crate::model::{AppIndex, Origin, ProviderName};
@@ -17,6 +18,8 @@ use secrecy::SecretString;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use upstream::Upstream;
 
 /// Everything that a request is judged by.
 pub struct Snapshot {
@@ -88,15 +91,6 @@ pub enum Access {
     Public(Option<Vec<Method>>),
     /// Whom the rules allow.
     Rules(Box<Ruleset>),
-}
-
-/// An HTTP/1.1 server in clear text.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Upstream {
-    /// A name or an address, without brackets.
-    pub host: Box<str>,
-    /// The port.
-    pub port: u16,
 }
 
 /// A fact of an identity that a header can carry.

@@ -5,6 +5,7 @@ use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Email, Identity, ProviderName, Timestamp};
 use doorward::policy::{Decision, Principal};
 use doorward::snapshot::hosts::Host;
+use doorward::snapshot::upstream::Address;
 use doorward::snapshot::{Access, Attribute, Snapshot};
 use http::Method;
 use std::time::Duration;
@@ -122,9 +123,9 @@ fn hosts_and_prefixes_find_their_app() {
     }
     let zoo = snapshot.apps.iter().find(|app| &*app.name == "zoo").unwrap();
     assert_eq!((&*zoo.url, &*zoo.prefix), ("https://wiki.corp.example/zoo", "/zoo"));
-    assert_eq!((&*zoo.upstream.host, zoo.upstream.port), ("zoo", 80));
+    assert_eq!(*zoo.upstream.address(), Address::Tcp { host: "zoo".into(), port: 80 });
     let any = snapshot.apps.iter().find(|app| &*app.name == "any").unwrap();
-    assert_eq!((&*any.upstream.host, any.upstream.port), ("::1", 81));
+    assert_eq!(*any.upstream.address(), Address::Tcp { host: "::1".into(), port: 81 });
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //!
 //! Only texts, truth values, lists, mappings and plain enums: [`super::document`] relies on it.
 
+pub mod upstream;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
@@ -138,8 +140,10 @@ pub struct App {
     pub url: String,
     /// What people call it; the key by default.
     pub name: Option<String>,
-    /// Where the app really is: `http://host:port`.
+    /// Where the app really is: `http://host:port`, `https://host:port`, `h2c://host:port` or `unix:/path/to.sock`.
     pub upstream: String,
+    /// Whom `https` servers are trusted as, and what they are shown.
+    pub upstream_tls: Option<upstream::UpstreamTls>,
     /// Headers for the app, each with what it carries: `user`, `email`, `name`, `groups`, `provider`, or a mapped claim.
     #[serde(default)]
     pub identity: BTreeMap<String, String>,

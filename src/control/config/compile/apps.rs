@@ -2,8 +2,8 @@
 
 use super::paths::{self, Access, Entry};
 use super::rules::{self, Written};
-use super::values::{Address, address, is_key, upstream};
-use super::{Context, headers};
+use super::values::{Address, address, is_key};
+use super::{Context, headers, upstream};
 use crate::control::config::file::{self, File};
 use crate::control::config::findings::Wrong;
 use crate::control::config::near::did_you_mean;
@@ -44,7 +44,7 @@ fn one(name: &str, app: &file::App, place: Place, file: &File, context: &mut Con
         context.findings.error(&place.key("allow"), wrong);
     }
     let address = context.findings.take(&place.key("url"), address(&app.url));
-    let upstream = context.findings.take(&place.key("upstream"), upstream(&app.upstream));
+    let upstream = upstream::compile(app, &place, context);
     let identity = headers::compile(app, &place, &accepted, file, context);
     let mut list = |key: &str, rules: &Option<Vec<file::Rule>>, effect| {
         rules::list(rules.as_deref(), &place.key(key), &format!("{name}.{key}"), effect, context)
