@@ -6,7 +6,7 @@ use crate::model::route::Pattern;
 use crate::model::{AppIndex, Origin, ProviderName};
 use crate::snapshot::hosts::{Host, Hosts};
 use crate::snapshot::paths::Paths;
-use crate::snapshot::upstream::{Address, Transport};
+use crate::snapshot::upstream::{Address, Pooling, Timeouts, Transport};
 use crate::snapshot::{Access, App, Lifetimes, Provider, Route, RouteIndex, Snapshot, Upstream, tls::Tls};
 use openidconnect::IssuerUrl;
 use rustls::ServerConfig;
@@ -58,6 +58,8 @@ fn app(host: &str, port: u16, prefix: &str, providers: &[ProviderName]) -> App {
         url: format!("https://{host}").into(),
         prefix: prefix.into(),
         upstream: Arc::new(Upstream::new(String::new(), address, Transport::Http1, None)),
+        timeouts: Timeouts::default(),
+        pooling: Pooling::default(),
         identity: Vec::new(),
         providers: providers.to_vec(),
         cors_preflight: false,

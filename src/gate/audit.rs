@@ -2,7 +2,7 @@
 //! written by a thread of its own. Must never block a worker, never record a query (it may hold secrets), and never let a
 //! request through that could leave no trace, unless the operator chose that.
 
-use super::body::ResponseBody;
+use super::body::{ResponseBody, Upload};
 use super::route::Routed;
 use super::session::Known;
 use super::target::Target;
@@ -16,7 +16,7 @@ use serde::Serialize;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub struct Trail {
     pub(super) rule: Option<RuleId>,
     pub(super) reason: Option<Reason>,
     pub(super) upstream: Option<Arc<Upstream>>,
-    pub(super) bytes_in: Option<Arc<AtomicU64>>,
+    pub(super) upload: Option<Arc<Upload>>,
 }
 
 impl Trail {
@@ -48,7 +48,7 @@ impl Trail {
             rule: None,
             reason: None,
             upstream: None,
-            bytes_in: None,
+            upload: None,
         }
     }
 
@@ -100,6 +100,7 @@ impl Verdict {
         match reason {
             Reason::Allowed | Reason::PublicRoute | Reason::Preflight => Self::Allow,
             Reason::UpstreamFailed | Reason::UpstreamTimeout | Reason::UpstreamUnreachable => Self::Allow,
+            Reason::UpstreamBusy | Reason::UploadTooSlow => Self::Allow,
             Reason::Reserved => Self::Own,
             Reason::NotSignedIn | Reason::SessionInvalid | Reason::SessionExpired | Reason::ProviderNotAccepted => Self::Challenge,
             _ => Self::Deny,

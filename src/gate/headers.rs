@@ -10,6 +10,7 @@ use super::decide::Permit;
 use super::route::Routed;
 use super::target::{Target, origin_form};
 use super::visit::Visit;
+use super::websocket;
 use crate::cookies;
 use crate::model::{Reason, Refusal};
 use crate::snapshot::{Snapshot, fold};
@@ -34,15 +35,29 @@ const RESERVED: [&str; 11] = [
     "x-method-override",
 ];
 /// Headers of one connection (RFC 9110, section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 8] = [
+const HOP_BY_HOP: [HeaderName; 7] = [
     HeaderName::from_static("http2-settings"),
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::PROXY_AUTHORIZATION,
     header::TE,
-    header::TRAILER,
     header::UPGRADE,
+];
+/// What a trailer may not say, because it frames, addresses or authorizes (RFC 9110, section 6.5.1).
+const NO_TRAILERS: [HeaderName; 12] = [
+    header::AUTHORIZATION,
+    header::CACHE_CONTROL,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::COOKIE,
+    header::EXPECT,
+    header::HOST,
+    header::RANGE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
 ];
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -58,35 +73,62 @@ pub fn rewrite<B>(
     permit: &Permit,
     mut request: Request<B>,
 ) -> Result<Request<B>, Refusal> {
-    let upgrade = wants_websocket(&request);
+    let upgrade = websocket::wants(&request);
     let headers = request.headers_mut();
+    let trailers = place.app.upstream.may_multiplex() && takes_trailers(headers);
     remove_hop_by_hop(headers)?;
+    announce_trailers(headers, &visit.snapshot);
     remove_reserved(headers, &visit.snapshot);
     remove_our_cookies(headers);
     add_circumstances(headers, visit, target);
     if let Some(known) = permit.session() {
         identity::add(headers, visit, place, known)?;
     }
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
     if upgrade {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        websocket::ask(headers);
     }
     *request.uri_mut() = origin_form(target);
     *request.version_mut() = Version::HTTP_11;
     Ok(request)
 }
 
-/// Whether the request asks for a WebSocket (RFC 6455, section 4.1). No other upgrade passes: `h2c` would open a way round
-/// everything here.
-pub fn wants_websocket<B>(request: &Request<B>) -> bool {
-    let is_websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
-    request.version() == Version::HTTP_11
-        && request.headers().get(header::UPGRADE).is_some_and(is_websocket)
-        && list(request.headers(), &header::CONNECTION).any(|option| option.eq_ignore_ascii_case("upgrade"))
-        && request.method() == http::Method::GET
+/// Whether the client takes trailers, which gRPC servers insist on; of the rest of `TE` nothing is ours to promise (RFC 9110,
+/// section 10.1.4).
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TE) && list(headers, &header::TE).any(|coding| coding.eq_ignore_ascii_case("trailers"))
 }
 
-fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+/// Leaves those names in `Trailer` that may be there.
+fn announce_trailers(headers: &mut HeaderMap, snapshot: &Snapshot) {
+    if !headers.contains_key(header::TRAILER) {
+        return;
+    }
+    let names = list(headers, &header::TRAILER).filter_map(|name| name.parse::<HeaderName>().ok());
+    let names: Vec<_> = names.filter(|name| may_trail(name, snapshot)).collect();
+    headers.remove(header::TRAILER);
+    for name in names {
+        headers.append(header::TRAILER, name.into());
+    }
+}
+
+/// The trailers of a request without what no client may send, and without what has no place there.
+pub(super) fn trailers(mut trailers: HeaderMap, snapshot: &Snapshot) -> HeaderMap {
+    let unwanted: Vec<HeaderName> = trailers.keys().filter(|name| !may_trail(name, snapshot)).cloned().collect();
+    for name in unwanted {
+        trailers.remove(name);
+    }
+    trailers
+}
+
+fn may_trail(name: &HeaderName, snapshot: &Snapshot) -> bool {
+    !NO_TRAILERS.contains(name) && !HOP_BY_HOP.contains(name) && !is_reserved(name.as_str(), snapshot)
+}
+
+/// The items of a header whose value is a list, across all of its lines.
+pub(super) fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).map(str::trim)
 }
 

@@ -144,6 +144,10 @@ pub struct App {
     pub upstream: String,
     /// Whom `https` servers are trusted as, and what they are shown.
     pub upstream_tls: Option<upstream::UpstreamTls>,
+    /// How long it may take.
+    pub timeouts: Option<upstream::Timeouts>,
+    /// How many connections to it are kept.
+    pub pool: Option<upstream::Pool>,
     /// Headers for the app, each with what it carries: `user`, `email`, `name`, `groups`, `provider`, or a mapped claim.
     #[serde(default)]
     pub identity: BTreeMap<String, String>,

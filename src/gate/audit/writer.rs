@@ -129,7 +129,7 @@ fn append(batch: &mut Vec<u8>, record: &Record) {
         rule: trail.rule.as_ref().map(|rule| &*rule.0),
         upstream: trail.upstream.as_ref().map(ToString::to_string),
         status: record.status,
-        bytes_in: trail.bytes_in.as_ref().map_or(0, |bytes| bytes.load(Ordering::Relaxed)),
+        bytes_in: trail.upload.as_ref().map_or(0, |upload| upload.bytes()),
         bytes_out: record.bytes_out,
         complete: record.complete,
         duration_ms: (record.took.as_secs_f64() * 1e6).round() / 1e3,

@@ -10,6 +10,7 @@ use crate::control::config::near::did_you_mean;
 use crate::control::config::place::Place;
 use crate::model::ProviderName;
 use crate::policy::Effect;
+use crate::snapshot::upstream::{Pooling, Timeouts};
 use crate::snapshot::{Attribute, Upstream};
 use http::HeaderName;
 
@@ -20,6 +21,8 @@ pub(in crate::control::config) struct Drafted {
     pub(in crate::control::config) place: Place,
     pub(in crate::control::config) address: Option<Address>,
     pub(in crate::control::config) upstream: Option<Upstream>,
+    pub(in crate::control::config) timeouts: Timeouts,
+    pub(in crate::control::config) pooling: Pooling,
     pub(in crate::control::config) identity: Vec<(HeaderName, Attribute)>,
     pub(in crate::control::config) providers: Vec<ProviderName>,
     pub(in crate::control::config) cors_preflight: bool,
@@ -45,6 +48,8 @@ fn one(name: &str, app: &file::App, place: Place, file: &File, context: &mut Con
     }
     let address = context.findings.take(&place.key("url"), address(&app.url));
     let upstream = upstream::compile(app, &place, context);
+    let timeouts = upstream::timeouts(app, &place, context);
+    let pooling = upstream::pooling(app, &place, context);
     let identity = headers::compile(app, &place, &accepted, file, context);
     let mut list = |key: &str, rules: &Option<Vec<file::Rule>>, effect| {
         rules::list(rules.as_deref(), &place.key(key), &format!("{name}.{key}"), effect, context)
@@ -59,6 +64,8 @@ fn one(name: &str, app: &file::App, place: Place, file: &File, context: &mut Con
         place,
         address,
         upstream,
+        timeouts,
+        pooling,
         identity,
         providers: accepted.iter().filter_map(|name| ProviderName::parse(name)).collect(),
         cors_preflight: app.cors_preflight,

@@ -53,6 +53,8 @@ fn add(snapshot: &mut Snapshot, app: Drafted, findings: &mut Findings) -> Option
         origin: address.origin,
         prefix: address.prefix.into(),
         upstream: app.upstream?.into(),
+        timeouts: app.timeouts,
+        pooling: app.pooling,
         identity: app.identity,
         providers: app.providers,
         cors_preflight: app.cors_preflight,

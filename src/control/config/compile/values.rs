@@ -26,6 +26,15 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
     }
 }
 
+/// A whole number, from `least` to a million.
+pub(super) fn count(text: &str, least: usize) -> Result<usize, Wrong> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    match text.parse() {
+        Ok(count) if digits && (least..=1_000_000).contains(&count) => Ok(count),
+        _ => Err(Wrong::new("not a number that can be used here", format!("a whole number from {least} to 1000000"))),
+    }
+}
+
 /// `127.0.0.1:9901`, `[::]:443`.
 pub(super) fn socket(text: &str) -> Result<SocketAddr, Wrong> {
     let help = "write `address:port` with a numeric address, as in `127.0.0.1:9901` or `[::]:443`";
