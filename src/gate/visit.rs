@@ -22,6 +22,7 @@ use ipnet::IpNet;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -74,8 +75,19 @@ pub struct Worker {
     pub counters: metrics::gate::Counters,
     /// The records that it has made and not yet given away.
     pub records: audit::Buffer,
-    current: RefCell<Rc<Arc<Snapshot>>>,
+    current: RefCell<Rc<InForce>>,
     next_id: Cell<u128>,
+}
+
+/// A configuration as one worker holds it. Its visits count their references to this: a count that all workers share would be
+/// fought over at every request.
+pub struct InForce(Arc<Snapshot>);
+
+impl Deref for InForce {
+    type Target = Snapshot;
+    fn deref(&self) -> &Snapshot {
+        &self.0
+    }
 }
 
 impl Worker {
@@ -85,7 +97,7 @@ impl Worker {
             pool: Rc::default(),
             counters: metrics::gate::Counters::default(),
             records: audit::Buffer::new(gate.audit.clone(), gate.metrics.lost_records.clone()),
-            current: RefCell::new(Rc::new(gate.snapshot.load_full())),
+            current: RefCell::new(Rc::new(InForce(gate.snapshot.load_full()))),
             next_id: Cell::new(seed),
             gate,
         }
@@ -99,13 +111,12 @@ impl Worker {
         RequestId((next ^ (next >> 64)).wrapping_mul(0xDA94_2042_E4DD_58B5_A17D_6FBD_7C6B_9F85))
     }
 
-    /// The configuration in force. Counted by this worker alone: a count that all workers share would be fought over at
-    /// every request.
-    fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+    /// The configuration in force.
+    fn snapshot(&self) -> Rc<InForce> {
         let latest = self.gate.snapshot.load();
         let mut current = self.current.borrow_mut();
-        if !Arc::ptr_eq(&current, &latest) {
-            *current = Rc::new(Arc::clone(&latest));
+        if !Arc::ptr_eq(&current.0, &latest) {
+            *current = Rc::new(InForce(Arc::clone(&latest)));
         }
         Rc::clone(&current)
     }
@@ -152,7 +163,7 @@ pub struct Visit {
     /// The connection that it came by.
     pub connection: Rc<Connection>,
     /// The configuration that it is judged by.
-    pub snapshot: Rc<Arc<Snapshot>>,
+    pub snapshot: Rc<InForce>,
     /// When it began, by the coarse clock.
     pub now: Timestamp,
     /// When it began, for durations.
@@ -251,7 +262,7 @@ pub async fn hand_over(
     site: Site,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Refusal> {
-    let snapshot = Arc::clone(&*visit.snapshot);
+    let snapshot = Arc::clone(&visit.snapshot.0);
     let (host, authority) = (target.host().to_owned(), target.authority().to_owned());
     let request = request.map(RequestBody::new);
     let asked = ReservedRequest { request, snapshot, host, authority, site };
