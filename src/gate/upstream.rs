@@ -71,7 +71,7 @@ pub async fn forward(
     let wanted = Wanted::of(&mut request)?;
     let upload = request.body().upload();
     visit.trail.upload.clone_from(&upload);
-    request.body_mut().pass_trailers(&visit.snapshot);
+    request.body_mut().pass_trailers(visit.snapshot.shared());
     let is_grpc = says(request.headers(), "application/grpc");
     let in_flight = InFlight::begin(visit.worker.pool.watch(), app.timeouts, upload.clone());
     let answered = in_flight.in_time(exchange(visit, app, &in_flight, request, wanted.is_some())).await;

@@ -122,6 +122,11 @@ impl Upstream {
         self.id
     }
 
+    /// What logs and the audit trail call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Where it is.
     pub const fn address(&self) -> &Address {
         &self.address
