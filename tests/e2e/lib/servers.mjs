@@ -27,7 +27,8 @@ const KINDS = {
   h2: (options) => http2.createSecureServer({ ...secrets(options), ...options, allowHTTP1: options.allowHTTP1 ?? false }),
 };
 
-// A server of this kind, at a port or at the path of a socket; `serve` answers in place of a description.
+// A server of this kind, at a port or at the path of a socket; `serve` answers in place of a description;
+// null: whoever listens to the server itself does.
 export async function startServer(kind, { serve = describe, path, ...options } = {}) {
   const server = KINDS[kind](options);
   const at = path ?? await freePort();
@@ -38,7 +39,7 @@ export async function startServer(kind, { serve = describe, path, ...options } =
     sockets.add(socket);
     socket.on('error', () => {}).once('close', () => sockets.delete(socket));
   });
-  server.on('request', serve);
+  if (serve) server.on('request', serve);
   server.on('sessionError', () => {});
   await (path ? new Promise((resolve) => { server.listen(path, resolve); }) : listen(server, at));
   return {
