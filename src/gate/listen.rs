@@ -28,6 +28,7 @@ use wire::{Seen, Wire};
 
 mod conduct;
 mod plain;
+pub mod proxy;
 mod wire;
 
 /// How long the head of a request may take.

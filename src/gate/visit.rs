@@ -1,6 +1,8 @@
 //! One request's circumstances. In: the worker and the connection. Out: a [`Visit`], which every room reads. Must never
 //! change its snapshot on the way.
 
+pub mod client;
+
 use super::audit::{self, Trail};
 use super::body::{RequestBody, ResponseBody};
 use super::headers;
@@ -18,7 +20,6 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
-use ipnet::IpNet;
 use std::cell::Cell;
 use std::future::Future;
 use std::net::IpAddr;
@@ -133,7 +134,7 @@ impl Visit {
     /// A visit begins.
     pub fn begin(worker: Rc<Worker>, connection: Rc<Connection>, headers: &HeaderMap, method: &http::Method) -> Self {
         let snapshot = worker.gate.snapshot.load_full();
-        let client = client(connection.peer, headers, &snapshot.trusted_proxies);
+        let client = client::client(connection.peer, headers, &snapshot.trusted_proxies);
         let request_id = worker.request_id();
         let now = clock::now();
         connection.visits.set(connection.visits.get() + 1);
@@ -162,24 +163,6 @@ impl Drop for Visit {
             audit::abandon(self);
         }
     }
-}
-
-/// The nearest address that is not a trusted proxy: from the connection inwards, `X-Forwarded-For` from the right.
-fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
-    let mut client = peer.to_canonical();
-    if trusted.is_empty() || !is_trusted(&client) {
-        return client;
-    }
-    let lines: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok()).collect();
-    for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
-        let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
-        client = address.to_canonical();
-        if !is_trusted(&client) {
-            break;
-        }
-    }
-    client
 }
 
 /// Has a request under `/.doorward/` answered.
