@@ -173,6 +173,7 @@ pub fn follow(mut visit: Visit, response: Response<ResponseBody>) -> Response<Re
 /// The client went away before there was an answer: the record says so, with the status that nginx made known for it.
 pub(super) fn abandon(visit: &mut Visit) {
     visit.trail.reason.get_or_insert(Reason::Abandoned);
+    visit.connection.given_up.set(visit.connection.given_up.get() + 1);
     drop(Ending::new(visit, 499));
 }
 

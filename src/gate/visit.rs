@@ -97,6 +97,10 @@ pub struct Connection {
     pub peer: IpAddr,
     /// How many requests have come by it.
     pub visits: Cell<u64>,
+    /// How many of them were given up by the client before they were answered; forgotten every few seconds.
+    pub given_up: Cell<u32>,
+    /// Whether the last request had a body.
+    pub has_body: Cell<bool>,
     /// Held for as long as the process must wait for this connection when it drains.
     pub open: Rc<()>,
 }
@@ -104,7 +108,7 @@ pub struct Connection {
 impl Connection {
     /// A connection from this address.
     pub const fn new(peer: IpAddr, open: Rc<()>) -> Self {
-        Self { peer, visits: Cell::new(0), open }
+        Self { peer, visits: Cell::new(0), given_up: Cell::new(0), has_body: Cell::new(false), open }
     }
 }
 
