@@ -33,7 +33,7 @@ mod wire;
 
 /// How long the head of a request may take.
 const HEAD: Duration = Duration::from_secs(20);
-/// How long a connection may be kept between two requests.
+/// How long a connection may be kept before a request, and between two.
 const IDLE: Duration = Duration::from_secs(120);
 /// The largest head, in bytes.
 const HEAD_SIZE: usize = 32 * 1024;

@@ -125,7 +125,7 @@ mod tests {
     fn one_address_can_not_take_the_places_of_others() {
         let entrance = Entrance { per_address: NonZeroU32::new(2), ..Entrance::default() };
         let door = Arc::<Door>::default();
-        let mut enter = |client: &str| {
+        let enter = |client: &str| {
             let mut place = door.enter(&entrance).unwrap();
             place.belongs_to(address(client), &entrance).then_some(place)
         };

@@ -3,7 +3,7 @@
 
 use super::conduct::{Ease, Outcome, conduct};
 use super::local::{Guest, Phase};
-use super::ticks::strokes;
+use super::ticks::{STROKE, strokes};
 use super::wire::{Seen, Wire};
 use super::{HEAD, HEAD_SIZE, IDLE, OnThisThread, READ_SIZE};
 use crate::gate::body::ResponseBody;
@@ -28,8 +28,8 @@ use tokio_rustls::server::TlsStream;
 /// On the heap, so that it moves from one state of a connection to the next as a pointer.
 type Stream = Box<TlsStream<TcpStream>>;
 
-/// How much of the time for a head is left when it is known to have begun.
-const REST_OF_HEAD: Duration = Duration::from_secs(15);
+/// How much of the time for a head is left when it is known to have begun a stroke or two ago.
+const REST_OF_HEAD: Duration = HEAD.saturating_sub(STROKE);
 /// How long a client may take to hear that it is over.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -50,8 +50,7 @@ pub(super) async fn exchange(mut stream: Stream, guest: Guest) -> hyper::Result<
 
 /// Waits for the beginning of a request, with nothing but the TLS session in memory; false when it is not to be waited for.
 async fn is_spoken_to(stream: &mut Stream, guest: &Guest) -> bool {
-    let patience = if guest.connection.visits.get() == 0 { HEAD } else { IDLE };
-    let mut left = strokes(patience);
+    let mut left = strokes(IDLE);
     while guest.local.phase.get() != Phase::Closing {
         guest.alarm.set(left);
         match guest.alarm.or(std::pin::pin!(stream.fill_buf())).await {

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// How long a stroke is after the one before it.
-pub(super) const STROKE: Duration = Duration::from_secs(5);
+pub(super) const STROKE: Duration = Duration::from_secs(2);
 
 /// How many strokes this time has, rounded up.
 pub(super) const fn strokes(time: Duration) -> u32 {
@@ -144,6 +144,7 @@ mod tests {
 
     #[test]
     fn times_are_rounded_up() {
-        assert_eq!([1, 5, 6, 20].map(|seconds| strokes(Duration::from_secs(seconds))), [1, 1, 2, 4]);
+        let seconds = STROKE.as_secs();
+        assert_eq!([1, seconds, seconds + 1].map(|seconds| strokes(Duration::from_secs(seconds))), [1, 1, 2]);
     }
 }

@@ -117,7 +117,9 @@ mod tests {
     fn seen(peer: &str, plain: &[&str], standard: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         let lines = plain.iter().map(|line| (X_FORWARDED_FOR, line)).chain(standard.iter().map(|line| (FORWARDED, line)));
-        lines.for_each(|(name, line)| drop(headers.append(name, HeaderValue::from_str(line).unwrap())));
+        for (name, line) in lines {
+            headers.append(name, HeaderValue::from_str(line).unwrap());
+        }
         let trusted = ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
         client(peer.parse().unwrap(), &headers, &trusted).to_string()
     }
