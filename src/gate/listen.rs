@@ -110,6 +110,7 @@ impl Prepared {
             let of_time = Rc::clone(&local);
             tokio::task::spawn_local(async move { of_time.keep_time().await });
             tokio::task::spawn_local(sweep(Rc::clone(&local.worker)));
+            tokio::task::spawn_local(settle(Rc::clone(&local.worker)));
             for (listener, port) in self.listeners {
                 tokio::task::spawn_local(accept(listener, port, Rc::clone(&local), leaving.clone()));
             }
@@ -117,6 +118,14 @@ impl Prepared {
             let linger = leaving.wait_for(Option::is_some).await.map_or(Duration::ZERO, |linger| linger.unwrap_or_default());
             local.leave(linger).await;
         });
+    }
+}
+
+/// Gives records and counts away soon after they were made.
+async fn settle(worker: Rc<Worker>) {
+    loop {
+        worker.records.ripe().await;
+        worker.settle();
     }
 }
 
