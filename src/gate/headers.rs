@@ -33,6 +33,8 @@ const RESERVED: [&str; 11] = [
     "x-http-method-override",
     "x-method-override",
 ];
+/// Names that say where a request ends. Only an alias of one is reserved: an app may believe it.
+const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 /// Headers of one connection (RFC 9110, section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("http2-settings"),
@@ -99,6 +101,10 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Refusal> {
     for name in &HOP_BY_HOP {
         headers.remove(name);
     }
+    // In the one spelling that nobody mistakes.
+    if let Some(coding) = headers.get_mut(header::TRANSFER_ENCODING) {
+        *coding = HeaderValue::from_static("chunked");
+    }
     Ok(())
 }
 
@@ -131,6 +137,7 @@ pub fn is_reserved(name: &str, snapshot: &Snapshot) -> bool {
     let name = &*folded;
     RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || RESERVED.contains(&name)
+        || !plain && FRAMING.contains(&name)
         || snapshot.reserved_headers.contains(name)
 }
 

@@ -2,10 +2,9 @@
 //! its own single-threaded runtime and its own pools; they share nothing but what is read. Must never drop a request that
 //! has begun because the process is asked to stop.
 
-use super::target::TwoLengths;
+use super::target::Unclear;
 use super::visit::{Connection, Gate, Visit, Worker};
 use super::{serve, tls};
-use http::header::TRANSFER_ENCODING;
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
@@ -24,9 +23,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio_rustls::server::TlsStream;
-use wire::{Seen, Wire};
+use wire::{Opinion, Wire};
 
 mod conduct;
+pub mod framing;
 mod plain;
 mod wire;
 
@@ -194,13 +194,12 @@ async fn exchange(
     stopping: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
     let h2 = tls::speaks_h2(&stream);
-    let seen = Arc::<Seen>::default();
-    let (of_service, of_wire) = (Rc::clone(&connection), Arc::clone(&seen));
+    let opinion = Arc::<Opinion>::default();
+    let (of_service, of_wire) = (Rc::clone(&connection), Arc::clone(&opinion));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        if request.headers().contains_key(TRANSFER_ENCODING) && seen.has_two_lengths() {
-            request.extensions_mut().insert(TwoLengths);
+        if !opinion.next_is_clear() {
+            request.extensions_mut().insert(Unclear);
         }
-        seen.next();
         let visit = Visit::begin(Rc::clone(&worker), Rc::clone(&of_service), request.headers(), request.method());
         async move { Ok::<_, Infallible>(serve(visit, request).await) }
     });

@@ -18,9 +18,9 @@ pub struct Target {
     readings: Option<Arc<[String]>>,
 }
 
-/// Marks a request (among its extensions) that came with Content-Length beside Transfer-Encoding.
+/// Marks a request (among its extensions) whose end another parser could put elsewhere.
 #[derive(Clone, Copy, Debug)]
-pub struct TwoLengths;
+pub struct Unclear;
 
 /// Why a request has no target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +52,10 @@ pub fn read<B>(request: &Request<B>) -> Result<Target, Error> {
     let authority = authority(request)?;
     let host_length = host_length(authority.as_bytes()).ok_or(Error::Host)?;
     let path = request.uri().path_and_query().ok_or(Error::Form)?.clone();
+    // A query is the app's own, but bytes that may not be in a URL at all end a line, or are a space, for some.
+    if !path.as_str().is_ascii() {
+        return Err(Error::Ambiguous);
+    }
     let readings = readings::others(path.path())?;
     Ok(Target { authority, host_length, path, readings })
 }
@@ -96,15 +100,30 @@ fn check_form<B>(request: &Request<B>) -> Result<(), Error> {
     // CONNECT opens a tunnel, TRACE would read our headers back to the client.
     let method_is_fine = !matches!(*request.method(), Method::CONNECT | Method::TRACE);
     let scheme_is_fine = !absolute || uri.scheme_str() == Some("https") || (h2 && uri.scheme_str() == Some("http"));
-    let one_length = request.extensions().get::<TwoLengths>().is_none();
-    let one_length = one_length && is_chunked_or_nothing(request.headers());
-    if method_is_fine && scheme_is_fine && one_length && uri.path().starts_with('/') { Ok(()) } else { Err(Error::Form) }
+    let end_is_clear = request.extensions().get::<Unclear>().is_none() && is_framed_clearly(request.headers());
+    // An empty path, which `Uri` shows as a slash, may have a query.
+    let path_is_fine = uri.path_and_query().is_some_and(|path| path.as_str().starts_with('/'));
+    if method_is_fine && scheme_is_fine && end_is_clear && path_is_fine { Ok(()) } else { Err(Error::Form) }
 }
 
-/// A second transfer coding, or a second header, is what parsers disagree about.
-fn is_chunked_or_nothing(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
+/// What is there twice, or in a spelling of its own, parsers disagree about.
+fn is_framed_clearly(headers: &HeaderMap) -> bool {
+    let once = |name, is_fine: fn(&[u8]) -> bool| {
+        let mut values = headers.get_all(name).iter();
+        values.next().is_none_or(|value| is_fine(value.as_bytes())) && values.next().is_none()
+    };
+    once(header::CONTENT_LENGTH, |value| length(value).is_some()) && once(header::TRANSFER_ENCODING, is_chunked)
+}
+
+/// A length of content in its only spelling (RFC 9110, section 8.6): a leading zero means octal to some.
+pub fn length(digits: &[u8]) -> Option<u64> {
+    let is_canonical = digits.iter().all(u8::is_ascii_digit) && (digits == b"0" || !digits.starts_with(b"0"));
+    str::from_utf8(digits).ok().filter(|_| is_canonical)?.parse().ok()
+}
+
+/// Whether this is the one transfer coding that a request may have (RFC 9112, section 7).
+pub fn is_chunked(coding: &[u8]) -> bool {
+    coding.eq_ignore_ascii_case(b"chunked")
 }
 
 /// The one host of the request: every place that names one must say the same.
