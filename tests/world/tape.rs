@@ -49,8 +49,13 @@ pub(crate) enum State {
 #[derive(Clone, Default)]
 pub(crate) struct Tape {
     arrived: Arc<Mutex<Vec<Arc<Mutex<Arrived>>>>>,
-    /// For the next request, and whether it begins as soon as the head is there.
-    script: Arc<Mutex<VecDeque<(bool, Vec<Act>)>>>,
+    scripts: Arc<Mutex<VecDeque<Script>>>,
+}
+
+/// What to do at the next request; `early` where its head is enough.
+struct Script {
+    early: bool,
+    acts: Vec<Act>,
 }
 
 impl Tape {
@@ -70,18 +75,18 @@ impl Tape {
 
     /// What to answer to the next request.
     pub(crate) fn play(&self, acts: &[Act]) {
-        self.script.lock().unwrap().push_back((false, acts.to_vec()));
+        self.scripts.lock().unwrap().push_back(Script { early: false, acts: acts.to_vec() });
     }
 
     /// The same, without waiting for its body.
     pub(crate) fn play_early(&self, acts: &[Act]) {
-        self.script.lock().unwrap().push_back((true, acts.to_vec()));
+        self.scripts.lock().unwrap().push_back(Script { early: true, acts: acts.to_vec() });
     }
 
     /// Forgets what has arrived; what goes on to arrive of a message that has begun counts no more.
     pub(crate) fn forget(&self) {
         self.arrived.lock().unwrap().clear();
-        self.script.lock().unwrap().clear();
+        self.scripts.lock().unwrap().clear();
     }
 
     /// Every state that a message is in, with its bytes for a human.
@@ -112,9 +117,9 @@ impl Tape {
 
     /// The script, where it is time for it.
     fn script(&self, whole: bool) -> Option<Vec<Act>> {
-        let mut script = self.script.lock().unwrap();
-        let due = script.front().is_some_and(|(early, _)| whole || *early);
-        if due { script.pop_front().map(|(_, acts)| acts) } else { None }
+        let mut scripts = self.scripts.lock().unwrap();
+        let due = scripts.front().is_some_and(|script| whole || script.early);
+        if due { scripts.pop_front().map(|script| script.acts) } else { None }
     }
 
     async fn serve(&self, mut stream: TcpStream) {

@@ -3,7 +3,7 @@
 //! a trailer. Out: the first request whose end another parser could put elsewhere. Must never take for clear what is not.
 
 use crate::gate::target::{is_chunked, length};
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 /// How many digits the size of a chunk may have: more would not fit a number that everybody has.
 const DIGITS: usize = 15;
@@ -48,6 +48,7 @@ impl Framing {
             let taken = match self.state {
                 State::Content(left) => self.skip(left, bytes, State::Content, State::Between),
                 State::Chunk(left) => self.skip(left, bytes, State::Chunk, State::ChunkEnd),
+                State::Fields if self.line.is_empty() => self.fields(bytes),
                 _ => self.take_line(bytes),
             };
             bytes = bytes.get(taken..).unwrap_or_default();
@@ -79,6 +80,22 @@ impl Framing {
             self.ended(&line);
         }
         end + 1
+    }
+
+    /// Reads on in a head, line by line for as long as they are here whole: the one loop that every request takes.
+    fn fields(&mut self, bytes: &[u8]) -> usize {
+        let mut start = 0;
+        for end in memchr_iter(b'\n', bytes) {
+            let line = bytes.get(start..end).unwrap_or_default();
+            start = end + 1;
+            if !is_of_no_concern(line) {
+                self.ended(line);
+                if self.state != State::Fields {
+                    return start;
+                }
+            }
+        }
+        if start == 0 { self.take_line(bytes) } else { start }
     }
 
     fn ended(&mut self, line: &[u8]) {
@@ -126,14 +143,23 @@ impl Framing {
 
     /// Notes what a field says about the end; `None` where it says it again or in a way of its own.
     fn field(&mut self, line: &[u8]) -> Option<()> {
-        if let Some(value) = value(line, b"content-length") {
-            return self.length.replace(length(value)?).is_none().then_some(());
+        match line.first().map(u8::to_ascii_lowercase) {
+            Some(b'c') => match value(line, b"content-length") {
+                Some(value) => self.length.replace(length(value)?).is_none().then_some(()),
+                None => Some(()),
+            },
+            Some(b't') => match value(line, b"transfer-encoding") {
+                Some(value) => (is_chunked(value) && !std::mem::replace(&mut self.chunked, true)).then_some(()),
+                None => Some(()),
+            },
+            _ => Some(()),
         }
-        if let Some(value) = value(line, b"transfer-encoding") {
-            return (is_chunked(value) && !std::mem::replace(&mut self.chunked, true)).then_some(());
-        }
-        Some(())
     }
+}
+
+/// Whether a line of a head is whole and says nothing about the end: true of most, and cheap to see.
+fn is_of_no_concern(line: &[u8]) -> bool {
+    matches!(line, [first, .., b'\r'] if first.is_ascii_alphabetic() && !matches!(first, b'C' | b'T' | b'c' | b't'))
 }
 
 /// The value of a line with this name.
