@@ -8,7 +8,7 @@ pub use identity::Carried;
 
 use super::decide::Permit;
 use super::route::Routed;
-use super::target::{Target, origin_form};
+use super::target::{Target, is_framed_clearly, origin_form};
 use super::visit::Visit;
 use crate::cookies;
 use crate::model::{Reason, Refusal};
@@ -79,13 +79,21 @@ pub fn rewrite<B>(
 }
 
 /// Whether the request asks for a WebSocket (RFC 6455, section 4.1). No other upgrade passes: `h2c` would open a way round
-/// everything here.
+/// everything here. Nor does one with content: the app could take that for the beginning of the tunnel.
 pub fn wants_websocket<B>(request: &Request<B>) -> bool {
-    let is_websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
     request.version() == Version::HTTP_11
-        && request.headers().get(header::UPGRADE).is_some_and(is_websocket)
+        && is_websocket(request.headers())
         && list(request.headers(), &header::CONNECTION).any(|option| option.eq_ignore_ascii_case("upgrade"))
         && request.method() == http::Method::GET
+}
+
+/// Whether these headers switch to a WebSocket and to nothing else, without content.
+fn is_websocket(headers: &HeaderMap) -> bool {
+    let mut upgrades = headers.get_all(header::UPGRADE).iter();
+    upgrades.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        && upgrades.next().is_none()
+        && headers.get(header::CONTENT_LENGTH).is_none_or(|length| length == "0")
+        && !headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
@@ -187,9 +195,17 @@ pub(super) fn insert(headers: &mut HeaderMap, name: HeaderName, text: &str) {
     }
 }
 
+/// Whether everybody reads alike where an app's answer ends, and what it switches to.
+pub fn is_clear<B>(response: &Response<B>) -> bool {
+    is_framed_clearly(response.headers())
+        && (response.status() != http::StatusCode::SWITCHING_PROTOCOLS || is_websocket(response.headers()))
+}
+
 /// Makes the answer that the client gets of the one that the app gave: without headers of the connection behind us, and
 /// without cookies in our name.
 pub fn clean_response<B>(visit: &Visit, response: &mut Response<B>) {
+    // The version is one of a connection, not of an answer.
+    *response.version_mut() = Version::HTTP_11;
     let switching = response.status() == http::StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     if !switching {

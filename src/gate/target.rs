@@ -3,7 +3,7 @@
 
 use crate::model::{Reason, Refusal};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Uri, Version, header};
 use std::sync::Arc;
 
 mod readings;
@@ -21,6 +21,9 @@ pub struct Target {
 /// Marks a request (among its extensions) whose end another parser could put elsewhere.
 #[derive(Clone, Copy, Debug)]
 pub struct Unclear;
+
+/// Methods that open a tunnel, or would read our headers back to the client; in any case, as some apps don't care.
+const NEVER_FORWARDED: [&str; 3] = ["CONNECT", "TRACE", "TRACK"];
 
 /// Why a request has no target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,8 +100,7 @@ fn check_form<B>(request: &Request<B>) -> Result<(), Error> {
     let h2 = request.version() == Version::HTTP_2;
     let uri = request.uri();
     let absolute = uri.scheme().is_some();
-    // CONNECT opens a tunnel, TRACE would read our headers back to the client.
-    let method_is_fine = !matches!(*request.method(), Method::CONNECT | Method::TRACE);
+    let method_is_fine = !NEVER_FORWARDED.iter().any(|method| method.eq_ignore_ascii_case(request.method().as_str()));
     let scheme_is_fine = !absolute || uri.scheme_str() == Some("https") || (h2 && uri.scheme_str() == Some("http"));
     let end_is_clear = request.extensions().get::<Unclear>().is_none() && is_framed_clearly(request.headers());
     // An empty path, which `Uri` shows as a slash, may have a query.
@@ -106,13 +108,16 @@ fn check_form<B>(request: &Request<B>) -> Result<(), Error> {
     if method_is_fine && scheme_is_fine && end_is_clear && path_is_fine { Ok(()) } else { Err(Error::Form) }
 }
 
-/// What is there twice, or in a spelling of its own, parsers disagree about.
-fn is_framed_clearly(headers: &HeaderMap) -> bool {
+/// Whether these headers say in one way only where a message ends: what is there twice, or in a spelling of its own, parsers
+/// disagree about.
+pub fn is_framed_clearly(headers: &HeaderMap) -> bool {
     let once = |name, is_fine: fn(&[u8]) -> bool| {
         let mut values = headers.get_all(name).iter();
         values.next().is_none_or(|value| is_fine(value.as_bytes())) && values.next().is_none()
     };
-    once(header::CONTENT_LENGTH, |value| length(value).is_some()) && once(header::TRANSFER_ENCODING, is_chunked)
+    once(header::CONTENT_LENGTH, |value| length(value).is_some())
+        && once(header::TRANSFER_ENCODING, is_chunked)
+        && !(headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH))
 }
 
 /// A length of content in its only spelling (RFC 9110, section 8.6): a leading zero means octal to some.
@@ -273,8 +278,49 @@ mod tests {
     }
 
     #[test]
+    fn a_length_or_a_coding_has_one_spelling_and_stands_there_once() {
+        let framed = |lines: &[(&str, &str)]| {
+            let mut request = request("/", &["a.example"]);
+            for (name, value) in lines {
+                request.headers_mut().append(header::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
+            }
+            read(&request)
+        };
+        for lines in [&[][..], &[("content-length", "0")], &[("content-length", "10")], &[("transfer-encoding", "Chunked")]] {
+            assert!(framed(lines).is_ok(), "{lines:?}");
+        }
+        for lines in [
+            &[("content-length", "5"), ("content-length", "5")][..],
+            &[("content-length", "05")],
+            &[("content-length", "+5")],
+            &[("content-length", "5, 5")],
+            &[("content-length", "")],
+            &[("content-length", "18446744073709551616")],
+            &[("transfer-encoding", "gzip, chunked")],
+            &[("content-length", "5"), ("transfer-encoding", "chunked")],
+            &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+        ] {
+            assert_eq!(framed(lines).err(), Some(Error::Form), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_of_ascii() {
+        assert_eq!(read(&request("/a?\u{85}", &["a.example"])).err(), Some(Error::Ambiguous));
+    }
+
+    #[test]
     fn tunnels_and_mirrors_are_refused() {
-        for (method, uri) in [("CONNECT", "a.example:443"), ("TRACE", "/"), ("OPTIONS", "*"), ("GET", "http://a.example/")] {
+        for (method, uri) in [
+            ("CONNECT", "a.example:443"),
+            ("CONNECT", "/"),
+            ("TRACE", "/"),
+            ("trace", "/"),
+            ("TRACK", "/"),
+            ("OPTIONS", "*"),
+            ("GET", "http://a.example/"),
+            ("GET", "https://a.example?x"),
+        ] {
             let mut request = request("/", &["a.example"]);
             *request.method_mut() = method.parse().unwrap();
             *request.uri_mut() = uri.parse().unwrap();

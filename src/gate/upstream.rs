@@ -31,6 +31,9 @@ pub enum Error {
     /// It did not begin to answer.
     #[error("the app did not answer in time")]
     Timeout,
+    /// Where its answer ends, or what it switches to, is not clear.
+    #[error("the app's answer can be read in more than one way")]
+    Unclear,
     /// It answered something else than HTTP, or broke off.
     #[error("the app did not answer properly: {0}")]
     Exchange(hyper::Error),
@@ -44,7 +47,7 @@ impl From<Error> for Refusal {
             Error::Timeout => Reason::UpstreamTimeout.into(),
             // The one user of hyper's client is the body of the client's request: that is what broke off.
             Error::Exchange(error) if error.is_user() => Reason::BadRequest.into(),
-            Error::Exchange(_) => Reason::UpstreamFailed.into(),
+            Error::Exchange(_) | Error::Unclear => Reason::UpstreamFailed.into(),
         }
     }
 }
@@ -62,6 +65,9 @@ pub async fn forward(
     visit.trail.bytes_in = Some(Arc::clone(&sent));
     let client = headers::wants_websocket(&request).then(|| hyper::upgrade::on(&mut request));
     let (mut response, lease) = in_time(&sent, exchange(visit, app, request)).await?;
+    if !headers::is_clear(&response) {
+        return Err(Error::Unclear.into());
+    }
     headers::clean_response(visit, &mut response);
     match client {
         Some(client) if response.status() == StatusCode::SWITCHING_PROTOCOLS => Ok(upgrade::join(visit, permit, client, response)),

@@ -109,6 +109,11 @@ impl Tape {
         self.states().into_iter().filter_map(request).collect()
     }
 
+    /// Whether every script has begun.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.scripts.lock().unwrap().is_empty()
+    }
+
     fn note(&self) -> Arc<Mutex<Arrived>> {
         let arrived = Arc::<Mutex<Arrived>>::default();
         self.arrived.lock().unwrap().push(Arc::clone(&arrived));
