@@ -10,7 +10,9 @@ use super::headers;
 use super::visit::Visit;
 use crate::model::{Reason, Refusal};
 use crate::snapshot::App;
-use http::{Request, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use pool::{ConnectError, Lease};
@@ -63,6 +65,7 @@ pub async fn forward(
     visit.trail.upstream = Some(Arc::clone(&app.upstream));
     let sent = request.body().counter();
     visit.trail.bytes_in = Some(Arc::clone(&sent));
+    announce_content(&mut request);
     let client = headers::wants_websocket(&request).then(|| hyper::upgrade::on(&mut request));
     let (mut response, lease) = in_time(&sent, exchange(visit, app, request)).await?;
     if !headers::is_clear(&response) {
@@ -73,6 +76,13 @@ pub async fn forward(
         Some(client) if response.status() == StatusCode::SWITCHING_PROTOCOLS => Ok(upgrade::join(visit, permit, client, response)),
         None if response.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Reason::UpstreamFailed.into()),
         _ => Ok(response.map(|body| ResponseBody::upstream(body, Some(lease)))),
+    }
+}
+
+/// Over HTTP/2 content needs no header. hyper's client would drop that of a GET, which tells nobody that it has any.
+fn announce_content(request: &mut Request<RequestBody>) {
+    if !request.body().is_end_stream() && !request.headers().contains_key(CONTENT_LENGTH) {
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }
 

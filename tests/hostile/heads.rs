@@ -1,9 +1,9 @@
 //! What a head may be: its first line, its fields, its method, its size.
 
 use crate::judge::Fate::{Passes, Refused};
-use crate::judge::{honest_on, judge, smuggled};
+use crate::judge::{bytes, honest_on, judge, smuggled};
 use crate::world::raw::Raw;
-use crate::world::{TAPE, World};
+use crate::world::{TAPE, World, strict};
 
 const PASSES: crate::judge::Fate = Passes("GET", "/public/x", "");
 
@@ -261,6 +261,47 @@ async fn a_method_is_a_token_that_reaches_the_app_as_it_is() {
         ("GET/", Refused(400)),
     ];
     judge(&world, cases.map(|(method, fate)| (format!("{method} /public/x HTTP/1.1\r\nHost: {host}\r\n\r\n"), fate))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nomination_takes_nothing_away_that_frames_addresses_or_authorizes() {
+    let world = World::start().await;
+    let refused = [
+        "host",
+        ",Host,",
+        "close , HOST",
+        "x,\tcontent-length",
+        "Transfer-Encoding",
+        "cookie",
+        "Authorization, x",
+        "keep-alive\r\nConnection: host",
+        "upgrade\r\nX: 1\r\nconnection: content-length",
+    ];
+    let passing = [
+        "",
+        ",",
+        "keep-alive, keep-alive",
+        "x-forwarded-for, X-Forwarded-Host, x-request-id, x-doorward-user, forwarded",
+        "\"host\"",
+        "host;q=1",
+        "ho st",
+        "\u{e9}, host\u{e9}",
+        "connection",
+        "upgrade",
+        "te, trailer, upgrade, http2-settings",
+    ];
+    let get = |value| world.head("GET", TAPE, "/public/x", &format!("X-Forwarded-For: 192.0.2.1\r\nConnection: {value}\r\n"));
+    let refused = refused.map(|value| (get(value) + &smuggled(&world), Refused(400)));
+    judge(&world, refused.into_iter().chain(passing.map(|value| (get(value), PASSES)))).await;
+    for value in passing {
+        world.tape.forget();
+        let mut client = Raw::connect(&world, TAPE).await;
+        client.write(bytes(&get(value))).await;
+        assert_eq!(client.answer(false).await.status(), 200);
+        let headers = &world.tape.whole()[0].headers;
+        assert_eq!(strict::values(headers, "x-forwarded-for").collect::<Vec<_>>(), ["127.0.0.1"], "{value}");
+        assert_eq!(strict::values(headers, "connection").count(), 0, "{value}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

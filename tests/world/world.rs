@@ -5,6 +5,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod entrance;
+pub(crate) mod frames;
 pub(crate) mod http2;
 pub(crate) mod ports;
 pub(crate) mod provider;
