@@ -90,7 +90,7 @@ fn framing(headers: &Fields) -> Result<Framing, String> {
             let canonical = length.parse::<usize>().ok().filter(|number| number.to_string() == *length);
             canonical.map(Framing::Length).ok_or(format!("Content-Length: {length}"))
         }
-        ([], ["chunked"]) => Ok(Framing::Chunked),
+        ([], [coding]) if coding.eq_ignore_ascii_case("chunked") => Ok(Framing::Chunked),
         _ => breach("the framing", &format!("{lengths:?} {codings:?}")),
     }
 }
