@@ -24,6 +24,7 @@ mod accept;
 mod conduct;
 mod door;
 mod exchange;
+pub mod framing;
 mod local;
 mod plain;
 pub mod proxy;

@@ -7,11 +7,11 @@ use super::ticks::{STROKE, strokes};
 use super::wire::{Seen, Wire};
 use super::{HEAD, HEAD_SIZE, IDLE, OnThisThread, READ_SIZE};
 use crate::gate::body::ResponseBody;
-use crate::gate::target::TwoLengths;
+use crate::gate::target::Unclear;
 use crate::gate::visit::Visit;
 use crate::gate::{serve, tls};
 use bytes::Bytes;
-use http::header::{CONNECTION, TRANSFER_ENCODING};
+use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
@@ -77,10 +77,9 @@ async fn http1(stream: Stream, before: Bytes, guest: &Guest) -> hyper::Result<Op
     let (of_service, of_answer) = (Rc::clone(&guest.connection), Rc::clone(&guest.local));
     let of_wire = Arc::clone(&seen);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        if of_wire.has_two_lengths() && request.headers().contains_key(TRANSFER_ENCODING) {
-            request.extensions_mut().insert(TwoLengths);
+        if !of_wire.next_is_clear() {
+            request.extensions_mut().insert(Unclear);
         }
-        of_wire.next();
         of_service.has_body.set(!request.body().is_end_stream());
         let local = Rc::clone(&of_answer);
         let visit = Visit::begin(Rc::clone(&local.worker), Rc::clone(&of_service), request.headers(), request.method());
@@ -122,7 +121,7 @@ fn h1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     // The alarm of the connection keeps the time of heads: a timer for each request would cost.
     builder.timer(TokioTimer::new()).header_read_timeout(None);
-    builder.max_header_size(HEAD_SIZE).max_headers(128).max_buf_size(READ_SIZE);
+    builder.max_header_size(HEAD_SIZE).max_buf_size(READ_SIZE);
     builder
 }
 
