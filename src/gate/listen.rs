@@ -3,6 +3,8 @@
 //! has begun because the process is asked to stop.
 
 use super::visit::{Gate, Worker};
+use crate::clock;
+use crate::model::Timestamp;
 use accept::{Port, accept};
 use door::Door;
 use hyper::rt::Executor;
@@ -13,6 +15,7 @@ pub use sockets::{Sockets, bind};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -40,6 +43,8 @@ const IDLE: Duration = Duration::from_secs(120);
 const HEAD_SIZE: usize = 32 * 1024;
 /// The most that one read takes, in bytes.
 const READ_SIZE: usize = 64 * 1024;
+/// A worker that has done nothing for this long hangs.
+const STUCK: Duration = Duration::from_secs(10);
 /// How long requests in progress may go on once the process is asked to stop.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -47,6 +52,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 pub struct Workers {
     threads: Vec<JoinHandle<()>>,
     leaving: watch::Sender<Option<Duration>>,
+    beats: Arc<[AtomicU64]>,
 }
 
 /// Starts the workers; an error leaves none of them behind.
@@ -56,16 +62,28 @@ pub fn start(sockets: &Sockets, workers: usize, gate: &Arc<Gate>) -> io::Result<
     let door = Arc::<Door>::default();
     let hands = deal(&sockets.https, workers)?.into_iter().zip(deal(&sockets.http, workers)?);
     let prepared: Vec<_> = hands.map(|(https, http)| Prepared::new(&https, &http)).collect::<io::Result<_>>()?;
-    let mut started = Workers { threads: Vec::new(), leaving };
+    let beats = (0..workers).map(|_| AtomicU64::new(clock::now().millis())).collect();
+    let mut started = Workers { threads: Vec::new(), leaving, beats };
     for (index, prepared) in prepared.into_iter().enumerate() {
         let (gate, door, leaving) = (Arc::clone(gate), Arc::clone(&door), started.leaving.subscribe());
+        let beats = Arc::clone(&started.beats);
+        let beat = move || beats.get(index).map_or((), |beat| beat.store(clock::now().millis(), Ordering::Relaxed));
         let thread = thread::Builder::new().name(format!("worker-{index}"));
-        started.threads.push(thread.spawn(move || prepared.run(gate, door, leaving))?);
+        started.threads.push(thread.spawn(move || prepared.run(gate, door, leaving, beat))?);
     }
     Ok(started)
 }
 
 impl Workers {
+    /// Says whether every worker has done something lately.
+    pub fn pulse(&self) -> impl Fn() -> bool + use<> {
+        let beats = Arc::clone(&self.beats);
+        move || {
+            let now = clock::now();
+            beats.iter().all(|beat| now.since(Timestamp::from_millis(beat.load(Ordering::Relaxed))) < STUCK)
+        }
+    }
+
     /// Takes no more connections, lets requests in progress end (for half a minute at most), and waits for that. Clients that keep
     /// a connection may send one more request by it for as long as `linger`.
     pub fn drain(self, linger: Duration) {
@@ -105,11 +123,11 @@ impl Prepared {
         Ok(Self { runtime, listeners, seed })
     }
 
-    fn run(self, gate: Arc<Gate>, door: Arc<Door>, mut leaving: watch::Receiver<Option<Duration>>) {
+    fn run(self, gate: Arc<Gate>, door: Arc<Door>, mut leaving: watch::Receiver<Option<Duration>>, beat: impl Fn() + 'static) {
         let local = Rc::new(Local::new(Worker::new(gate, self.seed), door));
         LocalSet::new().block_on(&self.runtime, async {
             let of_time = Rc::clone(&local);
-            tokio::task::spawn_local(async move { of_time.keep_time().await });
+            tokio::task::spawn_local(async move { of_time.keep_time(beat).await });
             tokio::task::spawn_local(sweep(Rc::clone(&local.worker)));
             tokio::task::spawn_local(settle(Rc::clone(&local.worker)));
             for (listener, port) in self.listeners {

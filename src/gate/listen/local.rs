@@ -61,10 +61,11 @@ impl Local {
         Guest { connection, alarm: self.ticks.alarm(), local: Rc::clone(self) }
     }
 
-    /// Tells the time, for ever.
-    pub(super) async fn keep_time(&self) {
+    /// Tells the time, for ever; `beat` at every stroke.
+    pub(super) async fn keep_time(&self, beat: impl Fn()) {
         loop {
             tokio::time::sleep(STROKE).await;
+            beat();
             self.ticks.strike();
         }
     }

@@ -28,7 +28,8 @@ pub(super) async fn serve(stream: TcpStream, worker: Rc<Worker>) {
         async move { Ok::<_, Infallible>(response) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_header_size(HEAD_SIZE);
+    // A client that was told to come back over TLS has nothing more to ask here.
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_header_size(HEAD_SIZE).keep_alive(false);
     // A client that goes away is of no interest here.
     let _ = builder.serve_connection(TokioIo::new(stream), service).await;
 }
