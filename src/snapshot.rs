@@ -3,6 +3,7 @@
 
 pub mod hosts;
 pub mod paths;
+pub mod servers;
 pub mod tls;
 
 use crate::model::identity::is_domain;
@@ -14,7 +15,8 @@ use ipnet::IpNet;
 use openidconnect::IssuerUrl;
 use paths::Paths;
 use secrecy::SecretString;
-use std::collections::{BTreeMap, HashSet};
+use servers::Servers;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,7 +59,7 @@ pub struct App {
     /// The path prefix without a trailing slash; empty for a whole host.
     pub prefix: Box<str>,
     /// Where it really is.
-    pub upstream: Arc<Upstream>,
+    pub servers: Servers,
     /// Which header carries what.
     pub identity: Vec<(HeaderName, Attribute)>,
     /// The providers whose sign-ins it takes; never empty in a compiled snapshot that has an app with rules.
@@ -97,6 +99,13 @@ pub struct Upstream {
     pub host: Box<str>,
     /// The port.
     pub port: u16,
+}
+
+impl std::fmt::Display for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (host, port) = (&self.host, self.port);
+        if host.contains(':') { write!(f, "http://[{host}]:{port}") } else { write!(f, "http://{host}:{port}") }
+    }
 }
 
 /// A fact of an identity that a header can carry.
@@ -158,6 +167,16 @@ impl Snapshot {
     /// The route at this place in the list.
     pub fn route(&self, index: RouteIndex) -> Option<&Route> {
         self.routes.get(usize::try_from(index.0).ok()?)
+    }
+
+    /// Goes on with what is known of the servers that the configuration before had too.
+    pub fn take_over(&mut self, before: &Self, now: u64) {
+        let known: HashMap<&str, &App> = before.apps.iter().map(|app| (&*app.name, app)).collect();
+        for app in &mut self.apps {
+            if let Some(before) = known.get(&*app.name) {
+                app.servers.take_over(&before.servers, now);
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::model::route::Pattern;
 use crate::model::{AppIndex, Origin, ProviderName};
 use crate::snapshot::hosts::{Host, Hosts};
 use crate::snapshot::paths::Paths;
+use crate::snapshot::servers::Servers;
 use crate::snapshot::{Access, App, Lifetimes, Provider, Route, RouteIndex, Snapshot, Upstream, tls::Tls};
 use openidconnect::IssuerUrl;
 use rustls::ServerConfig;
@@ -55,7 +56,7 @@ fn app(host: &str, port: u16, prefix: &str, providers: &[ProviderName]) -> App {
         origin: Origin::https(host.to_owned(), port),
         url: format!("https://{host}").into(),
         prefix: prefix.into(),
-        upstream: Arc::new(Upstream { host: "127.0.0.1".into(), port: 9 }),
+        servers: Servers::single(Upstream { host: "127.0.0.1".into(), port: 9 }),
         identity: Vec::new(),
         providers: providers.to_vec(),
         cors_preflight: false,

@@ -10,6 +10,7 @@ use super::visit::{Connection, Visit, Worker};
 use crate::model::identity::Acted;
 use crate::model::{AppIndex, Reason, Refusal, RequestId, RuleId, Timestamp};
 use crate::snapshot::Upstream;
+use crate::snapshot::servers::live::InFlight;
 use http::{Method, Response};
 use prometheus::IntCounter;
 use serde::Serialize;
@@ -99,7 +100,9 @@ impl Verdict {
     pub(super) const fn of(reason: Reason) -> Self {
         match reason {
             Reason::Allowed | Reason::PublicRoute | Reason::Preflight => Self::Allow,
-            Reason::UpstreamFailed | Reason::UpstreamTimeout | Reason::UpstreamUnreachable => Self::Allow,
+            Reason::UpstreamFailed | Reason::UpstreamTimeout | Reason::UpstreamUnreachable | Reason::NoHealthyUpstream => {
+                Self::Allow
+            }
             Reason::Reserved => Self::Own,
             Reason::NotSignedIn | Reason::SessionInvalid | Reason::SessionExpired | Reason::ProviderNotAccepted => Self::Challenge,
             _ => Self::Deny,
@@ -152,6 +155,7 @@ pub async fn admit(visit: &Visit) -> Result<(), Refusal> {
 pub struct Ending {
     worker: Rc<Worker>,
     _connection: Rc<Connection>,
+    _in_flight: Option<InFlight>,
     record: Option<Box<Record>>,
     epoch: u64,
     started: Instant,
@@ -186,6 +190,7 @@ impl Ending {
         Self {
             worker,
             _connection: Rc::clone(&visit.connection),
+            _in_flight: visit.in_flight.take(),
             record: Some(Box::new(record)),
             epoch,
             started,

@@ -74,7 +74,9 @@ const fn status(reason: Reason) -> StatusCode {
         Reason::UnknownPath => StatusCode::NOT_FOUND,
         Reason::UpstreamFailed | Reason::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
         Reason::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
-        Reason::AuditUnavailable | Reason::ProviderUnavailable | Reason::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Reason::AuditUnavailable | Reason::NoHealthyUpstream | Reason::ProviderUnavailable | Reason::StoreUnavailable => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     }
 }
 

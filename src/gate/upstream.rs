@@ -1,6 +1,7 @@
 //! To the app and back. In: a permit and the rewritten request. Out: the app's answer, streaming. Must never send anything
 //! without a permit, and never send a request twice that an app may have seen.
 
+pub mod balance;
 pub mod pool;
 mod upgrade;
 
@@ -9,7 +10,8 @@ use super::decide::Permit;
 use super::headers;
 use super::visit::Visit;
 use crate::model::{Reason, Refusal};
-use crate::snapshot::App;
+use crate::snapshot::{App, Upstream};
+use balance::{Chosen, Tried};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
@@ -57,16 +59,27 @@ pub async fn forward(
     mut request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Refusal> {
     visit.trail.reason = Some(permit.reason());
-    visit.trail.upstream = Some(Arc::clone(&app.upstream));
+    let mut chosen = balance::choose(visit, app, &permit, Tried::default())?;
+    visit.trail.upstream = Some(Arc::clone(&chosen.upstream));
+    visit.in_flight = chosen.in_flight();
     let sent = request.body().counter();
     visit.trail.bytes_in = Some(Arc::clone(&sent));
     let client = headers::wants_websocket(&request).then(|| hyper::upgrade::on(&mut request));
-    let (mut response, lease) = in_time(&sent, exchange(visit, app, request)).await?;
+    let (mut response, lease) =
+        in_time(&sent, exchange(visit, &chosen.upstream, request)).await.inspect_err(|error| blame(&chosen, visit, app, error))?;
+    chosen.answered(visit, app, response.status());
     headers::clean_response(visit, &mut response);
     match client {
         Some(client) if response.status() == StatusCode::SWITCHING_PROTOCOLS => Ok(upgrade::join(visit, permit, client, response)),
         None if response.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Reason::UpstreamFailed.into()),
         _ => Ok(response.map(|body| ResponseBody::upstream(body, Some(lease)))),
+    }
+}
+
+/// What the client broke off is not the server's fault.
+fn blame(chosen: &Chosen, visit: &Visit, app: &App, error: &Error) {
+    if !matches!(error, Error::Exchange(error) if error.is_user()) {
+        chosen.failed(visit, app);
     }
 }
 
@@ -86,18 +99,22 @@ async fn in_time<T>(sent: &AtomicU64, exchange: impl Future<Output = Result<T, E
 }
 
 /// Sends the request over a pooled connection, or a new one where the pooled one has gone before it took anything.
-async fn exchange(visit: &Visit, app: &App, mut request: Request<RequestBody>) -> Result<(Response<Incoming>, Lease), Error> {
+async fn exchange(
+    visit: &Visit,
+    upstream: &Arc<Upstream>,
+    mut request: Request<RequestBody>,
+) -> Result<(Response<Incoming>, Lease), Error> {
     let pool = &visit.worker.pool;
-    while let Some(sender) = pool.take(&app.upstream) {
+    while let Some(sender) = pool.take(upstream) {
         match send(sender, request).await {
-            Ok((response, sender)) => return Ok((response, Lease::new(Rc::clone(pool), Arc::clone(&app.upstream), sender))),
+            Ok((response, sender)) => return Ok((response, Lease::new(Rc::clone(pool), Arc::clone(upstream), sender))),
             Err(Failure::Unsent(unsent)) => request = *unsent,
             Err(Failure::Sent(error)) => return Err(Error::Exchange(error)),
         }
     }
-    let sender = pool::connect(&app.upstream, visit.gate()).await?;
+    let sender = pool::connect(upstream, visit.gate()).await?;
     match send(sender, request).await {
-        Ok((response, sender)) => Ok((response, Lease::new(Rc::clone(pool), Arc::clone(&app.upstream), sender))),
+        Ok((response, sender)) => Ok((response, Lease::new(Rc::clone(pool), Arc::clone(upstream), sender))),
         Err(Failure::Unsent(_)) => Err(Error::Connect(ConnectError::Closed)),
         Err(Failure::Sent(error)) => Err(Error::Exchange(error)),
     }

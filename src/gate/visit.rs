@@ -12,6 +12,7 @@ use crate::assertion::Keys;
 use crate::clock;
 use crate::model::{Reason, Refusal, RequestId, Timestamp};
 use crate::snapshot::Snapshot;
+use crate::snapshot::servers::live::InFlight;
 use crate::store::Store;
 use crate::telemetry::metrics;
 use arc_swap::ArcSwap;
@@ -125,6 +126,8 @@ pub struct Visit {
     pub request_id: RequestId,
     /// What audit will say of it.
     pub trail: Trail,
+    /// Counts it at the server that it went to, until its answer is over.
+    pub in_flight: Option<InFlight>,
     /// Whether its record is in the hands of an answer.
     pub(super) answered: bool,
 }
@@ -145,6 +148,7 @@ impl Visit {
             client,
             request_id,
             trail: Trail::new(method.clone()),
+            in_flight: None,
             answered: false,
             worker,
         }

@@ -9,6 +9,7 @@ mod paths;
 mod providers;
 mod rules;
 mod secret;
+mod servers;
 mod snapshot;
 mod values;
 

@@ -3,6 +3,8 @@
 //!
 //! Only texts, truth values, lists, mappings and plain enums: [`super::document`] relies on it.
 
+pub mod servers;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
@@ -139,7 +141,15 @@ pub struct App {
     /// What people call it; the key by default.
     pub name: Option<String>,
     /// Where the app really is: `http://host:port`.
-    pub upstream: String,
+    pub upstream: servers::Servers,
+    /// How one of several servers is chosen; `round_robin` by default.
+    pub balance: Option<servers::Balance>,
+    /// A request that says from time to time whether a server works.
+    pub health: Option<servers::Health>,
+    /// When one of several servers that fails requests is left out.
+    pub ejection: Option<servers::Ejection>,
+    /// How long a server that came back is spared, getting more of its turns little by little; not at all by default.
+    pub slow_start: Option<String>,
     /// Headers for the app, each with what it carries: `user`, `email`, `name`, `groups`, `provider`, or a mapped claim.
     #[serde(default)]
     pub identity: BTreeMap<String, String>,

@@ -127,7 +127,7 @@ fn append(batch: &mut Vec<u8>, record: &Record) {
         decision: Verdict::of(reason),
         reason: reason.code(),
         rule: trail.rule.as_ref().map(|rule| &*rule.0),
-        upstream: trail.upstream.as_ref().map(|upstream| format!("{}:{}", upstream.host, upstream.port)),
+        upstream: trail.upstream.as_ref().map(ToString::to_string),
         status: record.status,
         bytes_in: trail.bytes_in.as_ref().map_or(0, |bytes| bytes.load(Ordering::Relaxed)),
         bytes_out: record.bytes_out,

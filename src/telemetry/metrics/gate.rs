@@ -2,7 +2,7 @@
 //! the counters that it used.
 
 use crate::model::AppIndex;
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ pub struct Gate {
     requests: IntCounterVec,
     seconds: HistogramVec,
     decisions: Histogram,
+    healthy: IntGaugeVec,
+    ejections: IntCounterVec,
     /// Connections from clients that are open.
     pub connections: IntGauge,
     /// TLS handshakes that failed or took too long.
@@ -41,10 +43,14 @@ impl Gate {
             .buckets(buckets());
         let fast = vec![1e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 1e-2];
         let decisions = HistogramOpts::new("doorward_decision_seconds", "Decisions that were not remembered.").buckets(fast);
+        let healthy = Opts::new("doorward_upstream_healthy", "1 while a server takes its turns, 0 while it is down or left out.");
+        let ejections = Opts::new("doorward_upstream_ejections_total", "How often a server was left out because requests failed.");
         let gate = Self {
             requests: IntCounterVec::new(requests, &["app", "decision", "status"])?,
             seconds: HistogramVec::new(seconds, &["app"])?,
             decisions: Histogram::with_opts(decisions)?,
+            healthy: IntGaugeVec::new(healthy, &["app", "server"])?,
+            ejections: IntCounterVec::new(ejections, &["app", "server"])?,
             connections: gauge("doorward_connections", "Open connections from clients.")?,
             failed_handshakes: counter("doorward_tls_handshake_failures_total", "TLS handshakes that failed or took too long.")?,
             upstream_connections: gauge("doorward_upstream_connections", "Open connections to apps.")?,
@@ -55,12 +61,31 @@ impl Gate {
         registry.register(Box::new(gate.requests.clone()))?;
         registry.register(Box::new(gate.seconds.clone()))?;
         registry.register(Box::new(gate.decisions.clone()))?;
+        registry.register(Box::new(gate.healthy.clone()))?;
+        registry.register(Box::new(gate.ejections.clone()))?;
         Ok(gate)
     }
 
     /// A decision was made anew.
     pub fn decided(&self, took: Duration) {
         self.decisions.observe(took.as_secs_f64());
+    }
+
+    /// A server was left out because requests failed.
+    pub fn ejected(&self, app: &str, server: &str) {
+        self.ejections.with_label_values(&[app, server]).inc();
+    }
+
+    /// Whether a server takes its turns.
+    pub fn healthy(&self, app: &str, server: &str, healthy: bool) {
+        self.healthy.with_label_values(&[app, server]).set(i64::from(healthy));
+    }
+
+    /// A server is no longer configured.
+    pub fn server_gone(&self, app: &str, server: &str) {
+        // They fail where the series was never made, which is as good.
+        let _ = self.healthy.remove_label_values(&[app, server]);
+        let _ = self.ejections.remove_label_values(&[app, server]);
     }
 }
 

@@ -52,7 +52,7 @@ fn add(snapshot: &mut Snapshot, app: Drafted, findings: &mut Findings) -> Option
         url: format!("{}{}", address.origin, address.prefix).into(),
         origin: address.origin,
         prefix: address.prefix.into(),
-        upstream: app.upstream?.into(),
+        servers: app.servers?,
         identity: app.identity,
         providers: app.providers,
         cors_preflight: app.cors_preflight,

@@ -7,6 +7,7 @@ use crate::snapshot::{Upstream, is_host};
 use http::Method;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 use url::{Host, Url};
 
@@ -24,6 +25,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
         Some(_) => Err(Wrong::plain("longer than ten years")),
         None => Err(Wrong::new("not a duration", "a number and a unit: `90s`, `30m`, `12h` or `7d`")),
     }
+}
+
+/// A whole number within bounds.
+pub(super) fn number(text: &str, bounds: RangeInclusive<u32>) -> Result<u32, Wrong> {
+    let number = text.parse().ok().filter(|number| bounds.contains(number) && text.bytes().all(|b| b.is_ascii_digit()));
+    number.ok_or_else(|| Wrong::plain(format!("not a number from {} to {}", bounds.start(), bounds.end())))
 }
 
 /// `127.0.0.1:9901`, `[::]:443`.

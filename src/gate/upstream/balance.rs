@@ -1,0 +1,190 @@
+//! Which server of an app a request goes to. In: the app, who asks, and where the request has been. Out: a [`Chosen`] server, told
+//! afterwards whether it worked. Must never wait, lock or allocate, and never choose a server that the health checks found down.
+
+use crate::clock;
+use crate::gate::decide::Permit;
+use crate::gate::visit::Visit;
+use crate::model::{Reason, Refusal};
+use crate::snapshot::servers::live::{Grade, InFlight};
+use crate::snapshot::servers::turns::Turns;
+use crate::snapshot::servers::{Affinity, Order, Server, Servers};
+use crate::snapshot::{App, Upstream};
+use http::StatusCode;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The server that a request goes to.
+pub struct Chosen {
+    /// Where it is.
+    pub upstream: Arc<Upstream>,
+    index: usize,
+    /// When it was chosen ([`clock::ticks`]); 0 where there was nothing to choose.
+    at: u64,
+    in_flight: Option<InFlight>,
+}
+
+/// The servers that a request has been tried at, by their places in the list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tried(u64);
+
+/// What leads to the same server again.
+type Key = [u8; 8];
+
+/// Chooses. A server that the request has been tried at comes last, but before none at all.
+pub fn choose(visit: &Visit, app: &App, permit: &Permit, tried: Tried) -> Result<Chosen, Refusal> {
+    if let Some(only) = app.servers.only() {
+        return Ok(Chosen { upstream: Arc::clone(&only.upstream), index: 0, at: 0, in_flight: None });
+    }
+    let now = clock::ticks();
+    let picked = pick(&app.servers, tried, now, |affinity| key(affinity, visit.client, permit));
+    let (index, server) = picked.and_then(|index| Some((index, app.servers.at(index)?))).ok_or(Reason::NoHealthyUpstream)?;
+    let in_flight = matches!(app.servers.order, Order::Least(_)).then(|| server.live.enter());
+    Ok(Chosen { upstream: Arc::clone(&server.upstream), index, at: now, in_flight })
+}
+
+impl Tried {
+    /// These, and one more.
+    pub const fn and(self, chosen: &Chosen) -> Self {
+        Self(self.0 | 1 << chosen.index)
+    }
+
+    /// Whether this one is among them.
+    pub const fn has(self, chosen: &Chosen) -> bool {
+        self.has_index(chosen.index)
+    }
+
+    const fn has_index(self, index: usize) -> bool {
+        self.0 >> index & 1 == 1
+    }
+}
+
+impl Chosen {
+    /// It answered. A status that says that it can't work now is a failure all the same.
+    pub fn answered(&self, visit: &Visit, app: &App, status: StatusCode) {
+        if self.at == 0 {
+            return;
+        }
+        match status {
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => self.failed(visit, app),
+            _ => {
+                if let Some(server) = app.servers.at(self.index) {
+                    server.live.succeeded(clock::ticks());
+                }
+            }
+        }
+    }
+
+    /// There is no connection to it, or no answer over it, and that is not the client's doing.
+    pub fn failed(&self, visit: &Visit, app: &App) {
+        let (Some(rule), Some(server), true) = (&app.servers.care.ejection, app.servers.at(self.index), self.at != 0) else {
+            return;
+        };
+        let now = clock::ticks();
+        if let Some(time) = server.live.failed(self.at, now, rule, || app.servers.can_spare_one(now)) {
+            tracing::warn!(app = &*app.name, server = %self.upstream, seconds = time.as_secs(), "a server failed too often and is left out");
+            visit.gate().metrics.ejected(&app.name, &self.upstream.to_string());
+        }
+    }
+
+    /// What counts the request, to be held until its answer is over.
+    pub const fn in_flight(&mut self) -> Option<InFlight> {
+        self.in_flight.take()
+    }
+}
+
+fn key(affinity: Affinity, client: IpAddr, permit: &Permit) -> Key {
+    match (affinity, permit.session()) {
+        (Affinity::Session, Some(known)) => known.session.cookie.as_bytes().first_chunk().copied().unwrap_or_default(),
+        _ => of_address(client),
+    }
+}
+
+/// Of IPv6 the network: its hosts change their addresses within it.
+fn of_address(client: IpAddr) -> Key {
+    match client {
+        IpAddr::V4(address) => u64::from(address.to_bits()).to_be_bytes(),
+        IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).unwrap_or(0).to_be_bytes(),
+    }
+}
+
+/// The place of the best server in the list; nothing where all are down.
+pub fn pick(servers: &Servers, tried: Tried, now: u64, key: impl FnOnce(Affinity) -> Key) -> Option<usize> {
+    match &servers.order {
+        Order::Turns(turns) => Candidates::new(servers, tried, now, turns.take()).in_turn(turns).map(|(index, _)| index),
+        Order::Least(turns) => Candidates::new(servers, tried, now, turns.take()).least(turns),
+        Order::Ring(ring, affinity) => {
+            let key = key(*affinity);
+            let draw = usize::try_from(u64::from_be_bytes(key)).unwrap_or(0);
+            Candidates::new(servers, tried, now, draw).best(ring.from(&key)).map(|(_, index, _)| index)
+        }
+    }
+}
+
+/// The servers as one request sees them.
+struct Candidates<'a> {
+    servers: &'a Servers,
+    tried: Tried,
+    now: u64,
+    number: usize,
+    draw: u8,
+}
+
+impl<'a> Candidates<'a> {
+    fn new(servers: &'a Servers, tried: Tried, now: u64, number: usize) -> Self {
+        // Multiples of the golden ratio are spread evenly, whatever steps they are taken in.
+        let [draw, ..] = number.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes();
+        Self { servers, tried, now, number, draw }
+    }
+
+    fn grade(&self, index: usize, server: &Server) -> Grade {
+        match server.live.grade(self.now, self.servers.care.slow_start, self.draw) {
+            Grade::Down => Grade::Down,
+            _ if self.tried.has_index(index) => Grade::Tried,
+            grade => grade,
+        }
+    }
+
+    /// The first of the best grade, with how many come before it.
+    fn best(&self, order: impl Iterator<Item = usize>) -> Option<(usize, usize, Grade)> {
+        let mut best = None;
+        let mut limit = Grade::Down;
+        for (before, index) in order.enumerate() {
+            let grade = self.grade(index, self.servers.at(index)?);
+            if grade < limit {
+                (best, limit) = (Some((before, index, grade)), grade);
+            }
+            if grade == Grade::Good {
+                break;
+            }
+        }
+        best
+    }
+
+    fn in_turn(&self, turns: &Turns) -> Option<(usize, Grade)> {
+        let (before, index, grade) = self.best(turns.from(self.number))?;
+        turns.pass(before);
+        Some((index, grade))
+    }
+
+    /// Who is in turn, or the next after it that is as good and has less to do for its weight than any before.
+    fn least(&self, turns: &Turns) -> Option<usize> {
+        let (first, grade) = self.in_turn(turns)?;
+        let (mut best, mut server) = (first, self.servers.at(first)?);
+        for index in (first + 1..self.servers.count()).chain(0..first) {
+            let next = self.servers.at(index)?;
+            if is_less_busy(next, server) && self.grade(index, next) <= grade {
+                (best, server) = (index, next);
+            }
+        }
+        Some(best)
+    }
+}
+
+/// Whether it has less to do, both measured by their weights.
+fn is_less_busy(one: &Server, other: &Server) -> bool {
+    let load = |server: &Server| u64::try_from(server.live.load()).unwrap_or(u64::MAX);
+    load(one).saturating_mul(other.weight.into()) < load(other).saturating_mul(one.weight.into())
+}
+
+#[cfg(test)]
+mod tests;
