@@ -5,6 +5,7 @@ pub mod hosts;
 pub mod paths;
 pub mod servers;
 pub mod tls;
+pub mod upstream;
 
 use crate::model::identity::is_domain;
 use crate::model::{AppIndex, Origin, ProviderName};
@@ -19,6 +20,8 @@ use servers::Servers;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use upstream::Upstream;
 
 /// Everything that a request is judged by.
 pub struct Snapshot {
@@ -90,22 +93,6 @@ pub enum Access {
     Public(Option<Vec<Method>>),
     /// Whom the rules allow.
     Rules(Box<Ruleset>),
-}
-
-/// An HTTP/1.1 server in clear text.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Upstream {
-    /// A name or an address, without brackets.
-    pub host: Box<str>,
-    /// The port.
-    pub port: u16,
-}
-
-impl std::fmt::Display for Upstream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (host, port) = (&self.host, self.port);
-        if host.contains(':') { write!(f, "http://[{host}]:{port}") } else { write!(f, "http://{host}:{port}") }
-    }
 }
 
 /// A fact of an identity that a header can carry.

@@ -7,6 +7,7 @@ use crate::model::{AppIndex, Origin, ProviderName};
 use crate::snapshot::hosts::{Host, Hosts};
 use crate::snapshot::paths::Paths;
 use crate::snapshot::servers::Servers;
+use crate::snapshot::upstream::{Address, Transport};
 use crate::snapshot::{Access, App, Lifetimes, Provider, Route, RouteIndex, Snapshot, Upstream, tls::Tls};
 use openidconnect::IssuerUrl;
 use rustls::ServerConfig;
@@ -50,13 +51,14 @@ pub(super) fn snapshot(providers: Vec<Provider>) -> Snapshot {
 }
 
 fn app(host: &str, port: u16, prefix: &str, providers: &[ProviderName]) -> App {
+    let address = Address::Tcp { host: "127.0.0.1".into(), port: 9 };
     App {
         name: host.into(),
         title: format!("The app at {host}").into(),
         origin: Origin::https(host.to_owned(), port),
         url: format!("https://{host}").into(),
         prefix: prefix.into(),
-        servers: Servers::single(Upstream { host: "127.0.0.1".into(), port: 9 }),
+        servers: Servers::single(Upstream::new(String::new(), address, Transport::Http1, None)),
         identity: Vec::new(),
         providers: providers.to_vec(),
         cors_preflight: false,

@@ -17,14 +17,20 @@ use std::task::{Context, Poll};
 
 /// What a client sends.
 pub struct RequestBody {
-    inner: Incoming,
+    /// `None` for a request of our own.
+    inner: Option<Incoming>,
     bytes: Arc<AtomicU64>,
 }
 
 impl RequestBody {
     /// The body of a request.
     pub fn new(inner: Incoming) -> Self {
-        Self { inner, bytes: Arc::default() }
+        Self { inner: Some(inner), bytes: Arc::default() }
+    }
+
+    /// The body of a request of our own: nothing.
+    pub fn empty() -> Self {
+        Self { inner: None, bytes: Arc::default() }
     }
 
     /// How many bytes have passed; goes on counting after the body was moved away.
@@ -38,7 +44,8 @@ impl Body for RequestBody {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(context);
+        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        let polled = Pin::new(inner).poll_frame(context);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             let length = frame.data_ref().map_or(0, Bytes::len);
             self.bytes.fetch_add(u64::try_from(length).unwrap_or(0), Ordering::Relaxed);
@@ -50,11 +57,11 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.inner.as_ref().map_or(SizeHint::with_exact(0), Incoming::size_hint)
     }
 }
 

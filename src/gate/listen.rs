@@ -233,7 +233,7 @@ fn h2_builder() -> http2::Builder<OnThisThread> {
 
 /// Runs the streams of a connection on the worker that has the connection.
 #[derive(Clone, Copy, Debug)]
-struct OnThisThread;
+pub(super) struct OnThisThread;
 
 impl<F> Executor<F> for OnThisThread
 where

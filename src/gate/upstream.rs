@@ -2,7 +2,11 @@
 //! without a permit, and never send a request twice that an app may have seen.
 
 pub mod balance;
+mod connect;
+mod http2;
 pub mod pool;
+pub mod sender;
+mod stream;
 mod upgrade;
 
 use super::body::{RequestBody, ResponseBody};
@@ -14,13 +18,14 @@ use crate::snapshot::{App, Upstream};
 use balance::{Chosen, Tried};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
 use pool::{ConnectError, Lease};
-use std::rc::Rc;
+use sender::Failure;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+/// How long to try to connect.
+const CONNECT: Duration = Duration::from_secs(5);
 /// How long an app may take to begin its answer while nothing comes from the client; up to twice that after its last byte.
 const FIRST_BYTE: Duration = Duration::from_secs(60);
 
@@ -101,41 +106,21 @@ async fn in_time<T>(sent: &AtomicU64, exchange: impl Future<Output = Result<T, E
 /// Sends the request over a pooled connection, or a new one where the pooled one has gone before it took anything.
 async fn exchange(
     visit: &Visit,
-    upstream: &Arc<Upstream>,
+    upstream: &Upstream,
     mut request: Request<RequestBody>,
 ) -> Result<(Response<Incoming>, Lease), Error> {
-    let pool = &visit.worker.pool;
-    while let Some(sender) = pool.take(upstream) {
-        match send(sender, request).await {
-            Ok((response, sender)) => return Ok((response, Lease::new(Rc::clone(pool), Arc::clone(upstream), sender))),
+    let slot = visit.worker.pool.slot(upstream);
+    while let Some(mut lease) = slot.take() {
+        match lease.sender().send(request).await {
+            Ok(response) => return Ok((response, lease)),
             Err(Failure::Unsent(unsent)) => request = *unsent,
             Err(Failure::Sent(error)) => return Err(Error::Exchange(error)),
         }
     }
-    let sender = pool::connect(upstream, visit.gate()).await?;
-    match send(sender, request).await {
-        Ok((response, sender)) => Ok((response, Lease::new(Rc::clone(pool), Arc::clone(upstream), sender))),
+    let mut lease = slot.add(pool::connect(upstream, CONNECT, visit.gate()).await?);
+    match lease.sender().send(request).await {
+        Ok(response) => Ok((response, lease)),
         Err(Failure::Unsent(_)) => Err(Error::Connect(ConnectError::Closed)),
         Err(Failure::Sent(error)) => Err(Error::Exchange(error)),
-    }
-}
-
-enum Failure {
-    /// Nothing of it left: it may be sent again.
-    Unsent(Box<Request<RequestBody>>),
-    /// The app may have seen it.
-    Sent(hyper::Error),
-}
-
-async fn send(
-    mut sender: SendRequest<RequestBody>,
-    request: Request<RequestBody>,
-) -> Result<(Response<Incoming>, SendRequest<RequestBody>), Failure> {
-    match sender.try_send_request(request).await {
-        Ok(response) => Ok((response, sender)),
-        Err(mut error) => Err(match error.take_message() {
-            Some(unsent) => Failure::Unsent(Box::new(unsent)),
-            None => Failure::Sent(error.into_error()),
-        }),
     }
 }

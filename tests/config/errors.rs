@@ -176,8 +176,7 @@ fn urls_and_hosts() {
         (URL, "url: https://LOGIN.corp.example/wiki", 15, "the sign-in's", ""),
         (AUTH, "https://login.corp.example/sso", 6, "without a path", ""),
         (AUTH, "https://*.corp.example", 6, "one host", ""),
-        (UP, "https://127.0.0.1", 16, "kind of upstream", "http://host:port"),
-        (UP, "unix:/run/app", 16, "kind of upstream", "http://host:port"),
+        (UP, "ftp://127.0.0.1", 16, "kind of upstream", "http://host:port"),
         (UP, "127.0.0.1:8080", 16, "not a URL", "http://host:port"),
         (URL, "url: \"https://wi\\tki.corp.example\"", 15, "white space", ""),
         (ISSUER, "'https://idp.corp.example '", 9, "white space", ""),
@@ -395,7 +394,7 @@ store: mysql:x
 apps:
   wiki:
     url: https://wiki.corp.example
-    upstream: https://127.0.0.1
+    upstream: ftp://127.0.0.1
     identity: { Host: email }
     allow: [{ groups: [] }, { users: [eve] }]
     paths: [{ match: admin }]

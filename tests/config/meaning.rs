@@ -7,7 +7,8 @@ use doorward::policy::{Decision, Principal};
 use doorward::snapshot::hosts::Host;
 use doorward::snapshot::servers::live::Grade;
 use doorward::snapshot::servers::{Ejection, Order};
-use doorward::snapshot::{Access, Attribute, Snapshot};
+use doorward::snapshot::upstream::Address;
+use doorward::snapshot::{Access, App, Attribute, Snapshot};
 use http::Method;
 use std::time::Duration;
 
@@ -124,9 +125,10 @@ fn hosts_and_prefixes_find_their_app() {
     }
     let zoo = snapshot.apps.iter().find(|app| &*app.name == "zoo").unwrap();
     assert_eq!((&*zoo.url, &*zoo.prefix), ("https://wiki.corp.example/zoo", "/zoo"));
-    assert_eq!(zoo.servers.only().unwrap().upstream.to_string(), "http://zoo:80");
+    let address = |app: &App| app.servers.only().unwrap().upstream.address().clone();
+    assert_eq!(address(zoo), Address::Tcp { host: "zoo".into(), port: 80 });
     let any = snapshot.apps.iter().find(|app| &*app.name == "any").unwrap();
-    assert_eq!(any.servers.only().unwrap().upstream.to_string(), "http://[::1]:81");
+    assert_eq!(address(any), Address::Tcp { host: "::1".into(), port: 81 });
 }
 
 #[test]

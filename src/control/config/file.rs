@@ -4,6 +4,7 @@
 //! Only texts, truth values, lists, mappings and plain enums: [`super::document`] relies on it.
 
 pub mod servers;
+pub mod upstream;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
@@ -140,8 +141,10 @@ pub struct App {
     pub url: String,
     /// What people call it; the key by default.
     pub name: Option<String>,
-    /// Where the app really is: `http://host:port`.
+    /// Where the app really is: `http://host:port`, `https://host:port`, `h2c://host:port` or `unix:/path/to.sock`; one or a list.
     pub upstream: servers::Servers,
+    /// Whom `https` servers are trusted as, and what they are shown.
+    pub upstream_tls: Option<upstream::UpstreamTls>,
     /// How one of several servers is chosen; `round_robin` by default.
     pub balance: Option<servers::Balance>,
     /// A request that says from time to time whether a server works.

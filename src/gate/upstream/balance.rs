@@ -187,4 +187,5 @@ fn is_less_busy(one: &Server, other: &Server) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;

@@ -1,8 +1,8 @@
 //! `upstream:`, `balance:`, `health:`, `ejection:` and `slow_start:`. In: what the file says. Out: the servers of an app. Must never
 //! leave one out.
 
-use super::Context;
-use super::values::{Address, duration, number, upstream};
+use super::values::{Address, duration, number};
+use super::{Context, upstream};
 use crate::control::config::file::App;
 use crate::control::config::file::servers::{self as file, Balance as Written};
 use crate::control::config::findings::Wrong;
@@ -21,7 +21,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// Where an app really is; nothing after an error.
 pub(super) fn compile(app: &App, place: &Place, address: Option<&Address>, context: &mut Context<'_>) -> Option<Servers> {
-    let servers = list(&app.upstream, &place.key("upstream"), context);
+    let servers = list(app, place, context);
     let care = Care {
         health: app.health.as_ref().and_then(|health| health_check(health, &place.key("health"), address, context)),
         ejection: ejection(app.ejection.as_ref(), &place.key("ejection"), context),
@@ -43,27 +43,23 @@ const fn balance(written: Written) -> Balance {
     }
 }
 
-fn list(servers: &file::Servers, place: &Place, context: &mut Context<'_>) -> Option<Vec<(Upstream, u32)>> {
-    context.refuse_empty(&servers.0, place);
-    if servers.0.len() > MOST {
-        context
-            .findings
-            .error(place, Wrong::plain(format!("an app has {MOST} servers at most, and these are {}", servers.0.len())));
+fn list(app: &App, place: &Place, context: &mut Context<'_>) -> Option<Vec<(Upstream, u32)>> {
+    let upstreams = upstream::compile(app, place, context);
+    let (place, listed) = (place.key("upstream"), &app.upstream.0);
+    context.refuse_empty(listed, &place);
+    if listed.len() > MOST {
+        context.findings.error(&place, Wrong::plain(format!("an app has {MOST} servers at most, and these are {}", listed.len())));
     }
-    let read: Vec<_> = servers.0.iter().enumerate().map(|(index, server)| one(server, &place.index(index), context)).collect();
-    for (index, (server, before)) in read.iter().zip((0..).map(|end| read.iter().take(end))).enumerate() {
-        if server.as_ref().is_some_and(|server| before.flatten().any(|before| before.0 == server.0)) {
+    for (index, upstream) in upstreams.iter().enumerate() {
+        if upstream.is_some() && upstreams.iter().take(index).any(|before| before == upstream) {
             let wrong = Wrong::new("this server is here twice", "give it a `weight` to have it used more than the others");
             context.findings.error(&place.index(index), wrong);
         }
     }
-    read.into_iter().collect()
-}
-
-fn one(server: &file::Server, place: &Place, context: &mut Context<'_>) -> Option<(Upstream, u32)> {
-    let upstream = context.findings.take(&place.key("url"), upstream(&server.url));
-    let weight = count(server.weight.as_deref(), 1, &place.key("weight"), context);
-    Some((upstream?, weight?))
+    let weights = listed.iter().enumerate();
+    let weights: Vec<_> =
+        weights.map(|(index, server)| count(server.weight.as_deref(), 1, &place.index(index).key("weight"), context)).collect();
+    upstreams.into_iter().zip(weights).map(|(upstream, weight)| upstream.zip(weight)).collect()
 }
 
 fn health_check(health: &file::Health, place: &Place, address: Option<&Address>, context: &mut Context<'_>) -> Option<HealthCheck> {

@@ -3,7 +3,7 @@
 use crate::control::config::findings::Wrong;
 use crate::model::Origin;
 use crate::model::identity::is_domain;
-use crate::snapshot::{Upstream, is_host};
+use crate::snapshot::is_host;
 use http::Method;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -140,25 +140,4 @@ pub(super) fn bare(url: &Url) -> Result<(), Wrong> {
         return Err(Wrong::plain("a query or fragment has no place in this URL"));
     }
     Ok(())
-}
-
-/// `http://host:port`.
-pub(super) fn upstream(text: &str) -> Result<Upstream, Wrong> {
-    let wrong = |message: &str| Wrong::new(message, "this version forwards to `http://host:port`");
-    let url = parse(text).map_err(|_| wrong("not a URL"))?;
-    if url.scheme() != "http" {
-        return Err(wrong("this kind of upstream is not known"));
-    }
-    bare(&url)?;
-    if url.path() != "/" {
-        return Err(Wrong::plain("an upstream has no path: the app receives the path that the browser sent"));
-    }
-    let host = match url.host() {
-        Some(Host::Domain(host)) => host.to_owned(),
-        Some(Host::Ipv4(address)) => address.to_string(),
-        Some(Host::Ipv6(address)) => address.to_string(),
-        None => return Err(wrong("no host")),
-    };
-    let port = url.port().unwrap_or(80);
-    Ok(Upstream { host: host.into(), port })
 }

@@ -1,8 +1,8 @@
 //! The choice, without sockets.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::*;
 use crate::snapshot::servers::{Balance, Care, Ejection};
+use crate::snapshot::upstream::{Address, Transport};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ const SLOW: Duration = Duration::from_secs(30);
 fn servers(weights: &[u32], balance: Balance) -> Servers {
     let ejection = Some(Ejection { failures: 1, time: Duration::from_secs(10) });
     let care = Care { health: None, ejection, slow_start: Some(SLOW) };
-    let upstream = |number: usize| Upstream { host: format!("server-{number}").into(), port: 80 };
+    let address = |number: usize| Address::Tcp { host: format!("server-{number}").into(), port: 80 };
+    let upstream = |number: usize| Upstream::new(format!("http://server-{number}:80"), address(number), Transport::Http1, None);
     let listed = weights.iter().enumerate().map(|(number, weight)| (upstream(number), *weight));
     Servers::new(listed.collect(), balance, care).unwrap()
 }
