@@ -7,6 +7,7 @@ use crate::control::config::{self, Loaded, Problems};
 use crate::control::{self, Control, admin};
 use crate::gate::listen::{self, Addresses};
 use crate::gate::route::Site;
+use crate::gate::upstream::health;
 use crate::gate::visit::{Answer, Gate, Reserved, ReservedRequest};
 use crate::gate::{audit, session};
 use crate::snapshot::Snapshot;
@@ -45,6 +46,9 @@ pub enum Error {
     /// A listener.
     #[error("can't listen on {0}")]
     Listen(io::Error),
+    /// Threads.
+    #[error("a thread can't be started: {0}")]
+    Thread(io::Error),
     /// Signals.
     #[error("signals can't be received: {0}")]
     Signals(io::Error),
@@ -54,6 +58,7 @@ pub enum Error {
 pub struct Running {
     gate: Arc<Gate>,
     workers: listen::Workers,
+    checks: health::Checks,
     writer: JoinHandle<()>,
     store: Arc<Store>,
     snapshot: Arc<ArcSwap<Snapshot>>,
@@ -111,21 +116,23 @@ pub async fn start(path: &Path) -> Result<Running, Error> {
     };
     control.start();
     let workers = listen::start(Addresses { https: listen.https, http: listen.http }, cores(), &gate).map_err(Error::Listen)?;
+    let checks = health::start(&gate).map_err(Error::Thread)?;
     follow(path.to_owned(), Arc::clone(&snapshot), started, configuration);
     tracing::info!(https = %listen.https, apps = snapshot.load().apps.len(), "doorward is running");
-    Ok(Running { gate, workers, writer, store, snapshot, admin })
+    Ok(Running { gate, workers, checks, writer, store, snapshot, admin })
 }
 
 impl Running {
     /// Drains: what has begun may end, what was noted is written.
     pub async fn stop(self) {
-        let Self { gate, workers, writer, store, snapshot, admin } = self;
+        let Self { gate, workers, checks, writer, store, snapshot, admin } = self;
         if let Some(admin) = admin {
             admin.not_ready();
         }
         // Waiting for threads would block the runtime that they wait for.
         let drained = tokio::task::spawn_blocking(move || {
             workers.drain();
+            checks.stop();
             drop(gate);
             drop(writer.join());
         });

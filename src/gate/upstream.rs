@@ -3,6 +3,7 @@
 
 pub mod balance;
 mod connect;
+pub mod health;
 mod http2;
 pub mod pool;
 pub mod sender;

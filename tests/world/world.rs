@@ -5,6 +5,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod entrance;
+pub(crate) mod farm;
 pub(crate) mod http2;
 pub(crate) mod ports;
 pub(crate) mod provider;
@@ -49,12 +50,14 @@ pub(crate) struct Setup {
     pub(crate) provider_up: bool,
     /// Whether there is a second provider, `partners`.
     pub(crate) partners: bool,
+    /// More entries for `apps`, with `PORT` in place of the port of https.
+    pub(crate) apps: String,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let session = "{ idle: 1h, lifetime: 12h }";
-        Self { session, token_life: Duration::from_secs(300), provider_up: true, partners: false }
+        Self { session, token_life: Duration::from_secs(300), provider_up: true, partners: false, apps: String::new() }
     }
 }
 
@@ -268,12 +271,13 @@ apps:
     url: https://{ROUGH}:{https}/nowhere
     upstream: http://127.0.0.1:{nowhere}
     paths: [{{ match: /nowhere/**, public: true }}]
-audit: {{ file: audit.jsonl }}
+{apps}audit: {{ file: audit.jsonl }}
 ",
         https = ports.https(),
         http = ports.http(),
         admin = ports.admin(),
         session = setup.session,
+        apps = setup.apps.replace("PORT", &ports.https().to_string()),
         app = ports.app(),
         rough = ports.rough(),
         nowhere = ports.nowhere(),

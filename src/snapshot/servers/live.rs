@@ -19,6 +19,8 @@ const FIRST_SHARE: u64 = 26;
 pub struct Live {
     /// The health checks say that it does not work.
     down: AtomicBool,
+    /// They have said something.
+    checked: AtomicBool,
     /// When it joined, or when the health checks took it in again.
     since: AtomicU64,
     /// Failures with no success between them.
@@ -88,6 +90,11 @@ impl Live {
             self.since.store(now, Relaxed);
         }
         changed
+    }
+
+    /// Whether nothing was known of it from checks before this one.
+    pub fn is_first_check(&self) -> bool {
+        !self.checked.swap(true, Relaxed)
     }
 
     /// Whether the health checks say that it does not work.

@@ -77,8 +77,8 @@ impl Gate {
     }
 
     /// Whether a server takes its turns.
-    pub fn healthy(&self, app: &str, server: &str, healthy: bool) {
-        self.healthy.with_label_values(&[app, server]).set(i64::from(healthy));
+    pub fn server_health(&self, app: &str, server: &str) -> IntGauge {
+        self.healthy.with_label_values(&[app, server])
     }
 
     /// A server is no longer configured.
