@@ -73,7 +73,7 @@ pub struct Ejection {
     pub time: Option<String>,
 }
 
-/// For the schema: a number, or `off`.
+/// A number, or `off`.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 #[expect(dead_code, reason = "describes what editors may offer")]
@@ -82,7 +82,7 @@ enum Failures {
     Text(String),
 }
 
-/// For the schema: a status or a range, or a list of those.
+/// A status or a range of them, or a list of those.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 #[expect(dead_code, reason = "describes what editors may offer")]
@@ -91,7 +91,7 @@ enum Statuses {
     List(Vec<Status>),
 }
 
-/// For the schema: `200`, or `200-399`.
+/// `200`, or `200-399`.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 #[expect(dead_code, reason = "describes what editors may offer")]
