@@ -10,7 +10,7 @@ use super::visit::{Connection, Visit, Worker};
 use crate::model::identity::Acted;
 use crate::model::{AppIndex, Reason, Refusal, RequestId, RuleId, Timestamp};
 use crate::snapshot::Upstream;
-use crate::snapshot::servers::live::InFlight;
+use crate::snapshot::servers::live::Occupied;
 use http::{Method, Response};
 use prometheus::IntCounter;
 use serde::Serialize;
@@ -155,7 +155,7 @@ pub async fn admit(visit: &Visit) -> Result<(), Refusal> {
 pub struct Ending {
     worker: Rc<Worker>,
     _connection: Rc<Connection>,
-    _in_flight: Option<InFlight>,
+    _occupied: Option<Occupied>,
     record: Option<Box<Record>>,
     epoch: u64,
     started: Instant,
@@ -190,7 +190,7 @@ impl Ending {
         Self {
             worker,
             _connection: Rc::clone(&visit.connection),
-            _in_flight: visit.in_flight.take(),
+            _occupied: visit.occupied.take(),
             record: Some(Box::new(record)),
             epoch,
             started,

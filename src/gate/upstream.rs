@@ -65,9 +65,9 @@ pub async fn forward(
     mut request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Refusal> {
     visit.trail.reason = Some(permit.reason());
-    let mut chosen = balance::choose(visit, app, &permit, Tried::default())?;
+    let mut chosen = balance::choose(visit, app, &permit, Tried::default()).map_err(|_| Reason::NoHealthyUpstream)?;
     visit.trail.upstream = Some(Arc::clone(&chosen.upstream));
-    visit.in_flight = chosen.in_flight();
+    visit.occupied = chosen.occupied();
     let sent = request.body().counter();
     visit.trail.bytes_in = Some(Arc::clone(&sent));
     let client = headers::wants_websocket(&request).then(|| hyper::upgrade::on(&mut request));

@@ -12,7 +12,7 @@ use crate::assertion::Keys;
 use crate::clock;
 use crate::model::{Reason, Refusal, RequestId, Timestamp};
 use crate::snapshot::Snapshot;
-use crate::snapshot::servers::live::InFlight;
+use crate::snapshot::servers::live::Occupied;
 use crate::store::Store;
 use crate::telemetry::metrics;
 use arc_swap::ArcSwap;
@@ -127,7 +127,7 @@ pub struct Visit {
     /// What audit will say of it.
     pub trail: Trail,
     /// Counts it at the server that it went to, until its answer is over.
-    pub in_flight: Option<InFlight>,
+    pub occupied: Option<Occupied>,
     /// Whether its record is in the hands of an answer.
     pub(super) answered: bool,
 }
@@ -148,7 +148,7 @@ impl Visit {
             client,
             request_id,
             trail: Trail::new(method.clone()),
-            in_flight: None,
+            occupied: None,
             answered: false,
             worker,
         }

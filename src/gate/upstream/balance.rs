@@ -4,8 +4,7 @@
 use crate::clock;
 use crate::gate::decide::Permit;
 use crate::gate::visit::Visit;
-use crate::model::{Reason, Refusal};
-use crate::snapshot::servers::live::{Grade, InFlight};
+use crate::snapshot::servers::live::{Grade, Occupied};
 use crate::snapshot::servers::turns::Turns;
 use crate::snapshot::servers::{Affinity, Order, Server, Servers};
 use crate::snapshot::{App, Upstream};
@@ -20,26 +19,31 @@ pub struct Chosen {
     index: usize,
     /// When it was chosen ([`clock::ticks`]); 0 where there was nothing to choose.
     at: u64,
-    in_flight: Option<InFlight>,
+    occupied: Option<Occupied>,
 }
 
 /// The servers that a request has been tried at, by their places in the list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tried(u64);
 
+/// The health checks found every server of the app down.
+#[derive(Debug, thiserror::Error)]
+#[error("no server of the app is healthy")]
+pub struct NoneHealthy;
+
 /// What leads to the same server again.
 type Key = [u8; 8];
 
 /// Chooses. A server that the request has been tried at comes last, but before none at all.
-pub fn choose(visit: &Visit, app: &App, permit: &Permit, tried: Tried) -> Result<Chosen, Refusal> {
+pub fn choose(visit: &Visit, app: &App, permit: &Permit, tried: Tried) -> Result<Chosen, NoneHealthy> {
     if let Some(only) = app.servers.only() {
-        return Ok(Chosen { upstream: Arc::clone(&only.upstream), index: 0, at: 0, in_flight: None });
+        return Ok(Chosen { upstream: Arc::clone(&only.upstream), index: 0, at: 0, occupied: None });
     }
     let now = clock::ticks();
     let picked = pick(&app.servers, tried, now, |affinity| key(affinity, visit.client, permit));
-    let (index, server) = picked.and_then(|index| Some((index, app.servers.at(index)?))).ok_or(Reason::NoHealthyUpstream)?;
-    let in_flight = matches!(app.servers.order, Order::Least(_)).then(|| server.live.enter());
-    Ok(Chosen { upstream: Arc::clone(&server.upstream), index, at: now, in_flight })
+    let (index, server) = picked.and_then(|index| Some((index, app.servers.at(index)?))).ok_or(NoneHealthy)?;
+    let occupied = matches!(app.servers.order, Order::Least(_)).then(|| server.live.enter());
+    Ok(Chosen { upstream: Arc::clone(&server.upstream), index, at: now, occupied })
 }
 
 impl Tried {
@@ -87,8 +91,8 @@ impl Chosen {
     }
 
     /// What counts the request, to be held until its answer is over.
-    pub const fn in_flight(&mut self) -> Option<InFlight> {
-        self.in_flight.take()
+    pub const fn occupied(&mut self) -> Option<Occupied> {
+        self.occupied.take()
     }
 }
 

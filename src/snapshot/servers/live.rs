@@ -50,7 +50,7 @@ pub enum Grade {
 
 /// A request that is counted; no longer when this is dropped.
 #[derive(Debug)]
-pub struct InFlight(Arc<Live>);
+pub struct Occupied(Arc<Live>);
 
 impl Live {
     /// How good a choice it is. `draw` decides who gets a turn while it starts slowly: of 256, a growing number do.
@@ -144,13 +144,13 @@ impl Live {
     }
 
     /// Counts one more request.
-    pub fn enter(self: &Arc<Self>) -> InFlight {
+    pub fn enter(self: &Arc<Self>) -> Occupied {
         self.in_flight.fetch_add(1, Relaxed);
-        InFlight(Arc::clone(self))
+        Occupied(Arc::clone(self))
     }
 }
 
-impl Drop for InFlight {
+impl Drop for Occupied {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Relaxed);
     }
