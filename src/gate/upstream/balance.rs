@@ -98,7 +98,7 @@ impl Chosen {
 
 fn key(affinity: Affinity, client: IpAddr, permit: &Permit) -> Key {
     match (affinity, permit.session()) {
-        (Affinity::Session, Some(known)) => known.session.cookie.as_bytes().first_chunk().copied().unwrap_or_default(),
+        (Affinity::Session, Some(known)) => known.known().session.cookie.as_bytes().first_chunk().copied().unwrap_or_default(),
         _ => of_address(client),
     }
 }
