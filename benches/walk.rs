@@ -203,7 +203,7 @@ fn choices(criterion: &mut Criterion) {
     }
 }
 
-async fn admitted(worker: &Rc<Worker>, request: Request<()>) -> (Visit, decide::Permit) {
+async fn admitted(worker: &Rc<Worker>, request: Request<()>) -> (Box<Visit>, decide::Permit) {
     let mut visit = Visit::begin(Rc::clone(worker), connection(), request.headers(), request.method());
     let target = target::read(&request).unwrap();
     let snapshot = visit.snapshot.clone();
