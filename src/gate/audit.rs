@@ -17,7 +17,7 @@ use super::visit::Visit;
 use crate::model::identity::Acted;
 use crate::model::{AppIndex, Reason, Refusal};
 use crate::policy::RuleIndex;
-use crate::snapshot::{RouteIndex, Upstream};
+use crate::snapshot::RouteIndex;
 use http::{Method, Response};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -36,7 +36,8 @@ pub struct Trail {
     /// Which rule of the route.
     pub(super) rule: Option<RuleIndex>,
     pub(super) reason: Option<Reason>,
-    pub(super) upstream: Option<Arc<Upstream>>,
+    /// Its place in the app's list.
+    pub(super) server: Option<usize>,
     pub(super) bytes_in: Option<Arc<AtomicU64>>,
 }
 
@@ -51,7 +52,7 @@ impl Trail {
             acted: None,
             rule: None,
             reason: None,
-            upstream: None,
+            server: None,
             bytes_in: None,
         }
     }

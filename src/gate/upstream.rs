@@ -66,14 +66,14 @@ pub async fn forward(
 ) -> Result<Response<ResponseBody>, Refusal> {
     visit.trail.reason = Some(permit.reason());
     let mut chosen = balance::choose(visit, app, &permit, Tried::default()).map_err(|_| Reason::NoHealthyUpstream)?;
-    visit.trail.upstream = Some(Arc::clone(&chosen.upstream));
+    visit.trail.server = Some(chosen.index);
     visit.occupied = chosen.occupied();
     let sent = request.body().counter();
     visit.trail.bytes_in = Some(Arc::clone(&sent));
     let client = headers::wants_websocket(&request).then(|| hyper::upgrade::on(&mut request));
     let (mut response, lease) =
-        in_time(&sent, exchange(visit, &chosen.upstream, request)).await.inspect_err(|error| blame(&chosen, visit, app, error))?;
-    chosen.answered(visit, app, response.status());
+        in_time(&sent, exchange(visit, chosen.upstream(), request)).await.inspect_err(|error| blame(&chosen, visit, error))?;
+    chosen.answered(visit, response.status());
     headers::clean_response(visit, &mut response);
     match client {
         Some(client) if response.status() == StatusCode::SWITCHING_PROTOCOLS => Ok(upgrade::join(visit, permit, client, response)),
@@ -83,9 +83,9 @@ pub async fn forward(
 }
 
 /// What the client broke off is not the server's fault.
-fn blame(chosen: &Chosen, visit: &Visit, app: &App, error: &Error) {
+fn blame(chosen: &Chosen<'_>, visit: &Visit, error: &Error) {
     if !matches!(error, Error::Exchange(error) if error.is_user()) {
-        chosen.failed(visit, app);
+        chosen.failed(visit);
     }
 }
 

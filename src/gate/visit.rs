@@ -12,7 +12,7 @@ use crate::assertion::Keys;
 use crate::clock;
 use crate::model::{Reason, Refusal, RequestId, Timestamp};
 use crate::snapshot::servers::live::Occupied;
-use crate::snapshot::{App, Snapshot};
+use crate::snapshot::{App, Snapshot, Upstream};
 use crate::store::Store;
 use crate::telemetry::metrics;
 use arc_swap::ArcSwap;
@@ -226,6 +226,11 @@ impl Visit {
     /// The app that it goes to, once that is known.
     pub fn app(&self) -> Option<&App> {
         self.snapshot.app(self.trail.app?)
+    }
+
+    /// The server that it went to, the last one where there were several.
+    pub fn upstream(&self) -> Option<&Upstream> {
+        Some(&*self.app()?.servers.at(self.trail.server?)?.upstream)
     }
 }
 

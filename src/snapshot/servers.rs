@@ -182,10 +182,7 @@ impl Servers {
 impl Order {
     fn new(servers: &[(Upstream, u32)], balance: Balance) -> Self {
         let turns = || Turns::new(&servers.iter().map(|(_, weight)| *weight).collect::<Vec<_>>());
-        let ring = || {
-            let named: Vec<(String, u32)> = servers.iter().map(|(upstream, weight)| (upstream.to_string(), *weight)).collect();
-            Ring::new(named.iter().map(|(name, weight)| (&**name, *weight)))
-        };
+        let ring = || Ring::new(servers.iter().map(|(upstream, weight)| (upstream.name(), *weight)));
         match balance {
             Balance::RoundRobin => Self::Turns(turns()),
             Balance::LeastInFlight => Self::Least(turns()),

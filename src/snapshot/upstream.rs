@@ -78,6 +78,11 @@ impl Upstream {
         Self { id, name: name.into(), address, transport, proxy_protocol }
     }
 
+    /// What logs and the audit trail call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What its connections are kept by.
     pub const fn id(&self) -> UpstreamId {
         self.id

@@ -10,13 +10,13 @@ use crate::snapshot::servers::{Affinity, Order, Server, Servers};
 use crate::snapshot::{App, Upstream};
 use http::StatusCode;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 /// The server that a request goes to.
-pub struct Chosen {
-    /// Where it is.
-    pub upstream: Arc<Upstream>,
-    index: usize,
+pub struct Chosen<'a> {
+    servers: &'a Servers,
+    server: &'a Server,
+    /// Its place in the list.
+    pub index: usize,
     /// When it was chosen ([`clock::ticks`]); 0 where there was nothing to choose.
     at: u64,
     occupied: Option<Occupied>,
@@ -35,25 +35,26 @@ pub struct NoneHealthy;
 type Key = [u8; 8];
 
 /// Chooses. A server that the request has been tried at comes last, but before none at all.
-pub fn choose(visit: &Visit, app: &App, permit: &Permit, tried: Tried) -> Result<Chosen, NoneHealthy> {
-    if let Some(only) = app.servers.only() {
-        return Ok(Chosen { upstream: Arc::clone(&only.upstream), index: 0, at: 0, occupied: None });
+pub fn choose<'a>(visit: &Visit, app: &'a App, permit: &Permit, tried: Tried) -> Result<Chosen<'a>, NoneHealthy> {
+    let servers = &app.servers;
+    if let Some(server) = servers.only() {
+        return Ok(Chosen { servers, server, index: 0, at: 0, occupied: None });
     }
-    let now = clock::ticks();
-    let picked = pick(&app.servers, tried, now, |affinity| key(affinity, visit.client, permit));
-    let (index, server) = picked.and_then(|index| Some((index, app.servers.at(index)?))).ok_or(NoneHealthy)?;
-    let occupied = matches!(app.servers.order, Order::Least(_)).then(|| server.live.enter());
-    Ok(Chosen { upstream: Arc::clone(&server.upstream), index, at: now, occupied })
+    let at = clock::ticks();
+    let index = pick(servers, tried, at, |affinity| key(affinity, visit.client, permit)).ok_or(NoneHealthy)?;
+    let server = servers.at(index).ok_or(NoneHealthy)?;
+    let occupied = matches!(servers.order, Order::Least(_)).then(|| server.live.enter());
+    Ok(Chosen { servers, server, index, at, occupied })
 }
 
 impl Tried {
     /// These, and one more.
-    pub const fn and(self, chosen: &Chosen) -> Self {
+    pub const fn and(self, chosen: &Chosen<'_>) -> Self {
         Self(self.0 | 1 << chosen.index)
     }
 
     /// Whether this one is among them.
-    pub const fn has(self, chosen: &Chosen) -> bool {
+    pub const fn has(self, chosen: &Chosen<'_>) -> bool {
         self.has_index(chosen.index)
     }
 
@@ -62,31 +63,29 @@ impl Tried {
     }
 }
 
-impl Chosen {
+impl Chosen<'_> {
+    /// Where it is.
+    pub fn upstream(&self) -> &Upstream {
+        &self.server.upstream
+    }
+
     /// It answered. A status that says that it can't work now is a failure all the same.
-    pub fn answered(&self, visit: &Visit, app: &App, status: StatusCode) {
-        if self.at == 0 {
-            return;
-        }
+    pub fn answered(&self, visit: &Visit, status: StatusCode) {
         match status {
-            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => self.failed(visit, app),
-            _ => {
-                if let Some(server) = app.servers.at(self.index) {
-                    server.live.succeeded(clock::ticks());
-                }
-            }
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => self.failed(visit),
+            _ if self.at != 0 => self.server.live.succeeded(clock::ticks()),
+            _ => {}
         }
     }
 
     /// There is no connection to it, or no answer over it, and that is not the client's doing.
-    pub fn failed(&self, visit: &Visit, app: &App) {
-        let (Some(rule), Some(server), true) = (&app.servers.care.ejection, app.servers.at(self.index), self.at != 0) else {
-            return;
-        };
+    pub fn failed(&self, visit: &Visit) {
+        let (Some(rule), true) = (&self.servers.care.ejection, self.at != 0) else { return };
         let now = clock::ticks();
-        if let Some(time) = server.live.failed(self.at, now, rule, || app.servers.can_spare_one(now)) {
-            tracing::warn!(app = &*app.name, server = %self.upstream, seconds = time.as_secs(), "a server failed too often and is left out");
-            visit.gate().metrics.ejected(&app.name, &self.upstream.to_string());
+        if let Some(time) = self.server.live.failed(self.at, now, rule, || self.servers.can_spare_one(now)) {
+            let (app, server) = (visit.app().map_or("", |app| &*app.name), self.upstream().name());
+            tracing::warn!(app, server, seconds = time.as_secs(), "a server failed too often and is left out");
+            visit.gate().metrics.ejected(app, server);
         }
     }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::snapshot::servers::{Balance, Care, Ejection};
 use crate::snapshot::upstream::{Address, Transport};
 use proptest::prelude::*;
+use std::sync::Arc;
 use std::time::Duration;
 
 const NOW: u64 = 1_000_000;
