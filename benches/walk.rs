@@ -195,10 +195,11 @@ fn choices(criterion: &mut Criterion) {
         let bench = bench_with(1, 2, &upstream);
         let host = "app0.corp.example";
         let cookie = bench.runtime.block_on(sign_in(&bench.store, 2, host));
-        let (visit, permit) = bench.runtime.block_on(admitted(&bench.worker, request(host, "/", &cookie)));
-        let app = &visit.snapshot.apps[0];
+        let (mut visit, permit) = bench.runtime.block_on(admitted(&bench.worker, request(host, "/", &cookie)));
+        let snapshot = visit.snapshot.clone();
+        let app = &snapshot.apps[0];
         criterion.bench_function(&format!("choose/{name}"), |b| {
-            b.iter(|| balance::choose(&visit, black_box(app), &permit, balance::Tried::default()).is_ok());
+            b.iter(|| balance::choose(&mut visit, black_box(app), &permit, &mut balance::Tried::default()).is_ok());
         });
     }
 }

@@ -63,6 +63,10 @@ pub struct App {
     pub prefix: Box<str>,
     /// Where it really is.
     pub servers: Servers,
+    /// How long it may take.
+    pub timeouts: upstream::Timeouts,
+    /// How many connections to it are kept.
+    pub pooling: upstream::Pooling,
     /// Which header carries what.
     pub identity: Vec<(HeaderName, Attribute)>,
     /// The providers whose sign-ins it takes; never empty in a compiled snapshot that has an app with rules.

@@ -7,7 +7,7 @@ use crate::model::{AppIndex, Origin, ProviderName};
 use crate::snapshot::hosts::{Host, Hosts};
 use crate::snapshot::paths::Paths;
 use crate::snapshot::servers::Servers;
-use crate::snapshot::upstream::{Address, Transport};
+use crate::snapshot::upstream::{Address, Pooling, Timeouts, Transport};
 use crate::snapshot::{Access, App, Lifetimes, Provider, Route, RouteIndex, Snapshot, Upstream, tls::Tls};
 use openidconnect::IssuerUrl;
 use rustls::ServerConfig;
@@ -59,6 +59,8 @@ fn app(host: &str, port: u16, prefix: &str, providers: &[ProviderName]) -> App {
         url: format!("https://{host}").into(),
         prefix: prefix.into(),
         servers: Servers::single(Upstream::new(String::new(), address, Transport::Http1, None)),
+        timeouts: Timeouts::default(),
+        pooling: Pooling::default(),
         identity: Vec::new(),
         providers: providers.to_vec(),
         cors_preflight: false,

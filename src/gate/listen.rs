@@ -114,6 +114,8 @@ fn run(gate: Arc<Gate>, https: std::net::TcpListener, http: Option<std::net::Tcp
     let worker = Rc::new(Worker::new(gate, seed));
     tasks.block_on(&runtime, async {
         tokio::task::spawn_local(sweep(Rc::clone(&worker)));
+        let watch = Rc::clone(worker.pool.watch());
+        tokio::task::spawn_local(async move { watch.run().await });
         tokio::task::spawn_local(settle(Rc::clone(&worker)));
         if let Some(http) = http.and_then(|http| TcpListener::from_std(http).ok()) {
             tokio::task::spawn_local(plain::redirect(http, Rc::clone(&worker), stopping.clone()));
@@ -234,6 +236,7 @@ fn h2_builder() -> http2::Builder<OnThisThread> {
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(HEAD_SIZE).unwrap_or(u32::MAX))
         .max_concurrent_streams(128)
+        .enable_connect_protocol()
         .max_send_buf_size(64 * 1024)
         .keep_alive_interval(Duration::from_secs(60))
         .keep_alive_timeout(Duration::from_secs(20));

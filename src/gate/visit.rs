@@ -7,11 +7,11 @@ use super::headers;
 use super::route::Site;
 use super::session::{Cache, Recognized};
 use super::target::Target;
+use super::upstream::balance::Chosen;
 use super::upstream::pool::Pool;
 use crate::assertion::Keys;
 use crate::clock;
 use crate::model::{Reason, Refusal, RequestId, Timestamp};
-use crate::snapshot::servers::live::Occupied;
 use crate::snapshot::{App, Snapshot, Upstream};
 use crate::store::Store;
 use crate::telemetry::metrics;
@@ -83,6 +83,13 @@ pub struct Worker {
 /// A configuration as one worker holds it. Its visits count their references to this: a count that all workers share would be
 /// fought over at every request.
 pub struct InForce(Arc<Snapshot>);
+
+impl InForce {
+    /// For what is not this worker's alone.
+    pub(super) const fn shared(&self) -> &Arc<Snapshot> {
+        &self.0
+    }
+}
 
 impl Deref for InForce {
     type Target = Snapshot;
@@ -179,8 +186,8 @@ pub struct Visit {
     pub name: HeaderValue,
     /// What audit will say of it.
     pub trail: Trail,
-    /// Counts it at the server that it went to, until its answer is over.
-    pub occupied: Option<Occupied>,
+    /// The server that it went to, the last one where there were several. Counts it there until its answer is over.
+    pub(super) chosen: Option<Chosen>,
     /// The status of its answer.
     pub(super) status: u16,
     /// How many bytes of the answer have passed.
@@ -210,7 +217,7 @@ impl Visit {
             request_id,
             name: request_id.header(),
             trail: Trail::new(method.clone()),
-            occupied: None,
+            chosen: None,
             status: ABANDONED,
             bytes_out: 0,
             complete: false,
@@ -228,9 +235,9 @@ impl Visit {
         self.snapshot.app(self.trail.app?)
     }
 
-    /// The server that it went to, the last one where there were several.
+    /// The server that it went to.
     pub fn upstream(&self) -> Option<&Upstream> {
-        Some(&*self.app()?.servers.at(self.trail.server?)?.upstream)
+        Some(&*self.app()?.servers.at(self.chosen.as_ref()?.index)?.upstream)
     }
 }
 
@@ -271,7 +278,7 @@ pub async fn hand_over(
     site: Site,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Refusal> {
-    let snapshot = Arc::clone(&visit.snapshot.0);
+    let snapshot = Arc::clone(visit.snapshot.shared());
     let (host, authority) = (target.host().to_owned(), target.authority().to_owned());
     let request = request.map(RequestBody::new);
     let asked = ReservedRequest { request, snapshot, host, authority, site };

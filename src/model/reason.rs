@@ -58,6 +58,10 @@ pub enum Reason {
     UnknownHost,
     /// Nothing lives at this path.
     UnknownPath,
+    /// The client sends its request too slowly.
+    UploadTooSlow,
+    /// Every connection to the app is in use, and none became free in time.
+    UpstreamBusy,
     /// The app answered something that is not HTTP, or broke off.
     UpstreamFailed,
     /// The app did not answer in time.
@@ -97,6 +101,8 @@ impl Reason {
             Self::StoreUnavailable => "store_unavailable",
             Self::UnknownHost => "unknown_host",
             Self::UnknownPath => "unknown_path",
+            Self::UploadTooSlow => "upload_too_slow",
+            Self::UpstreamBusy => "upstream_busy",
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamUnreachable => "upstream_unreachable",

@@ -24,6 +24,7 @@ pub const MOST: usize = 64;
 pub struct Servers {
     first: Server,
     rest: Vec<Server>,
+    may_multiplex: bool,
     /// In which order they are tried.
     pub order: Order,
     /// How they are looked after.
@@ -115,6 +116,7 @@ impl Servers {
     /// The servers of an app with their weights; `None` where there is none, or more than [`MOST`].
     pub fn new(servers: Vec<(Upstream, u32)>, balance: Balance, care: Care) -> Option<Self> {
         let order = Order::new(&servers, balance);
+        let may_multiplex = servers.iter().any(|(upstream, _)| upstream.may_multiplex());
         let mut servers = servers.into_iter().map(|(upstream, weight)| Server {
             upstream: upstream.into(),
             weight: weight.max(1),
@@ -122,19 +124,24 @@ impl Servers {
         });
         let first = servers.next()?;
         let rest: Vec<Server> = servers.collect();
-        (rest.len() < MOST).then_some(Self { first, rest, order, care })
+        (rest.len() < MOST).then_some(Self { first, rest, may_multiplex, order, care })
     }
 
     /// A single server that nothing is asked of.
     pub fn single(upstream: Upstream) -> Self {
-        let order = Order::Turns(Turns::new(&[1]));
+        let (order, may_multiplex) = (Order::Turns(Turns::new(&[1])), upstream.may_multiplex());
         let first = Server { upstream: upstream.into(), weight: 1, live: Arc::default() };
-        Self { first, rest: Vec::new(), order, care: Care::default() }
+        Self { first, rest: Vec::new(), may_multiplex, order, care: Care::default() }
     }
 
     /// The one server, where there is nothing to choose: it has no others beside it, and no check can say that it is down.
     pub fn only(&self) -> Option<&Server> {
         (self.rest.is_empty() && self.care.health.is_none()).then_some(&self.first)
+    }
+
+    /// Whether a connection to one of them may turn out to take many requests at a time.
+    pub const fn may_multiplex(&self) -> bool {
+        self.may_multiplex
     }
 
     /// The server at this place in the list.

@@ -8,6 +8,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One server of an app. Equal to another that is reached and verified in exactly the same way.
 #[derive(Clone, Debug)]
@@ -71,6 +72,44 @@ pub enum ProxyProtocol {
     V2,
 }
 
+/// How long an app may take. `None`: as long as it likes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until there is a connection to it.
+    pub connect: Duration,
+    /// From the last byte of the request to the head of its answer.
+    pub first_byte: Option<Duration>,
+    /// Without a byte in either direction, once the answer has begun; not for streams.
+    pub idle: Option<Duration>,
+    /// For everything; not for streams.
+    pub total: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let minute = Some(Duration::from_secs(60));
+        Self { connect: Duration::from_secs(5), first_byte: minute, idle: minute, total: None }
+    }
+}
+
+/// How many connections a worker may have to each server of an app, and which it keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pooling {
+    /// How long one is kept that no request is on.
+    pub idle: Duration,
+    /// How many of those are kept.
+    pub max_idle: usize,
+    /// How many there may be at a time.
+    pub max_connections: usize,
+}
+
+impl Default for Pooling {
+    fn default() -> Self {
+        // Less than the minute or so after which servers close them.
+        Self { idle: Duration::from_secs(50), max_idle: 256, max_connections: usize::MAX }
+    }
+}
+
 impl Upstream {
     /// A server; `name` is what logs and the audit trail call it.
     pub fn new(name: String, address: Address, transport: Transport, proxy_protocol: Option<ProxyProtocol>) -> Self {
@@ -78,14 +117,14 @@ impl Upstream {
         Self { id, name: name.into(), address, transport, proxy_protocol }
     }
 
-    /// What logs and the audit trail call it.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// What its connections are kept by.
     pub const fn id(&self) -> UpstreamId {
         self.id
+    }
+
+    /// What logs and the audit trail call it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Where it is.
@@ -96,6 +135,15 @@ impl Upstream {
     /// What is spoken.
     pub const fn transport(&self) -> &Transport {
         &self.transport
+    }
+
+    /// Whether one connection may turn out to take many requests at a time.
+    pub const fn may_multiplex(&self) -> bool {
+        match &self.transport {
+            Transport::Http1 => false,
+            Transport::Http2 => true,
+            Transport::Tls(tls) => tls.http2.is_some(),
+        }
     }
 
     /// How it is told about the client's connection.

@@ -3,8 +3,9 @@
 use crate::scene::{Scene, with};
 use doorward::control::config::Problem;
 use doorward::snapshot::Upstream;
-use doorward::snapshot::upstream::{Address, Transport};
+use doorward::snapshot::upstream::{Address, Pooling, Timeouts, Transport};
 use std::path::PathBuf;
+use std::time::Duration;
 
 const UPSTREAM: &str = "upstream: http://127.0.0.1:8080";
 
@@ -120,5 +121,38 @@ fn the_files_of_a_server_are_watched() {
     let watched: Vec<_> = loaded.watched.paths().collect();
     for name in ["ca.pem", "client.pem", "client.key"] {
         assert!(watched.contains(&&*scene.path(name)), "{name}: {watched:?}");
+    }
+}
+
+#[test]
+fn what_is_not_said_of_time_and_connections_stays_as_it_is() {
+    let scene = scene();
+    let terms = |lines: &str| {
+        let mut loaded = scene.fine(&with(UPSTREAM, &format!("{UPSTREAM}{lines}")));
+        let app = loaded.snapshot.apps.remove(0);
+        (app.timeouts, app.pooling)
+    };
+    assert_eq!(terms(""), Default::default());
+    let seconds = |count| Some(Duration::from_secs(count));
+    let (timeouts, pooling) = terms("\n    timeouts: { first_byte: 2m, total: 1h }\n    pool: { max_idle: 0 }");
+    assert_eq!(timeouts, Timeouts { first_byte: seconds(120), total: seconds(3600), ..Timeouts::default() });
+    assert_eq!(pooling, Pooling { max_idle: 0, ..Pooling::default() });
+    let (timeouts, pooling) =
+        terms("\n    timeouts: { connect: 1s, first_byte: off, idle: off }\n    pool: { idle: 5s, max_connections: 7 }");
+    let connect = Duration::from_secs(1);
+    assert_eq!(timeouts, Timeouts { connect, first_byte: None, idle: None, total: None });
+    assert_eq!(pooling, Pooling { idle: Duration::from_secs(5), max_connections: 7, ..Pooling::default() });
+    for (lines, message) in [
+        ("timeouts: { connect: off }", "not a duration"),
+        ("timeouts: { idle: 5 }", "not a duration"),
+        ("timeouts: { first_byte: 0s }", "zero"),
+        ("timeouts: { read: 5s }", "unknown key `read`"),
+        ("pool: { max_connections: 0 }", "not a number"),
+        ("pool: { max_idle: -1 }", "not a number"),
+        ("pool: { max_idle: many }", "not a number"),
+        ("pool: { idle: off }", "not a duration"),
+    ] {
+        let error = error(&scene, &format!("{UPSTREAM}\n    {lines}"));
+        assert!(error.message.contains(message), "{lines}: {}", error.message);
     }
 }

@@ -157,8 +157,9 @@ async fn what_a_client_breaks_off_is_not_held_against_a_server() {
         unfinished.write(world.head("POST", WIKI, "/farm/public/x", "Content-Length: 10\r\n") + "abc").await;
     }
     let mut client = Client::of(&world).await;
-    let answered = client.who(8).await;
-    assert_eq!(answered.matches('0').count(), 4, "{answered}");
+    // The last of the unfinished may still be on its way to take a turn.
+    let answered = client.who(12).await;
+    assert!(answered.matches('0').count() >= 5, "{answered}");
 }
 
 const CHECKED: &str = "    health: { path: /healthz, interval: 1s, timeout: 1s, healthy: 1, unhealthy: 1 }\n";

@@ -145,6 +145,10 @@ pub struct App {
     pub upstream: servers::Servers,
     /// Whom `https` servers are trusted as, and what they are shown.
     pub upstream_tls: Option<upstream::UpstreamTls>,
+    /// How long it may take.
+    pub timeouts: Option<upstream::Timeouts>,
+    /// How many connections to it are kept.
+    pub pool: Option<upstream::Pool>,
     /// How one of several servers is chosen; `round_robin` by default.
     pub balance: Option<servers::Balance>,
     /// A request that says from time to time whether a server works.

@@ -1,5 +1,5 @@
-//! Which server of an app a request goes to. In: the app, who asks, and where the request has been. Out: a [`Chosen`] server, told
-//! afterwards whether it worked. Must never wait, lock or allocate, and never choose a server that the health checks found down.
+//! Which server of an app a request goes to. In: the app, who asks, and where the request has been. Out: a server; whether it
+//! worked is told afterwards. Must never wait, lock or allocate, and never choose a server that the health checks found down.
 
 use crate::clock;
 use crate::gate::decide::Permit;
@@ -11,22 +11,21 @@ use crate::snapshot::{App, Upstream};
 use http::StatusCode;
 use std::net::IpAddr;
 
-/// The server that a request goes to.
-pub struct Chosen<'a> {
-    servers: &'a Servers,
-    server: &'a Server,
+/// The server that a request went to.
+pub struct Chosen {
     /// Its place in the list.
     pub index: usize,
     /// When it was chosen ([`clock::ticks`]); 0 where there was nothing to choose.
     at: u64,
-    occupied: Option<Occupied>,
+    /// Counts the request, where the choice depends on that.
+    _occupied: Option<Occupied>,
 }
 
-/// The servers that a request has been tried at, by their places in the list.
+/// The servers that a request has been to, by their places in the list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tried(u64);
 
-/// The health checks found every server of the app down.
+/// The health checks found every server of the app down, or the request has been to all that are not.
 #[derive(Debug, thiserror::Error)]
 #[error("no server of the app is healthy")]
 pub struct NoneHealthy;
@@ -34,65 +33,71 @@ pub struct NoneHealthy;
 /// What leads to the same server again.
 type Key = [u8; 8];
 
-/// Chooses. A server that the request has been tried at comes last, but before none at all.
-pub fn choose<'a>(visit: &Visit, app: &'a App, permit: &Permit, tried: Tried) -> Result<Chosen<'a>, NoneHealthy> {
-    let servers = &app.servers;
-    if let Some(server) = servers.only() {
-        return Ok(Chosen { servers, server, index: 0, at: 0, occupied: None });
+/// Chooses the server that a request goes to first.
+pub fn choose<'a>(visit: &mut Visit, app: &'a App, permit: &Permit, tried: &mut Tried) -> Result<&'a Upstream, NoneHealthy> {
+    if let Some(only) = app.servers.only() {
+        visit.chosen = Some(Chosen { index: 0, at: 0, _occupied: None });
+        return Ok(&only.upstream);
     }
-    let at = clock::ticks();
-    let index = pick(servers, tried, at, |affinity| key(affinity, visit.client, permit)).ok_or(NoneHealthy)?;
-    let server = servers.at(index).ok_or(NoneHealthy)?;
+    take(visit, app, permit, tried).ok_or(NoneHealthy)
+}
+
+/// Chooses one that the request has not been to, where there is one; that the one before has failed is counted then.
+pub fn choose_another<'a>(visit: &mut Visit, app: &'a App, permit: &Permit, tried: &mut Tried) -> Option<&'a Upstream> {
+    if !tried.leaves_one(app) {
+        return None;
+    }
+    failed(visit, app);
+    take(visit, app, permit, tried)
+}
+
+fn take<'a>(visit: &mut Visit, app: &'a App, permit: &Permit, tried: &mut Tried) -> Option<&'a Upstream> {
+    let (servers, at) = (&app.servers, clock::ticks());
+    let index = pick(servers, *tried, at, |affinity| key(affinity, visit.client, permit))?;
+    let server = servers.at(index)?;
+    tried.0 |= 1 << index;
     let occupied = matches!(servers.order, Order::Least(_)).then(|| server.live.enter());
-    Ok(Chosen { servers, server, index, at, occupied })
+    visit.chosen = Some(Chosen { index, at, _occupied: occupied });
+    Some(&server.upstream)
 }
 
 impl Tried {
-    /// These, and one more.
-    pub const fn and(self, chosen: &Chosen<'_>) -> Self {
-        Self(self.0 | 1 << chosen.index)
+    /// Whether there is a server left that can be tried.
+    pub fn leaves_one(self, app: &App) -> bool {
+        let servers = &app.servers;
+        let mut left = servers.iter().enumerate().filter(|(index, _)| !self.has(*index));
+        servers.only().is_none() && left.any(|(_, server)| !server.live.is_down())
     }
 
-    /// Whether this one is among them.
-    pub const fn has(self, chosen: &Chosen<'_>) -> bool {
-        self.has_index(chosen.index)
-    }
-
-    const fn has_index(self, index: usize) -> bool {
+    const fn has(self, index: usize) -> bool {
         self.0 >> index & 1 == 1
     }
 }
 
-impl Chosen<'_> {
-    /// Where it is.
-    pub fn upstream(&self) -> &Upstream {
-        &self.server.upstream
+/// The server has answered. A status that says that it can't work now is a failure all the same.
+pub fn answered(visit: &Visit, app: &App, status: StatusCode) {
+    let Some((_, server)) = choice(visit, app) else { return };
+    match status {
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => failed(visit, app),
+        _ => server.live.succeeded(clock::ticks()),
     }
+}
 
-    /// It answered. A status that says that it can't work now is a failure all the same.
-    pub fn answered(&self, visit: &Visit, status: StatusCode) {
-        match status {
-            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => self.failed(visit),
-            _ if self.at != 0 => self.server.live.succeeded(clock::ticks()),
-            _ => {}
-        }
+/// There is no connection to the server, or no answer over it.
+pub fn failed(visit: &Visit, app: &App) {
+    let (Some((chosen, server)), Some(rule)) = (choice(visit, app), &app.servers.care.ejection) else { return };
+    let now = clock::ticks();
+    if let Some(time) = server.live.failed(chosen.at, now, rule, || app.servers.can_spare_one(now)) {
+        let (app, server) = (&*app.name, server.upstream.name());
+        tracing::warn!(app, server, seconds = time.as_secs(), "a server failed too often and is left out");
+        visit.gate().metrics.ejected(app, server);
     }
+}
 
-    /// There is no connection to it, or no answer over it, and that is not the client's doing.
-    pub fn failed(&self, visit: &Visit) {
-        let (Some(rule), true) = (&self.servers.care.ejection, self.at != 0) else { return };
-        let now = clock::ticks();
-        if let Some(time) = self.server.live.failed(self.at, now, rule, || self.servers.can_spare_one(now)) {
-            let (app, server) = (visit.app().map_or("", |app| &*app.name), self.upstream().name());
-            tracing::warn!(app, server, seconds = time.as_secs(), "a server failed too often and is left out");
-            visit.gate().metrics.ejected(app, server);
-        }
-    }
-
-    /// What counts the request, to be held until its answer is over.
-    pub const fn occupied(&mut self) -> Option<Occupied> {
-        self.occupied.take()
-    }
+/// The server that was chosen; nothing where there was no choice.
+fn choice<'a>(visit: &'a Visit, app: &'a App) -> Option<(&'a Chosen, &'a Server)> {
+    let chosen = visit.chosen.as_ref().filter(|chosen| chosen.at != 0)?;
+    Some((chosen, app.servers.at(chosen.index)?))
 }
 
 fn key(affinity: Affinity, client: IpAddr, permit: &Permit) -> Key {
@@ -110,7 +115,7 @@ fn of_address(client: IpAddr) -> Key {
     }
 }
 
-/// The place of the best server in the list; nothing where all are down.
+/// The place of the best server in the list; nothing where all are down or have been tried.
 pub fn pick(servers: &Servers, tried: Tried, now: u64, key: impl FnOnce(Affinity) -> Key) -> Option<usize> {
     match &servers.order {
         Order::Turns(turns) => Candidates::new(servers, tried, now, turns.take()).in_turn(turns).map(|(index, _)| index),
@@ -140,17 +145,16 @@ impl<'a> Candidates<'a> {
     }
 
     fn grade(&self, index: usize, server: &Server) -> Grade {
-        match server.live.grade(self.now, self.servers.care.slow_start, self.draw) {
-            Grade::Down => Grade::Down,
-            _ if self.tried.has_index(index) => Grade::Tried,
-            grade => grade,
+        match self.tried.has(index) {
+            true => Grade::Out,
+            false => server.live.grade(self.now, self.servers.care.slow_start, self.draw),
         }
     }
 
     /// The first of the best grade, with how many come before it.
     fn best(&self, order: impl Iterator<Item = usize>) -> Option<(usize, usize, Grade)> {
         let mut best = None;
-        let mut limit = Grade::Down;
+        let mut limit = Grade::Out;
         for (before, index) in order.enumerate() {
             let grade = self.grade(index, self.servers.at(index)?);
             if grade < limit {

@@ -3,45 +3,73 @@
 
 pub use super::connect::{Error as ConnectError, connect};
 
+use super::connect::{Dial, in_time};
 use super::http2::{Multiplexed, Share};
+use super::in_flight::Watch;
+use super::open::Open;
+use super::retry::Budget;
 use super::sender::Sender;
 use crate::gate::body::RequestBody;
+use crate::gate::visit::Gate;
 use crate::snapshot::Upstream;
-use crate::snapshot::upstream::UpstreamId;
+use crate::snapshot::upstream::{Pooling, Transport, UpstreamId};
 use hyper::client::conn::http1::SendRequest;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-/// How long an idle connection is kept: less than the minute or so that servers do.
-const IDLE: Duration = Duration::from_secs(50);
-/// How many idle connections a worker keeps for one upstream.
-const KEPT: usize = 256;
+/// After how long a connection may well have been closed by the other end.
+const RESTED: u64 = 1000;
 
-/// The connections of one worker.
+/// The connections of one worker, and what goes on on them.
 #[derive(Default)]
-pub struct Pool(RefCell<HashMap<UpstreamId, Rc<Slot>, BuildHasherDefault<Spread>>>);
+pub struct Pool {
+    slots: RefCell<HashMap<UpstreamId, Rc<Slot>, BuildHasherDefault<Spread>>>,
+    watch: Rc<Watch>,
+}
 
 /// The connections to one server.
 #[derive(Default)]
 pub struct Slot {
+    watch: Rc<Watch>,
+    terms: Cell<Pooling>,
     /// HTTP/1.1: those that no request is on.
     idle: RefCell<Vec<Idle>>,
     /// HTTP/2: all.
     shared: RefCell<Vec<Rc<Multiplexed>>>,
+    /// How many are being made that others may share.
+    promised: Cell<usize>,
+    /// The server had the choice, and chose HTTP/1.1.
+    chose_http1: Cell<bool>,
+    open: Arc<Open>,
+    pub(super) budget: Budget,
 }
 
 struct Idle {
     sender: SendRequest<RequestBody>,
-    since: Instant,
+    /// By the worker's watch.
+    since: u64,
 }
 
 /// A connection in use; given back only when its answer was read to the end.
 pub struct Lease {
     slot: Rc<Slot>,
     sender: Sender,
+    was: Was,
+}
+
+/// What a connection went through before this request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Was {
+    /// It was made for it.
+    New,
+    /// It was in use just now.
+    Warm,
+    /// Nothing has happened on it for a while.
+    Rested,
 }
 
 /// Takes [`UpstreamId::spread`] for a hash.
@@ -65,57 +93,158 @@ impl Hasher for Spread {
 }
 
 impl Pool {
-    /// The connections to a server.
-    pub fn slot(&self, upstream: &Upstream) -> Rc<Slot> {
-        Rc::clone(self.0.borrow_mut().entry(upstream.id()).or_default())
+    /// What watches over the requests.
+    pub const fn watch(&self) -> &Rc<Watch> {
+        &self.watch
+    }
+
+    /// The connections to a server, kept on these terms from now on.
+    pub fn slot(&self, upstream: &Upstream, terms: Pooling) -> Rc<Slot> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.entry(upstream.id()).or_insert_with(|| Rc::new(Slot::watched(&self.watch)));
+        slot.terms.set(terms);
+        Rc::clone(slot)
     }
 
     /// Closes what has been idle for too long.
     pub fn sweep(&self) {
-        self.0.borrow_mut().retain(|_, slot| slot.sweep() || Rc::strong_count(slot) > 1);
+        self.slots.borrow_mut().retain(|_, slot| {
+            slot.budget.refill();
+            slot.sweep() || Rc::strong_count(slot) > 1
+        });
     }
 }
 
 impl Slot {
-    /// The connection that was used last and is free.
-    pub fn take(self: &Rc<Self>) -> Option<Lease> {
-        if let Some(shared) = self.shared.borrow().iter().find(|shared| shared.has_room()) {
-            return Some(self.lease(Sender::Http2(Share::of(shared))));
+    fn watched(watch: &Rc<Watch>) -> Self {
+        Self { watch: Rc::clone(watch), ..Self::default() }
+    }
+
+    /// A connection for one request: one that is free, or a new one where there may be one more.
+    pub async fn lease(self: &Rc<Self>, upstream: &Upstream, patience: Duration, gate: &Gate) -> Result<Lease, ConnectError> {
+        match self.take() {
+            Some(lease) => Ok(lease),
+            None => in_time(patience, self.find(upstream, gate)).await.map_err(|error| self.explain(error)),
         }
-        let mut idle = self.idle.borrow_mut();
+    }
+
+    /// The same for a WebSocket, which an HTTP/2 server takes only if it says so (RFC 8441, section 3).
+    pub async fn lease_tunnel(
+        self: &Rc<Self>,
+        upstream: &Upstream,
+        patience: Duration,
+        gate: &Gate,
+    ) -> Result<Lease, ConnectError> {
+        let lease = self.lease(upstream, patience, gate).await?;
+        match &lease.sender {
+            Sender::Http1(_) => Ok(lease),
+            Sender::Http2(share) if share.connection().takes_tunnels().await => Ok(lease),
+            Sender::Http2(_) if matches!(upstream.transport(), Transport::Tls(_)) => {
+                let dial = Dial::new(upstream, &self.open).by_http1();
+                Ok(self.leased(in_time(patience, dial.connect(gate)).await?, Was::New))
+            }
+            Sender::Http2(_) => Err(ConnectError::NoTunnel),
+        }
+    }
+
+    /// Waiting in vain may have been for nothing but a connection to become free.
+    fn explain(&self, error: ConnectError) -> ConnectError {
+        match error {
+            ConnectError::Timeout(patience) if self.is_full() => ConnectError::Full(patience),
+            error => error,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.open.count() >= self.terms.get().max_connections
+    }
+
+    fn leased(self: &Rc<Self>, sender: Sender, was: Was) -> Lease {
+        Lease { slot: Rc::clone(self), sender, was }
+    }
+
+    /// The connection that was used last and is free.
+    fn take(self: &Rc<Self>) -> Option<Lease> {
+        if let Some(shared) = self.shared.borrow().iter().find(|shared| shared.has_room()) {
+            return Some(self.leased(Sender::Http2(Share::of(shared)), Was::Warm));
+        }
+        let (mut idle, now) = (self.idle.borrow_mut(), self.watch.now());
         while let Some(candidate) = idle.pop() {
-            if candidate.sender.is_ready() && candidate.since.elapsed() < IDLE {
-                return Some(self.lease(Sender::Http1(candidate.sender)));
+            let rested = now.saturating_sub(candidate.since);
+            if candidate.sender.is_ready() && !self.is_over(rested) {
+                let was = if rested < RESTED { Was::Warm } else { Was::Rested };
+                return Some(self.leased(Sender::Http1(candidate.sender), was));
             }
         }
         None
     }
 
-    fn lease(self: &Rc<Self>, sender: Sender) -> Lease {
-        Lease { slot: Rc::clone(self), sender }
+    async fn find(self: &Rc<Self>, upstream: &Upstream, gate: &Gate) -> Result<Lease, ConnectError> {
+        loop {
+            // One connection for all, where the server speaks HTTP/2; that is not known before there is one.
+            let promised = self.promised.get() > 0 && upstream.may_multiplex() && !self.chose_http1.get();
+            if !promised && !self.is_full() {
+                return self.connect(upstream, gate).await;
+            }
+            self.open.changed().await;
+            if let Some(lease) = self.take() {
+                return Ok(lease);
+            }
+        }
+    }
+
+    async fn connect(self: &Rc<Self>, upstream: &Upstream, gate: &Gate) -> Result<Lease, ConnectError> {
+        let promise = Promise::of(self);
+        let sender = Dial::new(upstream, &self.open).connect(gate).await?;
+        drop(promise);
+        Ok(self.add(sender))
     }
 
     /// Takes a new connection in, for one request to begin with.
-    pub fn add(self: &Rc<Self>, sender: Sender) -> Lease {
-        if let Sender::Http2(share) = &sender {
-            self.shared.borrow_mut().push(Rc::clone(share.connection()));
+    fn add(self: &Rc<Self>, sender: Sender) -> Lease {
+        match &sender {
+            Sender::Http1(_) => self.chose_http1.set(true),
+            Sender::Http2(share) => self.shared.borrow_mut().push(Rc::clone(share.connection())),
         }
-        self.lease(sender)
+        self.leased(sender, Was::New)
     }
 
     fn put(&self, sender: SendRequest<RequestBody>) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < KEPT {
-            idle.push(Idle { sender, since: Instant::now() });
+        if idle.len() < self.terms.get().max_idle {
+            idle.push(Idle { sender, since: self.watch.now() });
         }
+        self.open.notify();
     }
 
-    /// Whether anything is left.
+    fn is_over(&self, rested: u64) -> bool {
+        u128::from(rested) >= self.terms.get().idle.as_millis()
+    }
+
+    /// Closes what is over; whether anything is left.
     fn sweep(&self) -> bool {
-        let (mut idle, mut shared) = (self.idle.borrow_mut(), self.shared.borrow_mut());
-        idle.retain(|candidate| !candidate.sender.is_closed() && candidate.since.elapsed() < IDLE);
-        shared.retain(|connection| !connection.is_closed() && connection.idle().is_none_or(|idle| idle < IDLE));
+        let (mut idle, mut shared, now) = (self.idle.borrow_mut(), self.shared.borrow_mut(), self.watch.now());
+        idle.retain(|candidate| !candidate.sender.is_closed() && !self.is_over(now.saturating_sub(candidate.since)));
+        let terms = self.terms.get();
+        shared.retain(|connection| !connection.is_closed() && connection.idle().is_none_or(|idle| idle < terms.idle));
         !idle.is_empty() || !shared.is_empty()
+    }
+}
+
+/// Others wait for the connection that is being made.
+struct Promise(Rc<Slot>);
+
+impl Promise {
+    fn of(slot: &Rc<Slot>) -> Self {
+        slot.promised.set(slot.promised.get() + 1);
+        Self(Rc::clone(slot))
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.0.promised.set(self.0.promised.get().saturating_sub(1));
+        self.0.open.notify_all();
     }
 }
 
@@ -125,12 +254,22 @@ impl Lease {
         &mut self.sender
     }
 
+    /// Whether others may have requests on the same connection.
+    pub const fn is_multiplexed(&self) -> bool {
+        matches!(self.sender, Sender::Http2(_))
+    }
+
+    /// What the connection went through before.
+    pub const fn was(&self) -> Was {
+        self.was
+    }
+
     /// The answer was read to the end: another request may have the connection.
     pub fn give_back(self) {
-        if let Sender::Http1(sender) = self.sender
-            && !sender.is_closed()
-        {
-            self.slot.put(sender);
+        let Self { slot, sender, .. } = self;
+        match sender {
+            Sender::Http1(sender) if !sender.is_closed() => slot.put(sender),
+            _ => {}
         }
     }
 }

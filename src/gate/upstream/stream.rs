@@ -1,6 +1,7 @@
 //! Bytes to and from a server, whatever carries them. In: a connected socket. Out: something to read from and write to. Must
 //! never join what a writer hands over in parts: they go out in one system call.
 
+use super::open::Opened;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,8 +9,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
-/// An open connection.
-pub(super) enum Stream {
+/// An open connection, counted until it is closed.
+pub(super) struct Stream {
+    pub(super) io: Io,
+    pub(super) _opened: Opened,
+}
+
+/// What carries the bytes.
+pub(super) enum Io {
     /// In clear text.
     Tcp(TcpStream),
     /// Encrypted.
@@ -21,10 +28,10 @@ pub(super) enum Stream {
 /// Does the same with whatever it is.
 macro_rules! on {
     ($stream:expr, $inner:ident => $then:expr) => {
-        match $stream {
-            Stream::Tcp($inner) => $then,
-            Stream::Tls($inner) => $then,
-            Stream::Unix($inner) => $then,
+        match &mut $stream.io {
+            Io::Tcp($inner) => $then,
+            Io::Tls($inner) => $then,
+            Io::Unix($inner) => $then,
         }
     };
 }
@@ -49,7 +56,11 @@ impl AsyncWrite for Stream {
     }
 
     fn is_write_vectored(&self) -> bool {
-        on!(self, inner => inner.is_write_vectored())
+        match &self.io {
+            Io::Tcp(inner) => inner.is_write_vectored(),
+            Io::Tls(inner) => inner.is_write_vectored(),
+            Io::Unix(inner) => inner.is_write_vectored(),
+        }
     }
 
     fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {

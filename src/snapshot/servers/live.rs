@@ -42,10 +42,8 @@ pub enum Grade {
     Warming,
     /// It failed too often; used only where no better one is left.
     Ejected,
-    /// The request has been there; used only where no other one is left.
-    Tried,
-    /// The health checks say that it does not work: never used.
-    Down,
+    /// The health checks say that it does not work, or the request has been there: not used.
+    Out,
 }
 
 /// A request that is counted; no longer when this is dropped.
@@ -56,7 +54,7 @@ impl Live {
     /// How good a choice it is. `draw` decides who gets a turn while it starts slowly: of 256, a growing number do.
     pub fn grade(&self, now: u64, slow_start: Option<Duration>, draw: u8) -> Grade {
         if self.down.load(Relaxed) {
-            return Grade::Down;
+            return Grade::Out;
         }
         let until = self.ejected_until.load(Relaxed);
         if until > now {

@@ -1,7 +1,7 @@
 //! `upstream:`, `balance:`, `health:`, `ejection:` and `slow_start:`. In: what the file says. Out: the servers of an app. Must never
 //! leave one out.
 
-use super::values::{Address, duration, number};
+use super::values::{self, Address, duration};
 use super::{Context, upstream};
 use crate::control::config::file::App;
 use crate::control::config::file::servers::{self as file, Balance as Written};
@@ -15,7 +15,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// How large a weight, and a count of checks or failures, can be.
-const NUMBERS: RangeInclusive<u32> = 1..=100;
+const NUMBERS: RangeInclusive<usize> = 1..=100;
 /// The longest duration that makes sense for any of these.
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -57,8 +57,11 @@ fn list(app: &App, place: &Place, context: &mut Context<'_>) -> Option<Vec<(Upst
         }
     }
     let weights = listed.iter().enumerate();
-    let weights: Vec<_> =
-        weights.map(|(index, server)| count(server.weight.as_deref(), 1, &place.index(index).key("weight"), context)).collect();
+    let weights: Vec<_> = weights
+        .map(|(index, server)| {
+            count(server.weight.as_ref().map(|weight| &*weight.0), 1, &place.index(index).key("weight"), context)
+        })
+        .collect();
     upstreams.into_iter().zip(weights).map(|(upstream, weight)| upstream.zip(weight)).collect()
 }
 
@@ -70,8 +73,8 @@ fn health_check(health: &file::Health, place: &Place, address: Option<&Address>,
     };
     let interval = time(health.interval.as_deref(), 10, &place.key("interval"), context);
     let timeout = time(health.timeout.as_deref(), 2, &place.key("timeout"), context);
-    let healthy = count(health.healthy.as_deref(), 2, &place.key("healthy"), context);
-    let unhealthy = count(health.unhealthy.as_deref(), 3, &place.key("unhealthy"), context);
+    let healthy = count(health.healthy.as_ref().map(|count| &*count.0), 2, &place.key("healthy"), context);
+    let unhealthy = count(health.unhealthy.as_ref().map(|count| &*count.0), 3, &place.key("unhealthy"), context);
     let statuses = match &health.status {
         Some(list) => context.each(list, &place.key("status"), |text, _| statuses(text)),
         None => vec![200..=399],
@@ -129,7 +132,8 @@ fn ejection(written: Option<&file::Ejection>, place: &Place, context: &mut Conte
 }
 
 fn count(text: Option<&str>, default: u32, place: &Place, context: &mut Context<'_>) -> Option<u32> {
-    text.map_or(Some(default), |text| context.findings.take(place, number(text, NUMBERS)))
+    let Some(text) = text else { return Some(default) };
+    u32::try_from(context.findings.take(place, values::count(text, NUMBERS))?).ok()
 }
 
 fn time(text: Option<&str>, default: u64, place: &Place, context: &mut Context<'_>) -> Option<Duration> {

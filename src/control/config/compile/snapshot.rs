@@ -52,6 +52,8 @@ fn add(snapshot: &mut Snapshot, app: Drafted, findings: &mut Findings) -> Option
         origin: address.origin,
         prefix: address.prefix.into(),
         servers: app.servers?,
+        timeouts: app.timeouts,
+        pooling: app.pooling,
         identity: app.identity,
         providers: app.providers,
         cors_preflight: app.cors_preflight,

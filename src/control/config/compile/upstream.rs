@@ -1,8 +1,10 @@
 //! `upstream:` and `upstream_tls:`. In: what the file says. Out: servers with their transports. Must never let a server that
 //! speaks TLS go unverified.
 
+mod terms;
 mod tls;
 
+pub(super) use terms::{pooling, timeouts};
 pub(super) use tls::Client;
 
 use super::Context;

@@ -28,9 +28,15 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
 }
 
 /// A whole number within bounds.
-pub(super) fn number(text: &str, bounds: RangeInclusive<u32>) -> Result<u32, Wrong> {
-    let number = text.parse().ok().filter(|number| bounds.contains(number) && text.bytes().all(|b| b.is_ascii_digit()));
-    number.ok_or_else(|| Wrong::plain(format!("not a number from {} to {}", bounds.start(), bounds.end())))
+pub(super) fn count(text: &str, bounds: RangeInclusive<usize>) -> Result<usize, Wrong> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    match text.parse() {
+        Ok(count) if digits && bounds.contains(&count) => Ok(count),
+        _ => {
+            let help = format!("a whole number from {} to {}", bounds.start(), bounds.end());
+            Err(Wrong::new("not a number that can be used here", help))
+        }
+    }
 }
 
 /// `127.0.0.1:9901`, `[::]:443`.

@@ -2,6 +2,7 @@
 //! `compile::servers`.
 
 use super::Texts;
+use super::upstream::Number;
 use crate::control::config::document::SERVERS;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{SeqAccess, Visitor};
@@ -20,8 +21,7 @@ pub struct Server {
     /// Where it is, as in `upstream` itself.
     pub url: String,
     /// How much it takes, compared to the others: 1 to 100; 1 by default.
-    #[schemars(with = "Option<u32>")]
-    pub weight: Option<String>,
+    pub weight: Option<Number>,
 }
 
 /// How one of several servers is chosen.
@@ -51,11 +51,9 @@ pub struct Health {
     /// How long a check may take; `2s` by default.
     pub timeout: Option<String>,
     /// After how many good answers in a row a server that was down is used again; 2 by default.
-    #[schemars(with = "Option<u32>")]
-    pub healthy: Option<String>,
+    pub healthy: Option<Number>,
     /// After how many bad ones in a row a server is not used any more; 3 by default.
-    #[schemars(with = "Option<u32>")]
-    pub unhealthy: Option<String>,
+    pub unhealthy: Option<Number>,
     /// Which answers are good: statuses or ranges of them; `200-399` by default.
     #[schemars(with = "Option<Statuses>")]
     pub status: Option<Texts>,

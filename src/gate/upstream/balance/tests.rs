@@ -80,7 +80,7 @@ proptest! {
         of_state(3).into_iter().for_each(|index| put_down(&servers, index));
         let _held: Vec<_> = (0..states.len()).flat_map(|index| (0..loads[index]).map(move |_| index)).map(|index| live(&servers, index).enter()).collect();
         let picked = pick(&servers, tried(&of_state(2)), NOW, |_| key.to_le_bytes());
-        let best = states.iter().copied().min().filter(|state| *state < 3);
+        let best = states.iter().copied().min().filter(|state| *state < 2);
         prop_assert_eq!(picked.map(|index| states[index]), best);
     }
 
@@ -121,14 +121,12 @@ fn a_request_that_failed_goes_elsewhere_while_there_is_an_elsewhere() {
     for balance in [Balance::RoundRobin, Balance::LeastInFlight, Balance::ByAddress] {
         let servers = servers(&[1, 1, 1], balance);
         let (mut seen, mut been) = (Vec::new(), Tried::default());
-        for _ in 0..3 {
-            let index = pick(&servers, been, NOW, |_| [7; 8]).unwrap();
+        while let Some(index) = pick(&servers, been, NOW, |_| [7; 8]) {
             seen.push(index);
             been = tried(&seen);
         }
         seen.sort_unstable();
-        assert_eq!(seen, [0, 1, 2]);
-        assert!(pick(&servers, been, NOW, |_| [7; 8]).is_some(), "rather one of these than none");
+        assert_eq!(seen, [0, 1, 2], "each once");
     }
 }
 
