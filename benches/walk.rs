@@ -199,7 +199,7 @@ fn choices(criterion: &mut Criterion) {
         let snapshot = visit.snapshot.clone();
         let app = &snapshot.apps[0];
         criterion.bench_function(&format!("choose/{name}"), |b| {
-            b.iter(|| balance::choose(&mut visit, black_box(app), &permit, &mut balance::Tried::default()).is_ok());
+            b.iter(|| balance::Way::begin(&mut visit, black_box(app), &permit).is_ok());
         });
     }
 }

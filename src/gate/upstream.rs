@@ -19,14 +19,15 @@ use super::headers;
 use super::visit::Visit;
 use super::websocket::{Misunderstood, Wanted};
 use crate::model::{Reason, Refusal};
-use crate::snapshot::App;
-use balance::{NoneHealthy, Tried};
+use crate::snapshot::{App, Upstream};
+use balance::{NoneHealthy, Way};
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use in_flight::{Expired, InFlight};
-use pool::{ConnectError, Lease, Was};
+use pool::{ConnectError, Lease, Slot, Was};
 use retry::Spare;
 use sender::Failure;
+use std::rc::Rc;
 
 /// Why there is no answer of the app.
 #[derive(Debug, thiserror::Error)]
@@ -137,46 +138,49 @@ async fn exchange(
     mut request: Request<RequestBody>,
     tunnel: bool,
 ) -> Result<(Response<Incoming>, Lease), Error> {
-    let (mut tried, mut waited) = (Tried::default(), false);
-    let mut upstream = balance::choose(visit, app, permit, &mut tried)?;
+    let (mut way, mut upstream) = Way::begin(visit, app, permit)?;
+    let mut waited = false;
     loop {
         in_flight.connecting();
-        let slot = visit.worker.pool.slot(upstream, app.pooling);
-        let leased = match tunnel {
-            true => slot.lease_tunnel(upstream, app.timeouts.connect, visit.gate()).await,
-            false => slot.lease(upstream, app.timeouts.connect, visit.gate()).await,
-        };
-        let mut lease = match leased {
+        let slot = way.visit().worker.pool.slot(upstream, app.pooling);
+        let mut lease = match lease(way.visit(), app, &slot, upstream, tunnel).await {
             Ok(lease) => lease,
             Err(error) if !may_go_on(&error, &mut waited) => return Err(error.into()),
             Err(error) => {
-                upstream = balance::choose_another(visit, app, permit, &mut tried).ok_or(error)?;
+                upstream = way.go_on(error)?;
                 continue;
             }
         };
         slot.budget.earn();
-        let others = tried.leaves_one(app);
-        let spare = Spare::of(&request, &mut lease, tunnel || others);
+        let spare = Spare::of(&request, &mut lease, tunnel || way.goes_on());
         in_flight.sent();
         request = match lease.sender().send(request).await {
             Ok(response) => {
-                balance::answered(visit, app, response.status());
+                balance::answered(way.visit(), app, response.status());
                 return Ok((response, lease));
             }
-            Err(Failure::Unsent(unsent)) if lease.was() == Was::New => {
-                upstream = balance::choose_another(visit, app, permit, &mut tried).ok_or(ConnectError::Closed)?;
+            Err(Failure::Unsent(unsent)) => {
+                if lease.was() == Was::New {
+                    upstream = way.go_on(ConnectError::Closed)?;
+                }
                 *unsent
             }
-            Err(Failure::Unsent(unsent)) => *unsent,
-            Err(Failure::Sent(error)) => match spare.map(|spare| spare.again(&error, &slot.budget)) {
-                Some(Some(again)) if others => {
-                    upstream = balance::choose_another(visit, app, permit, &mut tried).ok_or(Error::Exchange(error))?;
+            Err(Failure::Sent(error)) => match spare.and_then(|spare| spare.again(&error, &slot.budget)) {
+                Some(again) => {
+                    // Where there is no other, the same one may do better over another connection.
+                    upstream = way.go_on(error).unwrap_or(upstream);
                     again
                 }
-                Some(Some(again)) => again,
-                _ => return Err(Error::Exchange(error)),
+                None => return Err(Error::Exchange(error)),
             },
         };
+    }
+}
+
+async fn lease(visit: &Visit, app: &App, slot: &Rc<Slot>, upstream: &Upstream, tunnel: bool) -> Result<Lease, ConnectError> {
+    match tunnel {
+        true => slot.lease_tunnel(upstream, app.timeouts.connect, visit.gate()).await,
+        false => slot.lease(upstream, app.timeouts.connect, visit.gate()).await,
     }
 }
 

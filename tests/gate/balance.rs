@@ -35,6 +35,12 @@ impl<'a> Client<'a> {
         Self { lines: format!("Cookie: {session}\r\n"), ..Self::of(world).await }
     }
 
+    async fn post(&mut self, path: &str) -> Answer {
+        let head = self.world.head("POST", WIKI, path, &format!("{}Content-Length: 3\r\n", self.lines));
+        self.connection.write(head + "abc").await;
+        self.connection.answer().await
+    }
+
     async fn begin(&mut self, path: &str) {
         self.connection.write(self.world.head("GET", WIKI, path, &self.lines)).await;
     }
@@ -78,6 +84,8 @@ async fn a_server_that_goes_costs_nobody_an_answer_and_one_that_comes_back_is_us
     let mut client = Client::of(&world).await;
     assert_eq!(client.who(6).await, "012012");
     farm.kill(1).await;
+    assert_eq!(client.post("/farm/public/x").await.header("x-server"), Some("0"));
+    assert_eq!(client.post("/farm/public/x").await.status, 200, "nothing of it had left");
     let answered = client.who(30).await;
     assert!(!answered.contains(['1', '-']), "{answered}");
     let ejected = format!("doorward_upstream_ejections_total{{app=\"farm\",server=\"{}\"}}", farm.url(1));
@@ -86,6 +94,23 @@ async fn a_server_that_goes_costs_nobody_an_answer_and_one_that_comes_back_is_us
     eventually("it is used again", async || client.who(3).await.contains('1').then_some(())).await;
     let record = world.trail().into_iter().rev().find(|record| record["app"] == "farm").unwrap();
     assert!(record["upstream"].as_str().unwrap().starts_with("http://127.0.0.1:"), "{record}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_server_drops_another_answers_where_that_does_no_harm() {
+    let farm = Farm::start(3).await;
+    let world = world(&farm, "[S0, S1]", "    ejection: { failures: 3, for: 1h }\n").await;
+    let mut client = Client::of(&world).await;
+    farm.mood(0).status.store(0, SeqCst);
+    assert_eq!(client.who(2).await, "11");
+    assert_eq!(farm.requests(), [2, 2, 0]);
+    let dropped = client.post("/farm/public/x").await;
+    assert_eq!((dropped.status, &*dropped.reason()), (502, "upstream_failed"));
+    assert_eq!(farm.requests(), [3, 2, 0], "the other one has not seen it");
+    for _ in 0..5 {
+        assert_eq!(client.post("/farm/public/x").await.status, 200, "it is left out by now");
+    }
+    assert_eq!(farm.requests()[0], 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,6 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -34,7 +33,7 @@ pub(crate) struct Server {
 /// How a server answers, and what it has seen.
 pub(crate) struct Mood {
     name: String,
-    /// The status of everything but `/healthz`.
+    /// The status of everything but `/healthz`; 0 for hanging up.
     pub(crate) status: AtomicU16,
     /// The status of `/healthz`; 0 for no answer at all.
     pub(crate) health: AtomicU16,
@@ -124,7 +123,7 @@ impl Mood {
         (Count(counter), now)
     }
 
-    async fn answer(&self, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>, &'static str> {
         let mut response = Response::new(Full::from("fine\n"));
         response.headers_mut().insert("x-server", self.name.parse().unwrap());
         if request.uri().path() == "/healthz" {
@@ -135,10 +134,10 @@ impl Mood {
                 0 => std::future::pending().await,
                 status => StatusCode::from_u16(status).unwrap(),
             };
-            return response;
+            return Ok(response);
         }
         self.requests.fetch_add(1, SeqCst);
-        *response.status_mut() = StatusCode::from_u16(self.status.load(SeqCst)).unwrap();
+        *response.status_mut() = StatusCode::from_u16(self.status.load(SeqCst)).map_err(|_| "hangs up")?;
         if request.uri().path().ends_with("/hold") {
             let (_count, _) = self.count(&self.held);
             self.go_on.notified().await;
@@ -146,7 +145,7 @@ impl Mood {
         if request.uri().path().ends_with("/ws") {
             echo(&mut request, &mut response);
         }
-        response
+        Ok(response)
     }
 }
 
@@ -185,7 +184,7 @@ async fn serve(listener: TcpListener, mood: Arc<Mood>) {
             drop(stream.peek(&mut first).await);
             let service = service_fn(move |request| {
                 let mood = Arc::clone(&mood);
-                async move { Ok::<_, Infallible>(mood.answer(request).await) }
+                async move { mood.answer(request).await }
             });
             let stream = TokioIo::new(stream);
             match &first {

@@ -21,6 +21,14 @@ pub struct Chosen {
     _occupied: Option<Occupied>,
 }
 
+/// The way of one request from server to server.
+pub struct Way<'a> {
+    visit: &'a mut Visit,
+    app: &'a App,
+    permit: &'a Permit,
+    tried: Tried,
+}
+
 /// The servers that a request has been to, by their places in the list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tried(u64);
@@ -33,42 +41,53 @@ pub struct NoneHealthy;
 /// What leads to the same server again.
 type Key = [u8; 8];
 
-/// Chooses the server that a request goes to first.
-pub fn choose<'a>(visit: &mut Visit, app: &'a App, permit: &Permit, tried: &mut Tried) -> Result<&'a Upstream, NoneHealthy> {
-    if let Some(only) = app.servers.only() {
-        visit.chosen = Some(Chosen { index: 0, at: 0, _occupied: None });
-        return Ok(&only.upstream);
+impl<'a> Way<'a> {
+    /// Chooses the first server.
+    pub fn begin(visit: &'a mut Visit, app: &'a App, permit: &'a Permit) -> Result<(Self, &'a Upstream), NoneHealthy> {
+        let mut way = Self { visit, app, permit, tried: Tried::default() };
+        let upstream = match app.servers.only() {
+            Some(only) => {
+                way.visit.chosen = Some(Chosen { index: 0, at: 0, _occupied: None });
+                &*only.upstream
+            }
+            None => way.choose().ok_or(NoneHealthy)?,
+        };
+        Ok((way, upstream))
     }
-    take(visit, app, permit, tried).ok_or(NoneHealthy)
-}
 
-/// Chooses one that the request has not been to, where there is one; that the one before has failed is counted then.
-pub fn choose_another<'a>(visit: &mut Visit, app: &'a App, permit: &Permit, tried: &mut Tried) -> Option<&'a Upstream> {
-    if !tried.leaves_one(app) {
-        return None;
+    /// Chooses another server; where there is none, the error of the one before stands. Else its failure is counted.
+    pub fn go_on<E>(&mut self, error: E) -> Result<&'a Upstream, E> {
+        if !self.goes_on() {
+            return Err(error);
+        }
+        failed(self.visit, self.app);
+        self.choose().ok_or(error)
     }
-    failed(visit, app);
-    take(visit, app, permit, tried)
-}
 
-fn take<'a>(visit: &mut Visit, app: &'a App, permit: &Permit, tried: &mut Tried) -> Option<&'a Upstream> {
-    let (servers, at) = (&app.servers, clock::ticks());
-    let index = pick(servers, *tried, at, |affinity| key(affinity, visit.client, permit))?;
-    let server = servers.at(index)?;
-    tried.0 |= 1 << index;
-    let occupied = matches!(servers.order, Order::Least(_)).then(|| server.live.enter());
-    visit.chosen = Some(Chosen { index, at, _occupied: occupied });
-    Some(&server.upstream)
-}
-
-impl Tried {
-    /// Whether there is a server left that can be tried.
-    pub fn leaves_one(self, app: &App) -> bool {
-        let servers = &app.servers;
-        let mut left = servers.iter().enumerate().filter(|(index, _)| !self.has(*index));
+    /// Whether there is another server that can be tried.
+    pub fn goes_on(&self) -> bool {
+        let servers = &self.app.servers;
+        let mut left = servers.iter().enumerate().filter(|(index, _)| !self.tried.has(*index));
         servers.only().is_none() && left.any(|(_, server)| !server.live.is_down())
     }
 
+    /// The visit on its way.
+    pub const fn visit(&self) -> &Visit {
+        self.visit
+    }
+
+    fn choose(&mut self) -> Option<&'a Upstream> {
+        let (servers, at) = (&self.app.servers, clock::ticks());
+        let index = pick(servers, self.tried, at, |affinity| key(affinity, self.visit.client, self.permit))?;
+        let server = servers.at(index)?;
+        self.tried.0 |= 1 << index;
+        let occupied = matches!(servers.order, Order::Least(_)).then(|| server.live.enter());
+        self.visit.chosen = Some(Chosen { index, at, _occupied: occupied });
+        Some(&server.upstream)
+    }
+}
+
+impl Tried {
     const fn has(self, index: usize) -> bool {
         self.0 >> index & 1 == 1
     }
