@@ -5,6 +5,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod entrance;
+pub(crate) mod farm;
 pub(crate) mod frames;
 pub(crate) mod http2;
 pub(crate) mod ports;
@@ -60,23 +61,21 @@ pub(crate) struct Setup {
     pub(crate) listen: &'static str,
     /// More lines at the end of the configuration.
     pub(crate) more: &'static str,
-}
-
-impl Setup {
-    /// What most tests need.
-    pub(crate) const DEFAULT: Self = Self {
-        session: "{ idle: 1h, lifetime: 12h }",
-        token_life: Duration::from_secs(300),
-        provider_up: true,
-        partners: false,
-        listen: "",
-        more: "",
-    };
+    /// More entries for `apps`, with `PORT` in place of the port of https.
+    pub(crate) apps: String,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self::DEFAULT
+        Self {
+            session: "{ idle: 1h, lifetime: 12h }",
+            token_life: Duration::from_secs(300),
+            provider_up: true,
+            partners: false,
+            listen: "",
+            more: "",
+            apps: String::new(),
+        }
     }
 }
 
@@ -298,7 +297,7 @@ apps:
     url: https://{ROUGH}:{https}/nowhere
     upstream: http://127.0.0.1:{nowhere}
     paths: [{{ match: /nowhere/**, public: true }}]
-audit: {{ file: audit.jsonl }}
+{apps}audit: {{ file: audit.jsonl }}
 {more}
 ",
         https = ports.https(),
@@ -307,6 +306,7 @@ audit: {{ file: audit.jsonl }}
         listen = setup.listen,
         more = setup.more,
         session = setup.session,
+        apps = setup.apps.replace("PORT", &ports.https().to_string()),
         app = ports.app(),
         rough = ports.rough(),
         tape = ports.tape(),

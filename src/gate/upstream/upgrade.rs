@@ -1,6 +1,7 @@
-//! WebSockets: after the app has agreed, bytes go both ways until one side ends. In: both halves. Out: the 101 for the client.
+//! WebSockets: after the app has agreed, bytes go both ways until one side ends. In: both halves. Out: the answer for the client.
 //! Must never let the process end while one is open and may still drain.
 
+use super::pool::Lease;
 use crate::gate::body::ResponseBody;
 use crate::gate::decide::Permit;
 use crate::gate::visit::Visit;
@@ -15,12 +16,17 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Joins client and app.
-pub(super) fn join(visit: &Visit, permit: Permit, client: OnUpgrade, mut response: Response<Incoming>) -> Response<ResponseBody> {
+pub(super) fn join(
+    visit: &Visit,
+    (permit, lease): (Permit, Lease),
+    client: OnUpgrade,
+    mut response: Response<Incoming>,
+) -> Response<ResponseBody> {
     let app = hyper::upgrade::on(&mut response);
     let (parts, _) = response.into_parts();
     let (body, tunnel) = ResponseBody::tunnel();
-    // The permit is what a revocation will find it by; the connection counts as open while the tunnel is.
-    let held = (permit, Rc::clone(&visit.connection));
+    // The permit is what a revocation will find it by; both connections count as in use while the tunnel is open.
+    let held = (permit, lease, Rc::clone(&visit.connection));
     tokio::task::spawn_local(async move {
         let _held = held;
         match tokio::try_join!(client, app) {
