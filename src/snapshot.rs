@@ -1,21 +1,26 @@
 //! What a request is judged by: one immutable, compiled configuration, swapped whole at a reload. In: what
 //! `control::config` compiled. Out: look-ups. Must never change after it was built, and never do I/O.
 
+pub mod entrance;
 pub mod hosts;
 pub mod paths;
+pub mod servers;
 pub mod tls;
 pub mod upstream;
 
 use crate::model::identity::is_domain;
 use crate::model::{AppIndex, Origin, ProviderName};
 use crate::policy::Ruleset;
+use entrance::Entrance;
 use hosts::Hosts;
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 use openidconnect::IssuerUrl;
 use paths::Paths;
 use secrecy::SecretString;
-use std::collections::{BTreeMap, HashSet};
+use servers::Servers;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,8 +44,10 @@ pub struct Snapshot {
     pub providers: BTreeMap<ProviderName, Provider>,
     /// Names that no client may send, beside ours: all that any app is configured to receive.
     pub reserved_headers: FoldedNames,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Whose word for a client's address is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// What connections are asked before there is a request.
+    pub entrance: Entrance,
     /// The certificates.
     pub tls: tls::Tls,
     /// Whether requests go on when the audit trail can't keep up.
@@ -60,7 +67,7 @@ pub struct App {
     /// The path prefix without a trailing slash; empty for a whole host.
     pub prefix: Box<str>,
     /// Where it really is.
-    pub upstream: Arc<Upstream>,
+    pub servers: Servers,
     /// How long it may take.
     pub timeouts: upstream::Timeouts,
     /// How many connections to it are kept.
@@ -148,6 +155,11 @@ pub struct Provider {
 }
 
 impl Snapshot {
+    /// Whether this is a proxy whose word for a client's address is believed.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+
     /// The app at this place in the list.
     pub fn app(&self, index: AppIndex) -> Option<&App> {
         self.apps.get(usize::try_from(index.0).ok()?)
@@ -156,6 +168,16 @@ impl Snapshot {
     /// The route at this place in the list.
     pub fn route(&self, index: RouteIndex) -> Option<&Route> {
         self.routes.get(usize::try_from(index.0).ok()?)
+    }
+
+    /// Goes on with what is known of the servers that the configuration before had too.
+    pub fn take_over(&mut self, before: &Self, now: u64) {
+        let known: HashMap<&str, &App> = before.apps.iter().map(|app| (&*app.name, app)).collect();
+        for app in &mut self.apps {
+            if let Some(before) = known.get(&*app.name) {
+                app.servers.take_over(&before.servers, now);
+            }
+        }
     }
 }
 

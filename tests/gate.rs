@@ -4,8 +4,14 @@
 
 #[path = "gate/answers.rs"]
 mod answers;
+#[path = "gate/balance.rs"]
+mod balance;
 #[path = "gate/cookies.rs"]
 mod cookies;
+#[path = "gate/entrance.rs"]
+mod entrance;
+#[path = "gate/floods.rs"]
+mod floods;
 #[path = "gate/headers.rs"]
 mod headers;
 #[path = "gate/streams.rs"]

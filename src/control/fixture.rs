@@ -6,6 +6,7 @@ use crate::model::route::Pattern;
 use crate::model::{AppIndex, Origin, ProviderName};
 use crate::snapshot::hosts::{Host, Hosts};
 use crate::snapshot::paths::Paths;
+use crate::snapshot::servers::Servers;
 use crate::snapshot::upstream::{Address, Pooling, Timeouts, Transport};
 use crate::snapshot::{Access, App, Lifetimes, Provider, Route, RouteIndex, Snapshot, Upstream, tls::Tls};
 use openidconnect::IssuerUrl;
@@ -44,6 +45,7 @@ pub(super) fn snapshot(providers: Vec<Provider>) -> Snapshot {
         providers: providers.into_iter().map(|provider| (provider.name.clone(), provider)).collect(),
         reserved_headers: crate::snapshot::FoldedNames::default(),
         trusted_proxies: Vec::new(),
+        entrance: Default::default(),
         tls: tls(),
         audit_sheds: false,
     }
@@ -57,7 +59,7 @@ fn app(host: &str, port: u16, prefix: &str, providers: &[ProviderName]) -> App {
         origin: Origin::https(host.to_owned(), port),
         url: format!("https://{host}").into(),
         prefix: prefix.into(),
-        upstream: Arc::new(Upstream::new(String::new(), address, Transport::Http1, None)),
+        servers: Servers::single(Upstream::new(String::new(), address, Transport::Http1, None)),
         timeouts: Timeouts::default(),
         pooling: Pooling::default(),
         identity: Vec::new(),

@@ -8,7 +8,7 @@ pub use identity::{Carried, OwnCopy};
 
 use super::decide::Permit;
 use super::route::Routed;
-use super::target::{Target, origin_form};
+use super::target::{Target, is_framed_clearly, origin_form};
 use super::visit::Visit;
 use super::websocket;
 use crate::cookies;
@@ -34,6 +34,8 @@ const RESERVED: [&str; 11] = [
     "x-http-method-override",
     "x-method-override",
 ];
+/// Names that say where a request ends. Only an alias of one is reserved: an app may believe it.
+const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -52,7 +54,7 @@ pub fn rewrite<B>(
 ) -> Result<Request<B>, Refusal> {
     let upgrade = websocket::wants(&request);
     let headers = request.headers_mut();
-    let trailers = place.app.upstream.may_multiplex() && takes_trailers(headers);
+    let trailers = place.app.servers.may_multiplex() && takes_trailers(headers);
     remove_nominated(headers)?;
     remove(headers, |name| is_hop_by_hop(name) || is_reserved(name, &visit.snapshot));
     announce_trailers(headers, &visit.snapshot);
@@ -157,6 +159,7 @@ pub fn is_reserved(name: &str, snapshot: &Snapshot) -> bool {
     let name = &*folded;
     name.starts_with("x-") && RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || RESERVED.contains(&name)
+        || !plain && FRAMING.contains(&name)
         || snapshot.reserved_headers.contains(name)
 }
 
@@ -198,9 +201,17 @@ fn add_circumstances(headers: &mut HeaderMap, visit: &Visit, target: &Target) {
     headers.insert(X_REQUEST_ID, visit.name.clone());
 }
 
+/// Whether everybody reads alike where an app's answer ends, and what it switches to.
+pub fn is_clear<B>(response: &Response<B>) -> bool {
+    is_framed_clearly(response.headers())
+        && (response.status() != http::StatusCode::SWITCHING_PROTOCOLS || websocket::is_websocket(response.headers()))
+}
+
 /// Makes the answer that the client gets of the one that the app gave: without headers of the connection behind us, and
 /// without cookies in our name.
 pub fn clean_response<B>(visit: &Visit, response: &mut Response<B>) {
+    // The version is one of a connection, not of an answer.
+    *response.version_mut() = Version::HTTP_11;
     let switching = response.status() == http::StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     if !switching {

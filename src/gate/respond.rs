@@ -75,7 +75,7 @@ const fn status(reason: Reason) -> StatusCode {
         Reason::UpstreamFailed | Reason::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
         Reason::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         Reason::UploadTooSlow => StatusCode::REQUEST_TIMEOUT,
-        Reason::UpstreamBusy => StatusCode::SERVICE_UNAVAILABLE,
+        Reason::NoHealthyUpstream | Reason::UpstreamBusy => StatusCode::SERVICE_UNAVAILABLE,
         Reason::AuditUnavailable | Reason::ProviderUnavailable | Reason::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

@@ -1,7 +1,9 @@
 //! To the app and back. In: a permit and the rewritten request. Out: the app's answer, streaming. Must never send anything
 //! without a permit, and never send a request twice that an app may have acted on.
 
+pub mod balance;
 mod connect;
+pub mod health;
 mod http2;
 pub mod in_flight;
 mod open;
@@ -17,24 +19,31 @@ use super::headers;
 use super::visit::Visit;
 use super::websocket::{Misunderstood, Wanted};
 use crate::model::{Reason, Refusal};
-use crate::snapshot::App;
+use crate::snapshot::{App, Upstream};
+use balance::{NoneHealthy, Way};
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use in_flight::{Expired, InFlight};
-use pool::{ConnectError, Lease, Was};
+use pool::{ConnectError, Lease, Slot, Was};
 use retry::Spare;
 use sender::Failure;
-use std::sync::Arc;
+use std::rc::Rc;
 
 /// Why there is no answer of the app.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// None of its servers works.
+    #[error(transparent)]
+    NoneHealthy(#[from] NoneHealthy),
     /// It can't be reached.
     #[error("the app can't be reached: {0}")]
     Connect(#[from] ConnectError),
     /// It took too long.
     #[error(transparent)]
     Expired(#[from] Expired),
+    /// Where its answer ends, or what it switches to, is not clear.
+    #[error("the app's answer can be read in more than one way")]
+    Unclear,
     /// It answered something else than HTTP, or broke off.
     #[error("the app did not answer properly: {0}")]
     Exchange(hyper::Error),
@@ -51,11 +60,23 @@ impl Error {
     fn refusal(&self, upload: Option<&Upload>) -> Reason {
         match self {
             Self::Exchange(_) if upload.is_some_and(Upload::broke) => Reason::BadRequest,
+            Self::NoneHealthy(_) => Reason::NoHealthyUpstream,
             Self::Connect(ConnectError::Full(_)) => Reason::UpstreamBusy,
             Self::Connect(_) => Reason::UpstreamUnreachable,
             Self::Expired(Expired::Upload) => Reason::UploadTooSlow,
             Self::Expired(_) => Reason::UpstreamTimeout,
-            Self::Exchange(_) | Self::Misunderstood(_) | Self::Switched => Reason::UpstreamFailed,
+            Self::Exchange(_) | Self::Misunderstood(_) | Self::Switched | Self::Unclear => Reason::UpstreamFailed,
+        }
+    }
+
+    /// Whether it speaks against the server that was chosen: not where the client is to blame, or we are, nor where there was an
+    /// answer after all.
+    fn accuses(&self, upload: Option<&Upload>) -> bool {
+        match self {
+            Self::NoneHealthy(_) | Self::Misunderstood(_) | Self::Switched | Self::Unclear => false,
+            Self::Connect(error) => !matches!(error, ConnectError::Full(_) | ConnectError::NoTunnel),
+            Self::Expired(expired) => *expired == Expired::Answer || (*expired == Expired::Total && upload.is_none()),
+            Self::Exchange(_) => !upload.is_some_and(Upload::broke),
         }
     }
 }
@@ -74,13 +95,19 @@ pub async fn forward(
     request.body_mut().pass_trailers(visit.snapshot.shared());
     let is_grpc = says(request.headers(), "application/grpc");
     let in_flight = InFlight::begin(visit.worker.pool.watch(), app.timeouts, upload.clone());
-    let answered = in_flight.in_time(exchange(visit, app, &in_flight, request, wanted.is_some())).await;
+    let answered = in_flight.in_time(exchange(visit, app, &permit, &in_flight, request, wanted.is_some())).await;
     let answered = answered.and_then(|(mut response, lease)| {
+        if !headers::is_clear(&response) {
+            return Err(Error::Unclear);
+        }
         let switches = switches(wanted.as_ref(), &mut response, &lease)?;
         Ok((response, lease, switches))
     });
     let (mut response, lease, switches) = answered.map_err(|error| {
         tracing::warn!(%error, app = &*app.name, "an app failed");
+        if error.accuses(upload.as_deref()) {
+            balance::failed(visit, app);
+        }
         error.refusal(upload.as_deref())
     })?;
     headers::clean_response(visit, &mut response);
@@ -108,34 +135,66 @@ fn switches(wanted: Option<&Wanted>, response: &mut Response<Incoming>, lease: &
     }
 }
 
-/// Sends the request until it is answered, or can't be sent again.
+/// Sends the request, to one server after the other, until it is answered or can't be sent again.
 async fn exchange(
     visit: &mut Visit,
     app: &App,
+    permit: &Permit,
     in_flight: &InFlight,
     mut request: Request<RequestBody>,
     tunnel: bool,
 ) -> Result<(Response<Incoming>, Lease), Error> {
+    let (mut way, mut upstream) = Way::begin(visit, app, permit)?;
+    let mut waited = false;
     loop {
-        let upstream = &app.upstream;
-        visit.trail.upstream = Some(Arc::clone(upstream));
         in_flight.connecting();
-        let slot = visit.worker.pool.slot(upstream, app.pooling);
-        slot.budget.earn();
-        let mut lease = match tunnel {
-            true => slot.lease_tunnel(upstream, app.timeouts.connect, visit.gate()).await?,
-            false => slot.lease(upstream, app.timeouts.connect, visit.gate()).await?,
+        let slot = way.visit().worker.pool.slot(upstream, app.pooling);
+        let mut lease = match lease(way.visit(), app, &slot, upstream, tunnel).await {
+            Ok(lease) => lease,
+            Err(error) if !may_go_on(&error, &mut waited) => return Err(error.into()),
+            Err(error) => {
+                upstream = way.go_on(error)?;
+                continue;
+            }
         };
-        let spare = Spare::of(&request, &mut lease, tunnel);
+        slot.budget.earn();
+        let spare = Spare::of(&request, &mut lease, tunnel || way.goes_on());
         in_flight.sent();
         request = match lease.sender().send(request).await {
-            Ok(response) => return Ok((response, lease)),
-            Err(Failure::Unsent(_)) if lease.was() == Was::New => return Err(ConnectError::Closed.into()),
-            Err(Failure::Unsent(unsent)) => *unsent,
-            Err(Failure::Sent(error)) => match spare.map(|spare| spare.again(&error, &slot.budget)) {
-                Some(Some(again)) => again,
-                _ => return Err(Error::Exchange(error)),
+            Ok(response) => {
+                balance::answered(way.visit(), app, response.status());
+                return Ok((response, lease));
+            }
+            Err(Failure::Unsent(unsent)) => {
+                if lease.was() == Was::New {
+                    upstream = way.go_on(ConnectError::Closed)?;
+                }
+                *unsent
+            }
+            Err(Failure::Sent(error)) => match spare.and_then(|spare| spare.again(&error, &slot.budget)) {
+                Some(again) => {
+                    // Where there is no other, the same one may do better over another connection.
+                    upstream = way.go_on(error).unwrap_or(upstream);
+                    again
+                }
+                None => return Err(Error::Exchange(error)),
             },
         };
+    }
+}
+
+async fn lease(visit: &Visit, app: &App, slot: &Rc<Slot>, upstream: &Upstream, tunnel: bool) -> Result<Lease, ConnectError> {
+    match tunnel {
+        true => slot.lease_tunnel(upstream, app.timeouts.connect, visit.gate()).await,
+        false => slot.lease(upstream, app.timeouts.connect, visit.gate()).await,
+    }
+}
+
+/// Whether another server may be asked for a connection: that this one says no costs nothing, but one wait is enough.
+fn may_go_on(error: &ConnectError, waited: &mut bool) -> bool {
+    match error {
+        ConnectError::Full(_) | ConnectError::NoTunnel => false,
+        ConnectError::Timeout(_) => !std::mem::replace(waited, true),
+        _ => true,
     }
 }

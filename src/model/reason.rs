@@ -22,6 +22,8 @@ pub enum Reason {
     DeniedByRule,
     /// The handoff code is unknown, used, expired or another browser's.
     HandoffInvalid,
+    /// None of the app's servers is healthy.
+    NoHealthyUpstream,
     /// No rule allows it.
     NotAllowed,
     /// Nobody is signed in.
@@ -81,6 +83,7 @@ impl Reason {
             Self::BadReturnTarget => "bad_return_target",
             Self::DeniedByRule => "denied_by_rule",
             Self::HandoffInvalid => "handoff_invalid",
+            Self::NoHealthyUpstream => "no_healthy_upstream",
             Self::NotAllowed => "not_allowed",
             Self::NotSignedIn => "not_signed_in",
             Self::PolicyError => "policy_error",

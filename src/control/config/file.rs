@@ -3,7 +3,11 @@
 //!
 //! Only texts, truth values, lists, mappings and plain enums: [`super::document`] relies on it.
 
+mod limits;
+pub mod servers;
 pub mod upstream;
+
+pub use limits::Limits;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
@@ -21,9 +25,12 @@ pub struct File {
     pub admin: Option<Admin>,
     /// The certificates.
     pub tls: Tls,
-    /// Networks (`10.0.0.0/8`) or addresses whose `X-Forwarded-For` is believed; nobody's by default.
+    /// Networks (`10.0.0.0/8`) or addresses whose `X-Forwarded-For`, `Forwarded` and PROXY header are believed; nobody's by
+    /// default.
     #[serde(default)]
     pub trusted_proxies: Texts,
+    /// How many connections are taken.
+    pub limits: Option<Limits>,
     /// Where and for how long people are signed in.
     pub auth: Auth,
     /// The OpenID Connect providers that people sign in at, by a short name of letters, digits, `-` and `_`.
@@ -48,6 +55,10 @@ pub struct Listen {
     pub http: Option<String>,
     /// For health, metrics and administration, never for browsers: `"127.0.0.1:9901"`.
     pub admin: Option<String>,
+    /// Connections from `trusted_proxies` begin with a PROXY header (version 1 or 2) that says whose they are; `false` by
+    /// default.
+    #[serde(default)]
+    pub proxy_protocol: bool,
 }
 
 /// The administration listener.
@@ -140,14 +151,22 @@ pub struct App {
     pub url: String,
     /// What people call it; the key by default.
     pub name: Option<String>,
-    /// Where the app really is: `http://host:port`, `https://host:port`, `h2c://host:port` or `unix:/path/to.sock`.
-    pub upstream: String,
+    /// Where the app really is: `http://host:port`, `https://host:port`, `h2c://host:port` or `unix:/path/to.sock`; one or a list.
+    pub upstream: servers::Servers,
     /// Whom `https` servers are trusted as, and what they are shown.
     pub upstream_tls: Option<upstream::UpstreamTls>,
     /// How long it may take.
     pub timeouts: Option<upstream::Timeouts>,
     /// How many connections to it are kept.
     pub pool: Option<upstream::Pool>,
+    /// How one of several servers is chosen; `round_robin` by default.
+    pub balance: Option<servers::Balance>,
+    /// A request that says from time to time whether a server works.
+    pub health: Option<servers::Health>,
+    /// When one of several servers that fails requests is left out.
+    pub ejection: Option<servers::Ejection>,
+    /// How long a server that came back is spared, getting more of its turns little by little; not at all by default.
+    pub slow_start: Option<String>,
     /// Headers for the app, each with what it carries: `user`, `email`, `name`, `groups`, `provider`, or a mapped claim.
     #[serde(default)]
     pub identity: BTreeMap<String, String>,

@@ -3,7 +3,9 @@
 
 use super::http2::Share;
 use crate::gate::body::RequestBody;
-use http::{Request, Response};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::SendRequest;
@@ -26,12 +28,22 @@ pub enum Failure {
 
 impl Sender {
     /// Sends a request that is written for HTTP/1.1.
-    pub async fn send(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
+    pub async fn send(&mut self, mut request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
         let sent = match self {
-            Self::Http1(sender) => sender.try_send_request(request).await,
+            Self::Http1(sender) => {
+                announce_content(&mut request);
+                sender.try_send_request(request).await
+            }
             Self::Http2(share) => share.send(request).await,
         };
         sent.map_err(Failure::from)
+    }
+}
+
+/// Over HTTP/2 content needs no header. hyper's client would drop that of a GET, which tells nobody that it has any.
+fn announce_content(request: &mut Request<RequestBody>) {
+    if !request.body().is_end_stream() && !request.headers().contains_key(CONTENT_LENGTH) {
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }
 

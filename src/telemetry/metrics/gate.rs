@@ -3,7 +3,7 @@
 
 use crate::model::AppIndex;
 use prometheus::local::{LocalHistogram, LocalIntCounter};
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -12,8 +12,11 @@ pub struct Gate {
     requests: IntCounterVec,
     seconds: HistogramVec,
     decisions: Histogram,
+    healthy: IntGaugeVec,
+    ejections: IntCounterVec,
     /// Connections from clients that are open.
     pub connections: IntGauge,
+    refused_connections: IntCounterVec,
     /// TLS handshakes that failed or took too long.
     pub failed_handshakes: IntCounter,
     /// Connections to apps that are open.
@@ -40,26 +43,83 @@ impl Gate {
             .buckets(buckets());
         let fast = vec![1e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 1e-2];
         let decisions = HistogramOpts::new("doorward_decision_seconds", "Decisions that were not remembered.").buckets(fast);
+        let healthy = Opts::new("doorward_upstream_healthy", "1 while a server takes its turns, 0 while it is down or left out.");
+        let ejections = Opts::new("doorward_upstream_ejections_total", "How often a server was left out because requests failed.");
         let gate = Self {
             requests: IntCounterVec::new(requests, &["app", "decision", "status"])?,
             seconds: HistogramVec::new(seconds, &["app"])?,
             decisions: Histogram::with_opts(decisions)?,
+            healthy: IntGaugeVec::new(healthy, &["app", "server"])?,
+            ejections: IntCounterVec::new(ejections, &["app", "server"])?,
             connections: gauge("doorward_connections", "Open connections from clients.")?,
+            refused_connections: IntCounterVec::new(
+                Opts::new(
+                    "doorward_connections_refused_total",
+                    "Connections that were closed at once, by the limit that was reached.",
+                ),
+                &["limit"],
+            )?,
             failed_handshakes: counter("doorward_tls_handshake_failures_total", "TLS handshakes that failed or took too long.")?,
             upstream_connections: gauge("doorward_upstream_connections", "Open connections to apps.")?,
             upstream_failures: counter("doorward_upstream_connect_failures_total", "Connections to apps that could not be made.")?,
             lost_records: counter("doorward_audit_lost_total", "Audit records that found no room in the queue.")?,
             sessions: gauge("doorward_sessions", "Sessions in the cache.")?,
         };
+        registry.register(Box::new(gate.refused_connections.clone()))?;
         registry.register(Box::new(gate.requests.clone()))?;
         registry.register(Box::new(gate.seconds.clone()))?;
         registry.register(Box::new(gate.decisions.clone()))?;
+        registry.register(Box::new(gate.healthy.clone()))?;
+        registry.register(Box::new(gate.ejections.clone()))?;
         Ok(gate)
+    }
+
+    /// A connection was closed at once.
+    pub fn refused(&self, limit: Refused) {
+        self.refused_connections.with_label_values(&[limit.as_str()]).inc();
     }
 
     /// A decision was made anew.
     pub fn decided(&self, took: Duration) {
         self.decisions.observe(took.as_secs_f64());
+    }
+
+    /// A server was left out because requests failed.
+    pub fn ejected(&self, app: &str, server: &str) {
+        self.ejections.with_label_values(&[app, server]).inc();
+    }
+
+    /// Whether a server takes its turns.
+    pub fn server_health(&self, app: &str, server: &str) -> IntGauge {
+        self.healthy.with_label_values(&[app, server])
+    }
+
+    /// A server is no longer configured.
+    pub fn server_gone(&self, app: &str, server: &str) {
+        // They fail where the series was never made, which is as good.
+        let _ = self.healthy.remove_label_values(&[app, server]);
+        let _ = self.ejections.remove_label_values(&[app, server]);
+    }
+}
+
+/// The limits that a connection can run into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Open connections of one address.
+    Address,
+    /// Open connections in all.
+    Full,
+    /// Handshakes under way.
+    Handshakes,
+}
+
+impl Refused {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Full => "connections",
+            Self::Handshakes => "handshakes",
+        }
     }
 }
 

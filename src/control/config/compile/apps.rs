@@ -3,15 +3,16 @@
 use super::paths::{self, Access, Entry};
 use super::rules::{self, Written};
 use super::values::{Address, address, is_key};
-use super::{Context, headers, upstream};
+use super::{Context, headers, servers, upstream};
 use crate::control::config::file::{self, File};
 use crate::control::config::findings::Wrong;
 use crate::control::config::near::did_you_mean;
 use crate::control::config::place::Place;
 use crate::model::ProviderName;
 use crate::policy::Effect;
+use crate::snapshot::Attribute;
+use crate::snapshot::servers::Servers;
 use crate::snapshot::upstream::{Pooling, Timeouts};
-use crate::snapshot::{Attribute, Upstream};
 use http::HeaderName;
 
 /// An app, complete when there are no errors.
@@ -20,7 +21,7 @@ pub(in crate::control::config) struct Drafted {
     pub(in crate::control::config) title: String,
     pub(in crate::control::config) place: Place,
     pub(in crate::control::config) address: Option<Address>,
-    pub(in crate::control::config) upstream: Option<Upstream>,
+    pub(in crate::control::config) servers: Option<Servers>,
     pub(in crate::control::config) timeouts: Timeouts,
     pub(in crate::control::config) pooling: Pooling,
     pub(in crate::control::config) identity: Vec<(HeaderName, Attribute)>,
@@ -47,7 +48,7 @@ fn one(name: &str, app: &file::App, place: Place, file: &File, context: &mut Con
         context.findings.error(&place.key("allow"), wrong);
     }
     let address = context.findings.take(&place.key("url"), address(&app.url));
-    let upstream = upstream::compile(app, &place, context);
+    let servers = servers::compile(app, &place, address.as_ref(), context);
     let timeouts = upstream::timeouts(app, &place, context);
     let pooling = upstream::pooling(app, &place, context);
     let identity = headers::compile(app, &place, &accepted, file, context);
@@ -63,7 +64,7 @@ fn one(name: &str, app: &file::App, place: Place, file: &File, context: &mut Con
         title: app.name.as_deref().unwrap_or(name).to_owned(),
         place,
         address,
-        upstream,
+        servers,
         timeouts,
         pooling,
         identity,

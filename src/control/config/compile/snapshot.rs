@@ -27,6 +27,7 @@ pub(in crate::control::config) fn assemble(draft: Draft, epoch: u64, findings: &
         providers: draft.providers,
         reserved_headers: reserved(&draft.apps),
         trusted_proxies: draft.trusted_proxies,
+        entrance: draft.entrance,
         tls: draft.tls?,
         audit_sheds: draft.audit_sheds,
     };
@@ -51,7 +52,7 @@ fn add(snapshot: &mut Snapshot, app: Drafted, findings: &mut Findings) -> Option
         url: format!("{}{}", address.origin, address.prefix).into(),
         origin: address.origin,
         prefix: address.prefix.into(),
-        upstream: app.upstream?.into(),
+        servers: app.servers?,
         timeouts: app.timeouts,
         pooling: app.pooling,
         identity: app.identity,

@@ -22,15 +22,19 @@ const FORMS: &str = "write `http://host:port`, `https://host:port`, `h2c://host:
 /// The longest path that a socket can have, in bytes (unix(7)).
 const LONGEST_PATH: usize = 107;
 
-/// Where an app really is.
-pub(super) fn compile(app: &file::App, place: &Place, context: &mut Context<'_>) -> Option<Upstream> {
+/// Where an app really is: each server of the list, or nothing in its place after an error.
+pub(super) fn compile(app: &file::App, place: &Place, context: &mut Context<'_>) -> Vec<Option<Upstream>> {
     let trust = tls::compile(app.upstream_tls.as_ref(), &place.key("upstream_tls"), context);
-    let server = server(&app.upstream, &place.key("upstream"), trust.as_ref(), context);
-    if app.upstream_tls.is_some() && server.as_ref().is_some_and(|server| !matches!(server.transport(), Transport::Tls(_))) {
+    let at = |index| place.key("upstream").index(index).key("url");
+    let listed = app.upstream.0.iter().enumerate();
+    let servers: Vec<_> = listed.map(|(index, listed)| server(&listed.url, &at(index), trust.as_ref(), context)).collect();
+    let is_clear =
+        |server: &Option<Upstream>| server.as_ref().is_some_and(|server| !matches!(server.transport(), Transport::Tls(_)));
+    if app.upstream_tls.is_some() && !servers.is_empty() && servers.iter().all(is_clear) {
         let wrong = Wrong::new("no server of this app is reached by https", "write `https://` under `upstream`, or take this away");
         context.findings.error_in_key(&place.key("upstream_tls"), wrong);
     }
-    server
+    servers
 }
 
 /// One server.

@@ -7,6 +7,8 @@ use crate::snapshot::is_host;
 use http::Method;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 use url::{Host, Url};
 
@@ -26,12 +28,22 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
     }
 }
 
-/// A whole number, from `least` to a million.
-pub(super) fn count(text: &str, least: usize) -> Result<usize, Wrong> {
+/// A whole number from 1.
+pub(super) fn positive(text: &str) -> Result<NonZeroU32, Wrong> {
+    let most = usize::try_from(u32::MAX).unwrap_or(usize::MAX);
+    let number = count(text, 1..=most)?;
+    u32::try_from(number).ok().and_then(NonZeroU32::new).ok_or_else(|| Wrong::plain("not a number that can be used here"))
+}
+
+/// A whole number within bounds.
+pub(super) fn count(text: &str, bounds: RangeInclusive<usize>) -> Result<usize, Wrong> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match text.parse() {
-        Ok(count) if digits && (least..=1_000_000).contains(&count) => Ok(count),
-        _ => Err(Wrong::new("not a number that can be used here", format!("a whole number from {least} to 1000000"))),
+        Ok(count) if digits && bounds.contains(&count) => Ok(count),
+        _ => {
+            let help = format!("a whole number from {} to {}", bounds.start(), bounds.end());
+            Err(Wrong::new("not a number that can be used here", help))
+        }
     }
 }
 

@@ -9,6 +9,9 @@ use crate::control::config::place::Place;
 use crate::snapshot::upstream::{Pooling, Timeouts};
 use std::time::Duration;
 
+/// The most connections that can be asked for.
+const MOST: usize = 1_000_000;
+
 /// How long an app may take.
 pub(in crate::control::config::compile) fn timeouts(app: &file::App, place: &Place, context: &mut Context<'_>) -> Timeouts {
     let mut timeouts = Timeouts::default();
@@ -39,10 +42,10 @@ pub(in crate::control::config::compile) fn pooling(app: &file::App, place: &Plac
         set(&mut pooling.idle, duration(text), &place.key("idle"), context);
     }
     if let Some(text) = &block.max_idle {
-        set(&mut pooling.max_idle, count(&text.0, 0), &place.key("max_idle"), context);
+        set(&mut pooling.max_idle, count(&text.0, 0..=MOST), &place.key("max_idle"), context);
     }
     if let Some(text) = &block.max_connections {
-        set(&mut pooling.max_connections, count(&text.0, 1), &place.key("max_connections"), context);
+        set(&mut pooling.max_connections, count(&text.0, 1..=MOST), &place.key("max_connections"), context);
     }
     pooling
 }
