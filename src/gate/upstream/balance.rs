@@ -98,7 +98,7 @@ pub fn answered(visit: &Visit, app: &App, status: StatusCode) {
     let Some((_, server)) = choice(visit, app) else { return };
     match status {
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => failed(visit, app),
-        _ => server.live.succeeded(clock::ticks()),
+        _ => server.live.succeeded(clock::ticks),
     }
 }
 

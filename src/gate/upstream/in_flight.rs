@@ -299,4 +299,5 @@ impl State {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests;

@@ -106,11 +106,16 @@ impl Live {
     }
 
     /// It answered, which ends an ejection: it was used because no better one was left, and it works.
-    pub fn succeeded(&self, now: u64) {
+    pub fn succeeded(&self, now: impl FnOnce() -> u64) {
         if self.failures.load(Relaxed) != 0 {
             self.failures.store(0, Relaxed);
         }
-        if self.is_ejected(now) {
+        let until = self.ejected_until.load(Relaxed);
+        if until == 0 {
+            return;
+        }
+        let now = now();
+        if until > now {
             self.ejected_until.store(now, Relaxed);
         }
     }
@@ -173,7 +178,7 @@ mod tests {
         let live = Live::default();
         for _ in 0..10 {
             assert_eq!((fail(&live, 1000), fail(&live, 1000)), (None, None));
-            live.succeeded(1000);
+            live.succeeded(|| 1000);
         }
         assert_eq!((fail(&live, 1000), fail(&live, 1000), fail(&live, 1000)), (None, None, Some(10)));
         assert!(live.is_ejected(10_999) && !live.is_ejected(11_000));
@@ -188,7 +193,7 @@ mod tests {
             assert_eq!(fail(&live, now), Some(expected));
             now += expected * 1000;
         }
-        live.succeeded(now);
+        live.succeeded(|| now);
         now += 301_000;
         assert_eq!([fail(&live, now), fail(&live, now), fail(&live, now)], [None, None, Some(10)], "it had worked for long enough");
     }
@@ -212,7 +217,7 @@ mod tests {
         assert_eq!(live.grade(1000, None, 0), Grade::Good);
         assert_eq!(fail(&live, 1000), Some(10));
         assert_eq!(live.grade(2000, None, 0), Grade::Ejected);
-        live.succeeded(2000);
+        live.succeeded(|| 2000);
         assert_eq!(live.grade(2000, None, 0), Grade::Good);
     }
 

@@ -1,7 +1,5 @@
 //! What ends, when, and for whose fault, by a clock that the test moves.
 
-#![allow(clippy::indexing_slicing)]
-
 use super::*;
 
 fn terms(total: Option<u64>) -> Timeouts {
