@@ -3,6 +3,7 @@
 import argparse
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -33,6 +34,9 @@ class Sample:
 
 def main():
     options = arguments()
+    # A shell starts what runs in its background deaf to SIGINT; and SIGTERM must stop the servers too.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     subjects = [subject for subject in SUBJECTS if any(fnmatch(subject.name, each) for each in options.only)]
     if not subjects:
         sys.exit(f"nothing of that name; there are: {' '.join(subject.name for subject in SUBJECTS)}")

@@ -82,8 +82,8 @@ class Instance:
             "url": f"https://{host(number)}:{self.port}",
             "upstream": f"http://127.0.0.1:{places.upstream}",
             "identity": {"X-Remote-User": "email", "X-Remote-Groups": "groups"},
-            "allow": [{"groups": [f"none-{rule}"]} for rule in range(1, RULES)] + [{"groups": ["finance"]}],
-            "paths": [{"match": "/open/**", "public": True}, {"match": "/admin/**", "allow": [{"groups": ["admins"]}]}],
+            "allow": [{"groups": f"none-{rule}"} for rule in range(1, RULES)] + [{"groups": "finance"}],
+            "paths": [{"match": "/open/**", "public": True}, {"match": "/admin/**", "allow": [{"groups": "admins"}]}],
         }
 
 
