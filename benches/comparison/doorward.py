@@ -32,6 +32,7 @@ class Instance:
         self.audit = self.home / "audit.jsonl"
         self.home.mkdir()
         (self.home / "secret").write_text(CLIENT_SECRET)
+        (self.home / "secret").chmod(0o600)
         # JSON is YAML.
         (self.home / "doorward.yaml").write_text(json.dumps(self.configuration(places, apps), indent=1))
         self.doorward, self.directory = places.doorward, places.directory

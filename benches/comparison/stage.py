@@ -5,16 +5,17 @@ In: places, and the names of the servers that are wanted. Out: running servers, 
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
+import tempfile
 import time
 
 import doorward
-import load
 import servers
 from browser import Browser
 from places import DOMAIN
-from processes import Tree, start, stop
+from processes import Tree, stop
 
 SESSIONS = 100_000
 # name: apps, and where its ports are.
@@ -31,10 +32,14 @@ class Stage(contextlib.AbstractContextManager):
     def __enter__(self):
         try:
             certificate(self.places)
+            if "doorward-100000-sessions" in self.instances:
+                self.fill(self.instances["doorward-100000-sessions"])
             self.surroundings()
             self.others()
             for name, instance in self.instances.items():
-                self.doorward(name, instance)
+                self.say(f"starting {name}")
+                self.processes.append(instance.start())
+                self.trees[name] = Tree(instance.process)
             return self
         except BaseException:
             stop(self.processes)
@@ -61,19 +66,15 @@ class Stage(contextlib.AbstractContextManager):
             both = [self.run(servers.checker(places), places.checker), self.run(servers.auth_request(places), places.auth_request)]
             self.trees["auth_request"] = Tree(*both)
 
-    def doorward(self, name, instance):
-        if name.endswith("sessions"):
-            self.fill(instance)
-        self.say(f"starting {name}")
-        self.processes.append(instance.start())
-        self.trees[name] = Tree(instance.process)
-
     def fill(self, instance):
-        """Sessions of so many people, in memory where there is such a place: each of them is some synchronous writes."""
+        """Sessions of so many people. In memory where there is such a place: each of them is some synchronous writes."""
         self.say(f"making {SESSIONS} sessions")
-        command = [self.places.surroundings, "sessions", instance.home / "doorward.db", instance.host, str(SESSIONS)]
-        with open(self.cookies_of(instance), "w") as cookies:
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        with tempfile.TemporaryDirectory(dir=memory) as folder, open(self.cookies_of(instance), "w") as cookies:
+            command = [self.places.surroundings, "sessions", f"{folder}/doorward.db", instance.host, str(SESSIONS)]
             subprocess.run(command, stdout=cookies, check=True)
+            for file in os.listdir(folder):
+                shutil.move(f"{folder}/{file}", instance.home)
 
     def cookies_of(self, instance):
         return instance.home / "cookies"

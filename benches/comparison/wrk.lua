@@ -34,9 +34,11 @@ function each_once(requests)
     sent = sent + 1
     return requests[(sent - 1) % #requests + 1]
   end
-  function response()
+  function response(status)
     answered = answered + 1
-    if answered == #requests then wrk.thread:stop() end
+    -- Stopping the thread would leave wrk asleep to the end of its time.
+    if status ~= 200 then os.exit(1) end
+    if answered == #requests then os.exit(0) end
   end
 end
 
