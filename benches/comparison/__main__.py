@@ -18,6 +18,7 @@ from stage import Stage
 from subjects import SUBJECTS, prepare
 
 ROOT = Path(__file__).resolve().parents[2]
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).absolute()
 SETTLE = 0.3  # seconds for what was queued, such as audit records
 
 
@@ -40,13 +41,16 @@ def main():
     subjects = [subject for subject in SUBJECTS if any(fnmatch(subject.name, each) for each in options.only)]
     if not subjects:
         sys.exit(f"nothing of that name; there are: {' '.join(subject.name for subject in SUBJECTS)}")
-    places = Places(fresh(ROOT / "target" / "compare"), options.port, build(options.profile), os.cpu_count())
+    load = os.getloadavg()[0]
+    build(options.profile)
+    programs = TARGET / ("debug" if options.profile == "dev" else options.profile)
+    places = Places(fresh(TARGET / "compare" / str(options.port)), options.port, programs, os.cpu_count())
     with Stage(places, {subject.server for subject in subjects}, say) as stage:
         prepared = [prepare(subject, stage) for subject in subjects]
         if options.serve:
             return serve(prepared)
         samples = measure(prepared, options)
-    conclude(options, subjects, samples)
+    conclude(options, load, subjects, samples)
 
 
 def arguments():
@@ -66,8 +70,6 @@ def build(profile):
     command = ["cargo", "build", "--locked", "--profile", profile, "--bin", "doorward", "--example", "surroundings"]
     say(" ".join(command))
     subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).absolute()
-    return target / ("debug" if profile == "dev" else profile)
 
 
 def fresh(directory):
@@ -100,13 +102,13 @@ def one(prepared, seconds):
     return Sample(used / figures.requests, rate, figures.p50, figures.p99, prepared.tree.memory())
 
 
-def conclude(options, subjects, samples):
+def conclude(options, load, subjects, samples):
     medians = {name: median(all_of_it) for name, all_of_it in samples.items()}
     ratios = report.ratios(samples)
     print(report.text(subjects, samples, medians, ratios), file=sys.stderr)
     if options.only == ["*"]:
-        command = " ".join(["benches/compare", *sys.argv[1:]])
-        (ROOT / "benches" / "RESULTS.md").write_text(report.page(ROOT, command, options, subjects, samples, medians, ratios))
+        conditions = report.conditions(ROOT, " ".join(["benches/compare", *sys.argv[1:]]), options, load)
+        (ROOT / "benches" / "RESULTS.md").write_text(report.page(conditions, subjects, samples, medians, ratios))
     if options.json:
         print(report.line(ratios))
 
@@ -133,4 +135,9 @@ def say(text):
     print(f"--- {text}", file=sys.stderr, flush=True)
 
 
-main()
+try:
+    main()
+except (RuntimeError, subprocess.SubprocessError) as error:
+    sys.exit(f"benches/compare: {error}")
+except KeyboardInterrupt:
+    sys.exit(130)

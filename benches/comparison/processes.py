@@ -70,6 +70,7 @@ def start(directory, name, *command, **options):
 
 
 def stop(processes):
+    """Asks all of them to end, then waits for it."""
     for process in processes:
         process.terminate()
     for process in processes:

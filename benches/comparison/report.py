@@ -91,13 +91,13 @@ def limits(ratios):
         yield f"| {measured.ratio.title} | {measured.value:.3f} | {spread} | {limit} | {measured.reached} |"
 
 
-def page(root, command, options, subjects, samples, medians, ratios):
+def page(conditions, subjects, samples, medians, ratios):
     lines = [
         "# Measured side by side",
         "",
         "Written by `benches/compare`; what is measured and how is in [docs/performance.md](../docs/performance.md).",
         "",
-        *conditions(root, command, options),
+        *conditions,
         "",
         "## Ratios",
         "",
@@ -112,13 +112,14 @@ def page(root, command, options, subjects, samples, medians, ratios):
     return "\n".join(lines) + "\n"
 
 
-def conditions(root, command, options):
+def conditions(root, command, options, load):
+    """`load`: the load average before anything was started."""
     rounds = f"{options.rounds} rounds of {options.seconds} s each, {options.warm_up} s of warm-up before each"
     yield "| | |"
     yield "|---|---|"
     yield f"| date | {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC |"
     yield f"| command | `{command}` ({rounds}) |"
-    yield f"| machine | {machine()} |"
+    yield f"| machine | {machine()}; load average before it began {load:.2f} |"
     yield f"| Doorward | {said('git', '-C', root, 'describe', '--always', '--dirty')}, profile `{options.profile}`, {said('rustc', '--version')} |"
     for name, words, pattern in VERSIONS:
         yield f"| {name} | {version(words, pattern)} |"

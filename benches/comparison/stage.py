@@ -46,7 +46,7 @@ class Stage(contextlib.AbstractContextManager):
             raise
 
     def __exit__(self, *_):
-        stop(reversed(self.processes))
+        stop(self.processes)
 
     def surroundings(self):
         callbacks = [instance.callback for instance in self.instances.values()] + [servers.apache_callback(self.places)]

@@ -27,24 +27,25 @@ class Subject:
 
 
 DOORWARD, MANY_APPS, MANY_SESSIONS = "doorward", "doorward-10000-apps", "doorward-100000-sessions"
+# In the order of measuring: those that are divided by each other are close.
 SUBJECTS = [
     Subject("doorward-h1", "Doorward, signed in, h1 keep-alive", DOORWARD, account="few"),
     Subject("nginx-h1", "nginx, plain TLS proxy, h1 keep-alive", "nginx"),
-    Subject("haproxy-h1", "haproxy, plain TLS proxy, h1 keep-alive", "haproxy"),
     Subject("doorward-public", "Doorward, public route, h1 keep-alive", DOORWARD, path=doorward.PUBLIC),
+    Subject("doorward-200-groups", "Doorward, signed in, a user in 200 groups, h1", DOORWARD, account="many"),
+    Subject("doorward-10000-apps", "Doorward, signed in, one of 10,000 apps, h1", MANY_APPS, account="few"),
     Subject("auth-request-h1", "nginx with `auth_request` to a trivial nginx, h1 keep-alive", "auth_request"),
+    Subject("apache-h1", "Apache mod_auth_openidc, signed in, h1 keep-alive", "apache", account="few"),
+    Subject("haproxy-h1", "haproxy, plain TLS proxy, h1 keep-alive", "haproxy"),
     Subject("doorward-h2", "Doorward, signed in, h2", DOORWARD, "h2", "few"),
     Subject("nginx-h2", "nginx, plain TLS proxy, h2", "nginx", "h2"),
     Subject("haproxy-h2", "haproxy, plain TLS proxy, h2", "haproxy", "h2"),
     Subject("doorward-handshake", "Doorward, signed in, full handshake and one request", DOORWARD, "handshake", "few"),
     Subject("nginx-handshake", "nginx, full handshake and one request", "nginx", "handshake"),
     Subject("haproxy-handshake", "haproxy, full handshake and one request", "haproxy", "handshake"),
-    Subject("apache-h1", "Apache mod_auth_openidc, signed in, h1 keep-alive", "apache", account="few"),
-    Subject("apache-200-groups", "the same, a user in 200 groups", "apache", account="many"),
-    Subject("doorward-200-groups", "Doorward, signed in, a user in 200 groups, h1", DOORWARD, account="many"),
-    Subject("doorward-10000-apps", "Doorward, signed in, one of 10,000 apps, h1", MANY_APPS, account="few"),
     Subject("doorward-1-session", "Doorward, 1 session, cookies chosen by a script, h1", DOORWARD, account="few", cookies="one"),
     Subject("doorward-100000-sessions", "Doorward, 100,000 sessions at random, h1", MANY_SESSIONS, cookies="many"),
+    Subject("apache-200-groups", "Apache mod_auth_openidc, signed in, a user in 200 groups, h1", "apache", account="many"),
 ]
 
 

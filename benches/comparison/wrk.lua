@@ -42,10 +42,11 @@ function each_once(requests)
   end
 end
 
--- Requests, microseconds, p50 and p99 in microseconds, errors.
+-- Requests, microseconds, p50 and p99 in microseconds, errors. A redirect is no error to wrk, but it has no body of 1 KiB.
 function done(summary, latency)
   local e = summary.errors
   local errors = e.connect + e.read + e.write + e.status + e.timeout
+  if summary.bytes < summary.requests * 1024 then errors = errors + 1 end
   local p50, p99 = latency:percentile(50), latency:percentile(99)
   io.write(string.format("RESULT %d %d %d %d %d\n", summary.requests, summary.duration, p50, p99, errors))
 end
