@@ -212,7 +212,7 @@ impl Body for ResponseBody {
             Source::Full(body) => {
                 Pin::new(body).poll_frame(context).map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
             }
-            Source::App(in_flight) => in_flight.poll_frame(context),
+            Source::App(in_flight) => in_flight.poll_frame(context).map(|frame| frame.map(|frame| frame.map(told))),
         };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => self.passed(frame.data_ref().map_or(0, Bytes::len)),
@@ -234,6 +234,14 @@ impl Body for ResponseBody {
             Source::Full(body) => body.size_hint(),
             Source::App(in_flight) => in_flight.size_hint(),
         }
+    }
+}
+
+/// A frame of an app as the client gets it.
+fn told(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(trailers) => Frame::trailers(headers::trailers_of_answer(trailers)),
+        Err(frame) => frame,
     }
 }
 

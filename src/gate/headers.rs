@@ -100,6 +100,16 @@ pub(super) fn trailers(mut trailers: HeaderMap, snapshot: &Snapshot) -> HeaderMa
     trailers
 }
 
+/// The trailers of an answer without what is ours to say, and without what has no place there.
+pub(super) fn trailers_of_answer(mut trailers: HeaderMap) -> HeaderMap {
+    let is_ours = |name: &str| {
+        name.starts_with("access-control-")
+            || matches!(name, "location" | "set-cookie" | "strict-transport-security" | "www-authenticate" | "x-request-id")
+    };
+    remove(&mut trailers, |name| is_hop_by_hop(name) || needs_to_come_first(name) || is_ours(name));
+    trailers
+}
+
 fn may_trail(name: &str, snapshot: &Snapshot) -> bool {
     !is_hop_by_hop(name) && !needs_to_come_first(name) && !is_reserved(name, snapshot)
 }
