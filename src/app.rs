@@ -1,11 +1,18 @@
 //! Puts the two planes together and runs them; the only file that sees both. In: a configuration file. Out: a proxy, until it is
 //! told to stop. Must never take a request before everything that judges it is in place.
 
+mod inherited;
+mod notify;
+mod passing;
+mod successor;
+
+pub use inherited::Inherited;
+
 use crate::assertion::{self, Keys};
 use crate::control::config::reload::{self, Outcome, Started};
-use crate::control::config::{self, Loaded, Problems};
+use crate::control::config::{self, Listen, Loaded, Problems};
 use crate::control::{self, Control, admin};
-use crate::gate::listen::{self, Addresses};
+use crate::gate::listen::{self, Sockets};
 use crate::gate::route::Site;
 use crate::gate::visit::{Answer, Gate, Reserved, ReservedRequest};
 use crate::gate::{audit, session};
@@ -13,16 +20,24 @@ use crate::snapshot::Snapshot;
 use crate::store::{self, Store};
 use crate::telemetry::metrics;
 use arc_swap::ArcSwap;
+use inherited::Predecessor;
 use prometheus::Registry;
 use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
+use successor::Successor;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::AbortHandle;
 
 /// How many sessions are kept at hand.
 const SESSIONS: u64 = 200_000;
+
+/// How long clients that keep a connection may send one more request when the process stops, and when another takes over.
+const LINGER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
 /// Why the proxy can't start.
 #[derive(Debug, thiserror::Error)]
@@ -58,21 +73,80 @@ pub struct Running {
     store: Arc<Store>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     admin: Option<admin::Server>,
+    /// All that it listens on, for the process that takes over.
+    sockets: Vec<TcpListener>,
 }
 
-/// Runs a configuration file until SIGTERM or SIGINT; `started` is called once requests are answered. Must be called on a
-/// multi-thread runtime, which becomes control's.
-pub async fn run(path: &Path, started: impl FnOnce()) -> Result<(), Error> {
-    let running = start(path).await?;
+/// Runs a configuration file until SIGTERM or SIGINT, or until another process has taken over at SIGUSR2; `started` is called once
+/// requests are answered. Must be called on a multi-thread runtime, which becomes control's.
+pub async fn run(path: &Path, inherited: Inherited, started: impl FnOnce()) -> Result<(), Error> {
+    let mut asked = Asked::new().map_err(Error::Signals)?;
+    let running = start_with(path, inherited).await?;
     started();
-    wait_for_end().await.map_err(Error::Signals)?;
+    while let Turn::HandOver = asked.turn().await {
+        tracing::info!("starting the process that takes over");
+        // Both serve for a moment.
+        let following = tokio::spawn(Arc::clone(&running.store).follow_others());
+        let raised = tokio::select! {
+            raised = running.raise() => raised,
+            () = asked.stop() => break,
+        };
+        match raised {
+            Ok(successor) => {
+                running.give_way(&successor).await;
+                return Ok(());
+            }
+            Err(error) => tracing::error!(%error, "no process takes over, this one goes on"),
+        }
+        following.abort();
+    }
     tracing::info!("stopping: no new connections, requests in progress may end");
+    notify::stopping();
     running.stop().await;
     Ok(())
 }
 
-/// Starts everything.
+/// What the process is asked to do, by signals.
+struct Asked {
+    term: Signal,
+    int: Signal,
+    hand_over: Signal,
+}
+
+enum Turn {
+    Stop,
+    HandOver,
+}
+
+impl Asked {
+    fn new() -> io::Result<Self> {
+        let (term, int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self { term, int, hand_over: signal(SignalKind::user_defined2())? })
+    }
+
+    async fn turn(&mut self) -> Turn {
+        tokio::select! {
+            _ = self.term.recv() => Turn::Stop,
+            _ = self.int.recv() => Turn::Stop,
+            _ = self.hand_over.recv() => Turn::HandOver,
+        }
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+}
+
+/// Starts everything, on sockets of its own.
 pub async fn start(path: &Path) -> Result<Running, Error> {
+    start_with(path, Inherited::default()).await
+}
+
+/// Starts everything.
+async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Error> {
     let loaded = config::load(path, 1).map_err(Error::Configuration)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -80,6 +154,7 @@ pub async fn start(path: &Path) -> Result<Running, Error> {
     let started = Started::from(&loaded);
     let Loaded { snapshot, listen, admin_token, store: location, audit_file, .. } = loaded;
     let store = Store::open(&location, Handle::current()).await.map_err(|error| Error::Store(error, location))?;
+    let takes_over = inherited.predecessor.take().map(|predecessor| TakesOver::from(predecessor, &store));
     let keys = Arc::new(Keys::load(&store).await?);
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
     let registry = Registry::new();
@@ -102,30 +177,107 @@ pub async fn start(path: &Path) -> Result<Running, Error> {
     });
     let configuration = Arc::new(metrics::Configuration::new(&registry)?);
     configuration.applied(1);
-    let admin = match listen.admin {
-        Some(address) => {
-            let state = admin::State { registry, store: Arc::clone(&store), control: Arc::clone(&control), token: admin_token };
-            Some(admin::start(address, state).await.map_err(Error::Listen)?)
-        }
-        None => None,
-    };
+    let bound = Bound::new(listen, inherited).map_err(Error::Listen)?;
+    let sockets = bound.copies().map_err(Error::Listen)?;
+    let state = admin::State { registry, store: Arc::clone(&store), control: Arc::clone(&control), token: admin_token };
+    let admin = bound.admin.map(|listener| admin::start(listener, state)).transpose().map_err(Error::Listen)?;
     control.start();
-    let workers = listen::start(Addresses { https: listen.https, http: listen.http }, cores(), &gate).map_err(Error::Listen)?;
+    let workers = listen::start(&bound.gate, cores(), &gate).map_err(Error::Listen)?;
     follow(path.to_owned(), Arc::clone(&snapshot), started, configuration);
+    let status = format!("serving {} apps on {}", snapshot.load().apps.len(), listen.https);
+    tokio::spawn(notify::watchdog(workers.pulse()));
+    match takes_over {
+        Some(takes_over) => takes_over.serve(status),
+        None => notify::ready(&status),
+    }
     tracing::info!(https = %listen.https, apps = snapshot.load().apps.len(), "doorward is running");
-    Ok(Running { gate, workers, writer, store, snapshot, admin })
+    Ok(Running { gate, workers, writer, store, snapshot, admin, sockets })
+}
+
+/// All that the process listens on.
+struct Bound {
+    gate: Sockets,
+    admin: Option<TcpListener>,
+}
+
+impl Bound {
+    /// Sockets that were handed over where there are some for an address, else our own.
+    fn new(listen: Listen, mut inherited: Inherited) -> io::Result<Self> {
+        let mut sockets = |address: SocketAddr, bind: &dyn Fn() -> io::Result<Vec<TcpListener>>| match inherited.claim(address) {
+            none if none.is_empty() => bind(),
+            some => Ok(some),
+        };
+        let mut of_gate = |address| sockets(address, &|| listen::bind(address, cores()));
+        let https = of_gate(listen.https)?;
+        let http = listen.http.map_or(Ok(Vec::new()), of_gate)?;
+        let admin = listen.admin.map_or(Ok(Vec::new()), |address| sockets(address, &|| Ok(vec![admin::bind(address)?])))?;
+        for address in inherited.unclaimed() {
+            tracing::warn!(%address, "a socket was handed over for an address that is not configured: it is closed");
+        }
+        Ok(Self { gate: Sockets { https, http }, admin: admin.into_iter().next() })
+    }
+
+    fn copies(&self) -> io::Result<Vec<TcpListener>> {
+        self.gate.https.iter().chain(&self.gate.http).chain(&self.admin).map(TcpListener::try_clone).collect()
+    }
+}
+
+/// Taking over from another process, which still answers what it has.
+struct TakesOver {
+    predecessor: Predecessor,
+    following: AbortHandle,
+}
+
+impl TakesOver {
+    fn from(predecessor: Predecessor, store: &Arc<Store>) -> Self {
+        Self { predecessor, following: tokio::spawn(Arc::clone(store).follow_others()).abort_handle() }
+    }
+
+    /// Requests are answered: the other can go.
+    fn serve(mut self, status: String) {
+        if let Err(error) = self.predecessor.relieve() {
+            tracing::warn!(%error, "the process before this one can't be told that it can go");
+        }
+        tokio::spawn(async move {
+            // An error is as good an end.
+            let _ = self.predecessor.gone().await;
+            self.following.abort();
+            notify::ready(&status);
+            tracing::info!("the process before this one has gone");
+        });
+    }
 }
 
 impl Running {
+    /// Starts a process that takes over; it serves when this returns.
+    async fn raise(&self) -> Result<Successor, successor::Error> {
+        Successor::start(&self.sockets)?.serves().await
+    }
+
+    /// Leaves everything to the process that takes over.
+    async fn give_way(self, successor: &Successor) {
+        tracing::info!(process = successor.id(), "another process has taken over: requests in progress may end");
+        notify::handed_over(successor.id());
+        if let Some(admin) = &self.admin {
+            admin.leave();
+        }
+        self.leave(LINGER.1).await;
+    }
+
     /// Drains: what has begun may end, what was noted is written.
     pub async fn stop(self) {
-        let Self { gate, workers, writer, store, snapshot, admin } = self;
-        if let Some(admin) = admin {
+        self.leave(LINGER.0).await;
+    }
+
+    async fn leave(self, linger: Duration) {
+        let Self { gate, workers, writer, store, snapshot, admin, sockets } = self;
+        drop(sockets);
+        if let Some(admin) = &admin {
             admin.not_ready();
         }
         // Waiting for threads would block the runtime that they wait for.
         let drained = tokio::task::spawn_blocking(move || {
-            workers.drain();
+            workers.drain(linger);
             drop(gate);
             drop(writer.join());
         });
@@ -133,6 +285,9 @@ impl Running {
         let idle = snapshot.load().lifetimes.idle;
         if let Err(error) = store.tidy(idle).await {
             tracing::error!(%error, "the last use of some sessions could not be written down");
+        }
+        if let Some(admin) = admin {
+            admin.leave();
         }
     }
 }
@@ -167,23 +322,16 @@ fn follow(path: PathBuf, snapshot: Arc<ArcSwap<Snapshot>>, started: Started, con
             Outcome::Applied { epoch, warnings } => {
                 warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
                 configuration.applied(epoch);
+                notify::reloaded("the configuration was reloaded");
                 tracing::info!(epoch, "the configuration was reloaded");
             }
             Outcome::Refused(problems) => {
                 configuration.refused();
+                notify::reloaded("the configuration has errors, the last good one stays in force");
                 tracing::error!("the configuration was not reloaded, the last good one stays in force:\n{problems}");
             }
             Outcome::RestartNeeded(what) => tracing::warn!(what = what.join(", "), "this change takes effect at the next start"),
         };
         reload::watch(path, started, snapshot, report).await;
     });
-}
-
-async fn wait_for_end() -> io::Result<()> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    Ok(())
 }

@@ -54,7 +54,10 @@ pub fn main() -> ExitCode {
     // Two cryptographic providers can be linked in; the choice must not be left to chance. Only a second call fails.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     match arguments.command {
-        Command::Run { config } => run(async move { app::run(&config, || ()).await.map_err(|error| error.to_string()) }),
+        Command::Run { config } => match app::Inherited::take() {
+            Ok(inherited) => run(async move { app::run(&config, inherited, || ()).await.map_err(|error| error.to_string()) }),
+            Err(error) => report(Err(format!("the sockets that were handed over can't be taken: {error}"))),
+        },
         Command::Check { config } => show(check::check(&config)),
         Command::Schema => report(schema::schema().map(|schema| print!("{schema}")).map_err(|error| error.to_string())),
         Command::Demo { port, state } => run(demonstrate(demo::Options { port, state })),
@@ -63,7 +66,7 @@ pub fn main() -> ExitCode {
 
 async fn demonstrate(options: demo::Options) -> Result<(), String> {
     let demo = demo::prepare(&options).await.map_err(|error| error.to_string())?;
-    app::run(&demo.config, || println!("{}", demo.welcome)).await.map_err(|error| error.to_string())
+    app::run(&demo.config, app::Inherited::default(), || println!("{}", demo.welcome)).await.map_err(|error| error.to_string())
 }
 
 fn run(main: impl Future<Output = Result<(), String>>) -> ExitCode {

@@ -4,6 +4,7 @@
 
 mod app_sessions;
 mod live;
+mod others;
 mod registry;
 pub mod seal;
 mod sign_ins;

@@ -6,6 +6,10 @@
 mod answers;
 #[path = "gate/cookies.rs"]
 mod cookies;
+#[path = "gate/entrance.rs"]
+mod entrance;
+#[path = "gate/floods.rs"]
+mod floods;
 #[path = "gate/headers.rs"]
 mod headers;
 #[path = "gate/streams.rs"]

@@ -14,10 +14,11 @@ use prometheus::Registry;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use subtle::ConstantTimeEq as _;
+use tokio::task::AbortHandle;
 
 /// What the answers are made of.
 pub struct State {
@@ -37,12 +38,20 @@ struct Inner {
 }
 
 /// The running listener.
-pub struct Server(Arc<Inner>);
+pub struct Server {
+    inner: Arc<Inner>,
+    listening: AbortHandle,
+}
 
-/// Binds and serves; an error names the address.
-pub async fn start(address: SocketAddr, state: State) -> io::Result<Server> {
-    let bound = tokio::net::TcpListener::bind(address).await;
-    let listener = bound.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
+/// Binds the address; an error names it.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+}
+
+/// Serves what comes by a listener.
+pub fn start(listener: TcpListener, state: State) -> io::Result<Server> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
     let inner = Arc::new(Inner { state, draining: AtomicBool::new(false) });
     let api = Router::new().route("/status", get(status)).layer(middleware::from_fn_with_state(Arc::clone(&inner), authorize));
     let router = Router::new()
@@ -51,14 +60,19 @@ pub async fn start(address: SocketAddr, state: State) -> io::Result<Server> {
         .route("/metrics", get(numbers))
         .nest("/api/v1", api);
     let router = router.with_state(Arc::clone(&inner));
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    Ok(Server(inner))
+    let listening = tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
+    Ok(Server { inner, listening })
 }
 
 impl Server {
     /// From now on says that this process should get no more requests.
     pub fn not_ready(&self) {
-        self.0.draining.store(true, Ordering::Relaxed);
+        self.inner.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes no more connections: they are another process' now.
+    pub fn leave(&self) {
+        self.listening.abort();
     }
 }
 

@@ -80,6 +80,14 @@ impl Registry {
         self.entries().sign_ins.get(&id).and_then(Weak::upgrade)
     }
 
+    /// The sign-ins and the app sessions that somebody holds.
+    pub(super) fn held_now(&self) -> (Vec<SignInId>, Vec<TokenHash>) {
+        let entries = self.entries();
+        let sign_ins = entries.sign_ins.iter().filter(|(_, live)| live.strong_count() > 0).map(|(id, _)| *id);
+        let app_sessions = entries.app_sessions.iter().filter(|(_, live)| live.strong_count() > 0).map(|(cookie, _)| *cookie);
+        (sign_ins.collect(), app_sessions.collect())
+    }
+
     /// Every sign-in that somebody holds; forgets those that nobody does.
     pub(super) fn live_sign_ins(&self) -> Vec<Arc<SignIn>> {
         let mut entries = self.entries();

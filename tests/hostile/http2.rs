@@ -2,7 +2,7 @@
 //! that speaks HTTP/1.1.
 
 use crate::judge::{bytes, honest, smuggled};
-use crate::world::frames::{
+use crate::world::speaker::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, Outcome, PING, RST_STREAM, SETTINGS, block, frame,
 };
 use crate::world::strict::{self, Request};

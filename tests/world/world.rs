@@ -12,6 +12,7 @@ pub(crate) mod provider;
 pub(crate) mod raw;
 pub(crate) mod recorder;
 pub(crate) mod rough;
+pub(crate) mod speaker;
 pub(crate) mod strict;
 pub(crate) mod tape;
 pub(crate) mod wire;
@@ -55,12 +56,27 @@ pub(crate) struct Setup {
     pub(crate) provider_up: bool,
     /// Whether there is a second provider, `partners`.
     pub(crate) partners: bool,
+    /// More under `listen`.
+    pub(crate) listen: &'static str,
+    /// More lines at the end of the configuration.
+    pub(crate) more: &'static str,
+}
+
+impl Setup {
+    /// What most tests need.
+    pub(crate) const DEFAULT: Self = Self {
+        session: "{ idle: 1h, lifetime: 12h }",
+        token_life: Duration::from_secs(300),
+        provider_up: true,
+        partners: false,
+        listen: "",
+        more: "",
+    };
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        let session = "{ idle: 1h, lifetime: 12h }";
-        Self { session, token_life: Duration::from_secs(300), provider_up: true, partners: false }
+        Self::DEFAULT
     }
 }
 
@@ -244,7 +260,7 @@ fn configuration(ports: &Ports, setup: &Setup) -> String {
         providers.push_str(&provider("partners", ports.partners()));
     }
     format!(
-        "listen: {{ https: '127.0.0.1:{https}', http: '127.0.0.1:{http}', admin: '127.0.0.1:{admin}' }}
+        "listen: {{ https: '127.0.0.1:{https}', http: '127.0.0.1:{http}', admin: '127.0.0.1:{admin}'{listen} }}
 admin: {{ token: {{ file: admin-token }} }}
 tls: {{ certificates: [{{ cert: server.pem, key: server.key }}] }}
 auth: {{ url: 'https://{LOGIN}:{https}', session: {session} }}
@@ -283,10 +299,13 @@ apps:
     upstream: http://127.0.0.1:{nowhere}
     paths: [{{ match: /nowhere/**, public: true }}]
 audit: {{ file: audit.jsonl }}
+{more}
 ",
         https = ports.https(),
         http = ports.http(),
         admin = ports.admin(),
+        listen = setup.listen,
+        more = setup.more,
         session = setup.session,
         app = ports.app(),
         rough = ports.rough(),

@@ -21,6 +21,9 @@ const AT_ONCE: usize = 16;
 /// After how long a renewal that failed is tried again.
 const PAUSE: Duration = Duration::from_secs(10);
 
+/// How long another process may take to write down what it got.
+const WRITTEN_DOWN: Duration = Duration::from_millis(500);
+
 /// Says that a renewal is over, however it ends.
 struct UnderWay(Arc<SignIn>);
 
@@ -102,7 +105,12 @@ async fn try_renewal(control: &Control, sign_in: &SignIn) -> Result<(), Failure>
     let Some(token) = held.refresh_token.clone() else {
         return Ok(());
     };
-    let response = redeem(control, provider, RefreshToken::new(token)).await?;
+    let response = match redeem(control, provider, RefreshToken::new(token.clone())).await {
+        Err(Error::Refused(code)) if code == "invalid_grant" && was_spent_elsewhere(control, sign_in, &token).await? => {
+            return Err(Failure::Later("another process was faster".to_owned()));
+        }
+        response => response?,
+    };
     let before = Arc::clone(&sign_in.identity());
     let issuer = control.directory.find(provider)?;
     let checked = exchange::check_refresh(&issuer, provider, &response, &before, &held).await;
@@ -116,6 +124,14 @@ async fn try_renewal(control: &Control, sign_in: &SignIn) -> Result<(), Failure>
         }
         Err(over) => Err(over),
     }
+}
+
+/// Whether another process has used this token, and has written down what it got for it. While one process takes over from the
+/// other, both may be about to renew the same claims.
+async fn was_spent_elsewhere(control: &Control, sign_in: &SignIn, token: &str) -> Result<bool, store::Error> {
+    tokio::time::sleep(WRITTEN_DOWN).await;
+    let held = control.store.tokens(sign_in.id).await?;
+    Ok(held.is_some_and(|held| held.refresh_token.is_some_and(|held| held != token)))
 }
 
 async fn keep(control: &Control, sign_in: &SignIn, identity: Identity, tokens: Tokens) -> Result<(), Failure> {
