@@ -10,9 +10,10 @@ use crate::gate::body::ResponseBody;
 use crate::gate::target::Unclear;
 use crate::gate::visit::Visit;
 use crate::gate::{serve, tls};
+use crate::model::Reason;
 use bytes::Bytes;
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -93,10 +94,22 @@ async fn http1(stream: Stream, before: Bytes, guest: &Guest) -> hyper::Result<Op
         true => Ease::Flushed,
         false => Ease::Unknown,
     };
-    match conduct(std::pin::Pin::new(&mut exchange), guest, ease).await? {
+    match conduct(std::pin::Pin::new(&mut exchange), guest, ease).await.inspect_err(|error| record_unread(error, guest))? {
         Outcome::Ended => Ok(None),
         Outcome::Rests => Ok(exchange.into_parts().map(|parts| (parts.io.into_inner().into_inner(), parts.read_buf))),
     }
+}
+
+/// hyper answers a head that it can't read by itself: a record tells of it all the same, with neither method nor target.
+fn record_unread(error: &hyper::Error, guest: &Guest) {
+    if !error.is_parse() {
+        return;
+    }
+    let (worker, connection) = (Rc::clone(&guest.local.worker), Rc::clone(&guest.connection));
+    let method = Method::from_bytes(b"-").unwrap_or_default();
+    let mut visit = Visit::begin(worker, connection, &HeaderMap::new(), &method);
+    visit.trail.reason = Some(Reason::BadRequest);
+    visit.status = if error.is_parse_too_large() { 431 } else { 400 };
 }
 
 /// While the process stops, an answer is the last of its connection, and says so.
