@@ -4,7 +4,7 @@
 use super::door::Place;
 use super::local::Local;
 use super::{exchange, plain, proxy};
-use crate::gate::tls;
+use crate::gate::tls::{self, TlsStream};
 use crate::telemetry::metrics::gate::Refused;
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
@@ -13,7 +13,6 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio_rustls::server::TlsStream;
 
 /// After how long without a byte the system asks whether the other end is still there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -88,7 +87,7 @@ async fn shake_hands(
     peer: IpAddr,
     place: &mut Place,
     local: &Rc<Local>,
-) -> Result<(Box<TlsStream<TcpStream>>, IpAddr), Unfit> {
+) -> Result<(Box<TlsStream>, IpAddr), Unfit> {
     let snapshot = local.worker.gate.snapshot.load_full();
     let handshake = local.door.handshake().ok_or(Unfit::Refused(Refused::Handshakes))?;
     let shaken = async {

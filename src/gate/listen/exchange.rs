@@ -7,9 +7,10 @@ use super::ticks::{STROKE, strokes};
 use super::wire::{Seen, Wire};
 use super::{HEAD, HEAD_SIZE, IDLE, OnThisThread, READ_SIZE};
 use crate::gate::body::ResponseBody;
+use crate::gate::serve;
 use crate::gate::target::Unclear;
+use crate::gate::tls::TlsStream;
 use crate::gate::visit::Visit;
-use crate::gate::{serve, tls};
 use crate::model::Reason;
 use bytes::Bytes;
 use http::header::CONNECTION;
@@ -22,12 +23,10 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
+use tokio::io::AsyncWriteExt as _;
 
 /// On the heap, so that it moves from one state of a connection to the next as a pointer.
-type Stream = Box<TlsStream<TcpStream>>;
+type Stream = Box<TlsStream>;
 
 /// How much of the time for a head is left when it is known to have begun a stroke or two ago.
 const REST_OF_HEAD: Duration = HEAD.saturating_sub(STROKE);
@@ -36,7 +35,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends.
 pub(super) async fn exchange(mut stream: Stream, guest: Guest) -> hyper::Result<()> {
-    if tls::speaks_h2(&stream) {
+    if stream.speaks_h2() {
         return if is_spoken_to(&mut stream, &guest).await { Box::pin(http2(stream, &guest)).await } else { Ok(()) };
     }
     let mut before = Bytes::new();
@@ -54,8 +53,9 @@ async fn is_spoken_to(stream: &mut Stream, guest: &Guest) -> bool {
     let mut left = strokes(IDLE);
     while guest.local.phase.get() != Phase::Closing {
         guest.alarm.set(left);
-        match guest.alarm.or(std::pin::pin!(stream.fill_buf())).await {
-            Some(filled) => return filled.is_ok_and(|bytes| !bytes.is_empty()),
+        let filled = std::future::poll_fn(|context| stream.poll_filled(context));
+        match guest.alarm.or(std::pin::pin!(filled)).await {
+            Some(filled) => return filled.unwrap_or(false),
             // It did not ring because the time was over, but because the process stops.
             None if guest.local.phase.get() == Phase::Lingering && left > 0 => left = 0,
             None => break,
