@@ -7,7 +7,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use doorward::assertion::Keys;
 use doorward::control::config;
 use doorward::gate::visit::{Connection, Gate, Visit, Worker};
-use doorward::gate::{self, audit, route, session, target};
+use doorward::gate::{self, audit, limit, route, session, target};
 use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Email, Identity, ProviderName, Timestamp, Token};
 use doorward::policy::Principal;
@@ -101,6 +101,7 @@ fn bench(apps: usize, rules: usize) -> Bench {
         sessions: session::cache(200_000),
         audit,
         metrics: metrics::Gate::new(&prometheus::Registry::new()).unwrap(),
+        limits: limit::Counts::default(),
         reserved: Box::new(|_| panic!("not under test")),
     };
     Bench { runtime, worker: Rc::new(Worker::new(Arc::new(gate), 1)), store, _folder: folder }

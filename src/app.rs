@@ -8,7 +8,7 @@ use crate::control::{self, Control, admin};
 use crate::gate::listen::{self, Addresses};
 use crate::gate::route::Site;
 use crate::gate::visit::{Answer, Gate, Reserved, ReservedRequest};
-use crate::gate::{audit, session};
+use crate::gate::{audit, limit, session};
 use crate::snapshot::Snapshot;
 use crate::store::{self, Store};
 use crate::telemetry::metrics;
@@ -98,6 +98,7 @@ pub async fn start(path: &Path) -> Result<Running, Error> {
         sessions: session::cache(SESSIONS),
         audit: records,
         metrics: metrics::Gate::new(&registry)?,
+        limits: limit::Counts::default(),
         reserved: reserved(Arc::clone(&control)),
     });
     let configuration = Arc::new(metrics::Configuration::new(&registry)?);

@@ -8,8 +8,10 @@
 pub mod audit;
 pub mod body;
 pub mod decide;
+pub mod fixed;
 pub mod headers;
 pub mod identity;
+pub mod limit;
 pub mod listen;
 pub mod respond;
 pub mod route;
@@ -22,7 +24,8 @@ pub mod visit;
 use crate::model::Refusal;
 use body::{RequestBody, ResponseBody};
 use decide::Permit;
-use http::{Request, Response};
+use fixed::Answered;
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use route::{Place, Routed};
 use target::Target;
@@ -31,10 +34,13 @@ use visit::Visit;
 /// Answers one request; the answer's body carries the audit record to its end.
 pub async fn serve(mut visit: Visit, request: Request<Incoming>) -> Response<ResponseBody> {
     let manner = respond::Manner::read(&request);
-    let response = match walk(&mut visit, request).await {
+    let mut response = match walk(&mut visit, request).await {
         Ok(response) => response,
         Err(refusal) => respond::refuse(&mut visit, &manner, &refusal),
     };
+    if visit.trail.method == Method::HEAD {
+        ResponseBody::head_only(&mut response);
+    }
     audit::follow(visit, response)
 }
 
@@ -47,7 +53,26 @@ async fn walk(visit: &mut Visit, request: Request<Incoming>) -> Result<Response<
         Place::Reserved(site) => visit::hand_over(visit, &target, site, request).await,
         Place::Route(place) => {
             let (request, permit) = judge(visit, &target, &place, request.map(RequestBody::new)).await?;
-            upstream::forward(visit, place.app, permit, request).await
+            let mut response = answer(visit, &target, &place, permit, request).await?;
+            headers::response::rewrite(response.headers_mut(), &target, place.app);
+            Ok(response)
+        }
+    }
+}
+
+async fn answer(
+    visit: &mut Visit,
+    target: &Target,
+    place: &Routed<'_>,
+    permit: Permit,
+    mut request: Request<RequestBody>,
+) -> Result<Response<ResponseBody>, Refusal> {
+    match fixed::answer(visit, target, place, permit) {
+        Answered::Here(answer) => answer,
+        Answered::Elsewhere(permit) => {
+            limit::body(place.app, &mut request)?;
+            let answer = upstream::forward(visit, place.app, permit, request).await;
+            answer.map_err(|refusal| limit::explain(visit, place.app, refusal))
         }
     }
 }
@@ -61,6 +86,7 @@ pub async fn judge<B>(
     request: Request<B>,
 ) -> Result<(Request<B>, Permit), Refusal> {
     visit.trail.place(place);
+    limit::address(visit, place.app)?;
     let permit = match decide::for_anybody(place, &request) {
         Some(decided) => decided?,
         None => {
@@ -69,6 +95,7 @@ pub async fn judge<B>(
             decide::evaluate(visit, place, identity, &request)?
         }
     };
+    limit::enter(visit, place.app, &permit)?;
     let request = headers::rewrite(visit, target, place, &permit, request)?;
     Ok((request, permit))
 }

@@ -1,18 +1,25 @@
 //! What a request is judged by: one immutable, compiled configuration, swapped whole at a reload. In: what
 //! `control::config` compiled. Out: look-ups. Must never change after it was built, and never do I/O.
 
+pub mod fixed;
 pub mod hosts;
+pub mod limits;
 pub mod paths;
+pub mod prefix;
+pub mod rewriting;
 pub mod tls;
 
 use crate::model::identity::is_domain;
 use crate::model::{AppIndex, Origin, ProviderName};
 use crate::policy::Ruleset;
-use hosts::Hosts;
-use http::{HeaderName, Method};
+use fixed::Fixed;
+use hosts::{Host, Hosts};
+use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
+use limits::Limits;
 use openidconnect::IssuerUrl;
 use paths::Paths;
+use rewriting::Rewriting;
 use secrecy::SecretString;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -56,8 +63,12 @@ pub struct App {
     pub url: Arc<str>,
     /// The path prefix without a trailing slash; empty for a whole host.
     pub prefix: Box<str>,
-    /// Where it really is.
-    pub upstream: Arc<Upstream>,
+    /// Where it really is; `None` where every route has an answer of its own.
+    pub upstream: Option<Arc<Upstream>>,
+    /// What is changed on the way to it and back.
+    pub rewriting: Rewriting,
+    /// How much it takes; `None` where it takes everything.
+    pub limits: Option<Box<Limits>>,
     /// Which header carries what.
     pub identity: Vec<(HeaderName, Attribute)>,
     /// The providers whose sign-ins it takes; never empty in a compiled snapshot that has an app with rules.
@@ -80,6 +91,8 @@ pub struct Route {
     pub label: Arc<str>,
     /// Who may.
     pub access: Access,
+    /// What it answers by itself, in place of the app.
+    pub fixed: Option<Arc<Fixed>>,
 }
 
 /// Who may use a route.
@@ -153,6 +166,15 @@ impl Snapshot {
     /// The app at this place in the list.
     pub fn app(&self, index: AppIndex) -> Option<&App> {
         self.apps.get(usize::try_from(index.0).ok()?)
+    }
+
+    /// What every answer at this host gets that does not have it; nothing where the host is not ours to speak for.
+    pub fn security(&self, host: &str) -> &[(HeaderName, HeaderValue)] {
+        match self.hosts.find(host) {
+            Some(Host::Auth) => rewriting::SECURITY.as_slice(),
+            Some(Host::Apps(apps)) => apps.any().and_then(|index| self.app(index)).map_or(&[], |app| &app.rewriting.security),
+            None => &[],
+        }
     }
 
     /// The route at this place in the list.

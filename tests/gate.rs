@@ -6,8 +6,14 @@
 mod answers;
 #[path = "gate/cookies.rs"]
 mod cookies;
+#[path = "gate/fixed.rs"]
+mod fixed;
 #[path = "gate/headers.rs"]
 mod headers;
+#[path = "gate/limits.rs"]
+mod limits;
+#[path = "gate/rewriting.rs"]
+mod rewriting;
 #[path = "gate/streams.rs"]
 mod streams;
 #[path = "gate/target.rs"]

@@ -6,6 +6,7 @@ use crate::model::route::Pattern;
 use crate::model::{AppIndex, Origin, ProviderName};
 use crate::snapshot::hosts::{Host, Hosts};
 use crate::snapshot::paths::Paths;
+use crate::snapshot::rewriting::Rewriting;
 use crate::snapshot::{Access, App, Lifetimes, Provider, Route, RouteIndex, Snapshot, Upstream, tls::Tls};
 use openidconnect::IssuerUrl;
 use rustls::ServerConfig;
@@ -32,7 +33,7 @@ pub(super) fn snapshot(providers: Vec<Provider>) -> Snapshot {
         app(host, port, pattern.trim_end_matches("/**"), &names)
     });
     let apps = apps.collect();
-    let route = Route { app: AppIndex(0), label: "wiki".into(), access: Access::Public(None) };
+    let route = Route { app: AppIndex(0), label: "wiki".into(), access: Access::Public(None), fixed: None };
     Snapshot {
         epoch: 1,
         apps,
@@ -55,7 +56,9 @@ fn app(host: &str, port: u16, prefix: &str, providers: &[ProviderName]) -> App {
         origin: Origin::https(host.to_owned(), port),
         url: format!("https://{host}").into(),
         prefix: prefix.into(),
-        upstream: Arc::new(Upstream { host: "127.0.0.1".into(), port: 9 }),
+        upstream: Some(Arc::new(Upstream { host: "127.0.0.1".into(), port: 9 })),
+        rewriting: Rewriting::default(),
+        limits: None,
         identity: Vec::new(),
         providers: providers.to_vec(),
         cors_preflight: false,

@@ -3,6 +3,7 @@
 //! request through that could leave no trace, unless the operator chose that.
 
 use super::body::ResponseBody;
+use super::limit::Held;
 use super::route::Routed;
 use super::session::Known;
 use super::target::Target;
@@ -152,6 +153,7 @@ pub async fn admit(visit: &Visit) -> Result<(), Refusal> {
 pub struct Ending {
     worker: Rc<Worker>,
     _connection: Rc<Connection>,
+    _held: Option<Box<Held>>,
     record: Option<Box<Record>>,
     epoch: u64,
     started: Instant,
@@ -186,6 +188,7 @@ impl Ending {
         Self {
             worker,
             _connection: Rc::clone(&visit.connection),
+            _held: visit.held.take(),
             record: Some(Box::new(record)),
             epoch,
             started,

@@ -4,9 +4,10 @@
 use super::audit::Ending;
 use super::upstream::pool::Lease;
 use bytes::Bytes;
-use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue, Response};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -14,47 +15,83 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// What a client sends.
 pub struct RequestBody {
-    inner: Incoming,
+    /// `None` once it was cut.
+    inner: Option<Incoming>,
     bytes: Arc<AtomicU64>,
+    limit: u64,
 }
+
+/// Why a client's body does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It broke off.
+    #[error(transparent)]
+    Client(#[from] hyper::Error),
+    /// It is longer than the app takes.
+    #[error("the body is longer than the app takes")]
+    TooLarge,
+}
+
+/// How long the rest of a body that nobody wants is read, so that the client gets to read the answer: a connection that is
+/// closed before that is reset, with the answer in it.
+const LINGER: Duration = Duration::from_secs(5);
 
 impl RequestBody {
     /// The body of a request.
     pub fn new(inner: Incoming) -> Self {
-        Self { inner, bytes: Arc::default() }
+        Self { inner: Some(inner), bytes: Arc::default(), limit: u64::MAX }
     }
 
     /// How many bytes have passed; goes on counting after the body was moved away.
     pub fn counter(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.bytes)
     }
+
+    /// Has it cut where it becomes longer than this.
+    pub(super) const fn limit(&mut self, bytes: u64) {
+        self.limit = bytes;
+    }
+
+    /// Nobody wants what is still to come: reads it away for a while.
+    pub(super) fn linger(&mut self) {
+        if let Some(mut rest) = self.inner.take() {
+            tokio::task::spawn_local(async move {
+                let read = async { while let Some(Ok(_)) = rest.frame().await {} };
+                drop(tokio::time::timeout(LINGER, read).await);
+            });
+        }
+    }
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(context);
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let Some(inner) = &mut self.inner else { return Poll::Ready(Some(Err(Error::TooLarge))) };
+        let polled = Pin::new(inner).poll_frame(context);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            self.bytes.fetch_add(u64::try_from(length).unwrap_or(0), Ordering::Relaxed);
+            let length = u64::try_from(frame.data_ref().map_or(0, Bytes::len)).unwrap_or(0);
+            if self.bytes.fetch_add(length, Ordering::Relaxed) + length > self.limit {
+                self.linger();
+                return Poll::Ready(Some(Err(Error::TooLarge)));
+            }
         }
         // An app that folds trailers into its headers would take them for what the gate has set.
-        polled.map(|frame| {
-            frame.map(|frame| frame.map(|frame| if frame.is_trailers() { Frame::trailers(HeaderMap::new()) } else { frame }))
-        })
+        let without = |frame: Frame<Bytes>| if frame.is_trailers() { Frame::trailers(HeaderMap::new()) } else { frame };
+        polled.map(|frame| frame.map(|frame| frame.map(without).map_err(Error::Client)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.as_ref().is_some_and(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.inner.as_ref().map_or_else(SizeHint::default, Incoming::size_hint)
     }
 }
 
@@ -89,6 +126,14 @@ impl ResponseBody {
     /// A body of our own.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         Self { source: Source::Full(Full::new(bytes.into())), ending: None, tunnel: None }
+    }
+
+    /// Takes our own body off an answer to HEAD, and says how long it would have been (RFC 9110, section 9.3.2): over HTTP/2
+    /// nobody else does.
+    pub(super) fn head_only(response: &mut Response<Self>) {
+        let Source::Full(full) = &mut response.body_mut().source else { return };
+        let length = std::mem::take(full).size_hint().lower();
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
 
     /// The empty body of an answer that a tunnel follows.

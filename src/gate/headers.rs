@@ -3,6 +3,8 @@
 //! a header, a cookie or a nomination of a client stand where ours should.
 
 pub mod identity;
+mod request;
+pub mod response;
 
 pub use identity::Carried;
 
@@ -64,6 +66,9 @@ pub fn rewrite<B>(
     remove_reserved(headers, &visit.snapshot);
     remove_our_cookies(headers);
     add_circumstances(headers, visit, target);
+    if let Some(to_app) = &place.app.rewriting.request {
+        request::adapt(headers, visit, target, to_app);
+    }
     if let Some(known) = permit.session() {
         identity::add(headers, visit, place, known)?;
     }
@@ -71,7 +76,7 @@ pub fn rewrite<B>(
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
-    *request.uri_mut() = origin_form(target);
+    *request.uri_mut() = origin_form(target, place.app.rewriting.prefix.as_ref())?;
     *request.version_mut() = Version::HTTP_11;
     Ok(request)
 }

@@ -2,6 +2,7 @@
 //! upstream and audit all read. Must never guess: what two parsers could read differently is refused.
 
 use crate::model::{Reason, Refusal};
+use crate::snapshot::prefix::Prefix;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
 use std::sync::Arc;
@@ -149,9 +150,24 @@ fn is_port(digits: &[u8]) -> bool {
     digits.iter().all(u8::is_ascii_digit) && str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
 }
 
-/// The target as an origin-form URI, for an HTTP/1.1 upstream.
-pub fn origin_form(target: &Target) -> Uri {
-    Uri::from(target.path.clone())
+/// The target as an origin-form URI, for an HTTP/1.1 upstream: as it is, or as an app knows it that has other prefixes. Whatever
+/// the app reads in it must be what was read here, but for the beginning.
+pub fn origin_form(target: &Target, prefix: Option<&Prefix>) -> Result<Uri, Error> {
+    let Some(prefix) = prefix else { return Ok(Uri::from(target.path.clone())) };
+    let path = prefix.to_app(target.path()).ok_or(Error::Ambiguous)?;
+    if target.readings.is_some() && !reads_alike(target, &path, prefix) {
+        return Err(Error::Ambiguous);
+    }
+    let query = target.path.query().map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{path}{query}").parse().map_err(|_| Error::Ambiguous)
+}
+
+/// Whether an app finds in this path what is known of the public one; and nothing that it could take for a host.
+fn reads_alike(target: &Target, path: &str, prefix: &Prefix) -> bool {
+    let expected = target.readings().map(|reading| prefix.to_app(reading));
+    let found = readings::others(path).ok().flatten();
+    let found = found.as_deref().map_or_else(|| vec![path.to_owned()], <[String]>::to_vec);
+    !found.iter().any(|reading| reading.starts_with("//")) && expected.eq(found.into_iter().map(Some))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::decide::Permit;
 use super::headers;
 use super::visit::Visit;
 use crate::model::{Reason, Refusal};
-use crate::snapshot::App;
+use crate::snapshot::{App, Upstream};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
@@ -57,11 +57,12 @@ pub async fn forward(
     mut request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Refusal> {
     visit.trail.reason = Some(permit.reason());
-    visit.trail.upstream = Some(Arc::clone(&app.upstream));
+    let upstream = app.upstream.as_ref().ok_or(Reason::UpstreamUnreachable)?;
+    visit.trail.upstream = Some(Arc::clone(upstream));
     let sent = request.body().counter();
     visit.trail.bytes_in = Some(Arc::clone(&sent));
     let client = headers::wants_websocket(&request).then(|| hyper::upgrade::on(&mut request));
-    let (mut response, lease) = in_time(&sent, exchange(visit, app, request)).await?;
+    let (mut response, lease) = in_time(&sent, exchange(visit, upstream, request)).await?;
     headers::clean_response(visit, &mut response);
     match client {
         Some(client) if response.status() == StatusCode::SWITCHING_PROTOCOLS => Ok(upgrade::join(visit, permit, client, response)),
@@ -86,18 +87,22 @@ async fn in_time<T>(sent: &AtomicU64, exchange: impl Future<Output = Result<T, E
 }
 
 /// Sends the request over a pooled connection, or a new one where the pooled one has gone before it took anything.
-async fn exchange(visit: &Visit, app: &App, mut request: Request<RequestBody>) -> Result<(Response<Incoming>, Lease), Error> {
+async fn exchange(
+    visit: &Visit,
+    upstream: &Arc<Upstream>,
+    mut request: Request<RequestBody>,
+) -> Result<(Response<Incoming>, Lease), Error> {
     let pool = &visit.worker.pool;
-    while let Some(sender) = pool.take(&app.upstream) {
+    while let Some(sender) = pool.take(upstream) {
         match send(sender, request).await {
-            Ok((response, sender)) => return Ok((response, Lease::new(Rc::clone(pool), Arc::clone(&app.upstream), sender))),
+            Ok((response, sender)) => return Ok((response, Lease::new(Rc::clone(pool), Arc::clone(upstream), sender))),
             Err(Failure::Unsent(unsent)) => request = *unsent,
             Err(Failure::Sent(error)) => return Err(Error::Exchange(error)),
         }
     }
-    let sender = pool::connect(&app.upstream, visit.gate()).await?;
+    let sender = pool::connect(upstream, visit.gate()).await?;
     match send(sender, request).await {
-        Ok((response, sender)) => Ok((response, Lease::new(Rc::clone(pool), Arc::clone(&app.upstream), sender))),
+        Ok((response, sender)) => Ok((response, Lease::new(Rc::clone(pool), Arc::clone(upstream), sender))),
         Err(Failure::Unsent(_)) => Err(Error::Connect(ConnectError::Closed)),
         Err(Failure::Sent(error)) => Err(Error::Exchange(error)),
     }

@@ -3,11 +3,11 @@
 
 use super::audit::{self, Trail};
 use super::body::{RequestBody, ResponseBody};
-use super::headers;
 use super::route::Site;
 use super::session::Cache;
 use super::target::Target;
 use super::upstream::pool::Pool;
+use super::{headers, limit};
 use crate::assertion::Keys;
 use crate::clock;
 use crate::model::{Reason, Refusal, RequestId, Timestamp};
@@ -41,6 +41,8 @@ pub struct Gate {
     pub audit: audit::Sender,
     /// What is counted.
     pub metrics: metrics::Gate,
+    /// How often things were asked for.
+    pub limits: limit::Counts,
     /// Who answers under `/.doorward/`.
     pub reserved: Reserved,
 }
@@ -125,6 +127,8 @@ pub struct Visit {
     pub request_id: RequestId,
     /// What audit will say of it.
     pub trail: Trail,
+    /// Its place among the requests in flight, where they are limited.
+    pub(super) held: Option<Box<limit::Held>>,
     /// Whether its record is in the hands of an answer.
     pub(super) answered: bool,
 }
@@ -145,6 +149,7 @@ impl Visit {
             client,
             request_id,
             trail: Trail::new(method.clone()),
+            held: None,
             answered: false,
             worker,
         }
@@ -197,5 +202,6 @@ pub async fn hand_over(
     visit.trail.reason = Some(Reason::Reserved);
     visit.trail.acted = response.extensions_mut().remove();
     headers::name(visit, response.headers_mut());
+    headers::response::secure(response.headers_mut(), visit.snapshot.security(target.host()));
     Ok(response.map(ResponseBody::full))
 }

@@ -5,7 +5,7 @@ use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Email, Identity, ProviderName, Timestamp};
 use doorward::policy::{Decision, Principal};
 use doorward::snapshot::hosts::Host;
-use doorward::snapshot::{Access, Attribute, Snapshot};
+use doorward::snapshot::{Access, App, Attribute, Snapshot};
 use http::Method;
 use std::time::Duration;
 
@@ -122,9 +122,10 @@ fn hosts_and_prefixes_find_their_app() {
     }
     let zoo = snapshot.apps.iter().find(|app| &*app.name == "zoo").unwrap();
     assert_eq!((&*zoo.url, &*zoo.prefix), ("https://wiki.corp.example/zoo", "/zoo"));
-    assert_eq!((&*zoo.upstream.host, zoo.upstream.port), ("zoo", 80));
+    let upstream = |app: &App| app.upstream.as_ref().map(|upstream| (upstream.host.to_string(), upstream.port));
+    assert_eq!(upstream(zoo), Some(("zoo".to_owned(), 80)));
     let any = snapshot.apps.iter().find(|app| &*app.name == "any").unwrap();
-    assert_eq!((&*any.upstream.host, any.upstream.port), ("::1", 81));
+    assert_eq!(upstream(any), Some(("::1".to_owned(), 81)));
 }
 
 #[test]

@@ -30,6 +30,8 @@ use wire::{Answer, Connection};
 pub(crate) const WIKI: &str = "wiki.corp.test";
 pub(crate) const PAYROLL: &str = "payroll.other.example";
 pub(crate) const ROUGH: &str = "rough.corp.test";
+/// For the apps that a test brings along.
+pub(crate) const SHOP: &str = "shop.corp.test";
 pub(crate) const LOGIN: &str = "login.corp.test";
 pub(crate) const TOKEN: &str = "the-admin-token";
 
@@ -49,12 +51,14 @@ pub(crate) struct Setup {
     pub(crate) provider_up: bool,
     /// Whether there is a second provider, `partners`.
     pub(crate) partners: bool,
+    /// More entries under `apps:`, with `HTTPS`, `APP` and `ROUGH` for the ports of the proxy and of the two apps.
+    pub(crate) apps: &'static str,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let session = "{ idle: 1h, lifetime: 12h }";
-        Self { session, token_life: Duration::from_secs(300), provider_up: true, partners: false }
+        Self { session, token_life: Duration::from_secs(300), provider_up: true, partners: false, apps: "" }
     }
 }
 
@@ -86,7 +90,7 @@ impl World {
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let (ports, folder) = (Ports::take(), tempfile::tempdir().unwrap());
         let roots = Arc::new(certificates(&folder));
-        let entrance = Entrance { port: ports.https(), roots, hosts: vec![WIKI, PAYROLL, ROUGH, LOGIN] };
+        let entrance = Entrance { port: ports.https(), roots, hosts: vec![WIKI, PAYROLL, ROUGH, SHOP, LOGIN] };
         let auth = ports.url(LOGIN);
         let staff = Provider::start(ports.staff(), ports.staff_behind(), &auth, setup.token_life).await;
         let partners = match setup.partners {
@@ -106,6 +110,11 @@ impl World {
             world.discovered().await;
         }
         world
+    }
+
+    /// A world with these entries under `apps:`.
+    pub(crate) async fn with_apps(apps: &'static str) -> Self {
+        Self::of(Setup { apps, ..Setup::default() }).await
     }
 
     /// Starts the proxy.
@@ -210,13 +219,18 @@ fn certificates(folder: &TempDir) -> RootCertStore {
     let mut ca_params = CertificateParams::default();
     ca_params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = ca_params.self_signed(&ca_key).unwrap();
-    let params = CertificateParams::new([WIKI, PAYROLL, ROUGH, LOGIN].map(String::from)).unwrap();
+    let params = CertificateParams::new([WIKI, PAYROLL, ROUGH, SHOP, LOGIN].map(String::from)).unwrap();
     let certificate = params.signed_by(&key, &Issuer::from_params(&ca_params, &ca_key)).unwrap();
     fs::write(folder.path().join("server.pem"), certificate.pem()).unwrap();
     fs::write(folder.path().join("server.key"), key.serialize_pem()).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(ca.der().clone()).unwrap();
     roots
+}
+
+fn more_apps(ports: &Ports, yaml: &str) -> String {
+    let ports = [("HTTPS", ports.https()), ("APP", ports.app()), ("ROUGH", ports.rough())];
+    ports.into_iter().fold(yaml.to_owned(), |yaml, (name, port)| yaml.replace(name, &port.to_string()))
 }
 
 fn configuration(ports: &Ports, setup: &Setup) -> String {
@@ -268,12 +282,13 @@ apps:
     url: https://{ROUGH}:{https}/nowhere
     upstream: http://127.0.0.1:{nowhere}
     paths: [{{ match: /nowhere/**, public: true }}]
-audit: {{ file: audit.jsonl }}
+{apps}audit: {{ file: audit.jsonl }}
 ",
         https = ports.https(),
         http = ports.http(),
         admin = ports.admin(),
         session = setup.session,
+        apps = more_apps(ports, setup.apps),
         app = ports.app(),
         rough = ports.rough(),
         nowhere = ports.nowhere(),

@@ -2,11 +2,14 @@
 //! it: no check stops the next. Must never leave a rule out.
 
 mod apps;
+mod fixed;
 mod headers;
 mod hosts;
+mod limits;
 mod listen;
 mod paths;
 mod providers;
+mod rewriting;
 mod rules;
 mod secret;
 mod snapshot;

@@ -3,6 +3,8 @@
 //!
 //! Only texts, truth values, lists, mappings and plain enums: [`super::document`] relies on it.
 
+pub mod rewriting;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
@@ -139,7 +141,29 @@ pub struct App {
     /// What people call it; the key by default.
     pub name: Option<String>,
     /// Where the app really is: `http://host:port`.
-    pub upstream: String,
+    pub upstream: Option<String>,
+    /// In place of an upstream: send people elsewhere.
+    pub redirect: Option<rewriting::Redirect>,
+    /// In place of an upstream: say always the same.
+    pub respond: Option<rewriting::Respond>,
+    /// The `Host` that the app gets: `keep` for the public one, which is the default, or a name.
+    pub host: Option<String>,
+    /// Take the prefix of `url` off the path that the app gets; `false` by default.
+    #[serde(default)]
+    pub strip_prefix: bool,
+    /// Put this before the path that the app gets: `/base`.
+    pub add_prefix: Option<String>,
+    /// Headers that are changed on the way to the app.
+    pub request_headers: Option<rewriting::Headers>,
+    /// Headers that are changed in its answers.
+    pub response_headers: Option<rewriting::Headers>,
+    /// Send `Forwarded` (RFC 7239) beside `X-Forwarded-*`; `false` by default.
+    #[serde(default)]
+    pub forwarded: bool,
+    /// The longest body that the app takes: `100MB`; as long as it likes by default.
+    pub max_body: Option<String>,
+    /// How many requests the app takes; all by default.
+    pub limits: Option<rewriting::Limits>,
     /// Headers for the app, each with what it carries: `user`, `email`, `name`, `groups`, `provider`, or a mapped claim.
     #[serde(default)]
     pub identity: BTreeMap<String, String>,
@@ -188,6 +212,10 @@ pub struct PathEntry {
     pub allow: Option<Vec<Rule>>,
     /// Who may not, beside the app's `deny`.
     pub deny: Option<Vec<Rule>>,
+    /// In place of the app: send people elsewhere.
+    pub redirect: Option<rewriting::Redirect>,
+    /// In place of the app: say always the same.
+    pub respond: Option<rewriting::Respond>,
 }
 
 /// The audit trail.

@@ -3,15 +3,19 @@
 use super::paths::{self, Access, Entry};
 use super::rules::{self, Written};
 use super::values::{Address, address, is_key, upstream};
-use super::{Context, headers};
+use super::{Context, fixed, headers, limits, rewriting};
 use crate::control::config::file::{self, File};
 use crate::control::config::findings::Wrong;
 use crate::control::config::near::did_you_mean;
 use crate::control::config::place::Place;
 use crate::model::ProviderName;
 use crate::policy::Effect;
+use crate::snapshot::fixed::Fixed;
+use crate::snapshot::limits::Limits;
+use crate::snapshot::rewriting::Rewriting;
 use crate::snapshot::{Attribute, Upstream};
 use http::HeaderName;
+use std::sync::Arc;
 
 /// An app, complete when there are no errors.
 pub(in crate::control::config) struct Drafted {
@@ -19,7 +23,11 @@ pub(in crate::control::config) struct Drafted {
     pub(in crate::control::config) title: String,
     pub(in crate::control::config) place: Place,
     pub(in crate::control::config) address: Option<Address>,
+    /// `None` also where the app has an answer of its own.
     pub(in crate::control::config) upstream: Option<Upstream>,
+    pub(in crate::control::config) fixed: Option<Arc<Fixed>>,
+    pub(in crate::control::config) rewriting: Rewriting,
+    pub(in crate::control::config) limits: Option<Box<Limits>>,
     pub(in crate::control::config) identity: Vec<(HeaderName, Attribute)>,
     pub(in crate::control::config) providers: Vec<ProviderName>,
     pub(in crate::control::config) cors_preflight: bool,
@@ -44,8 +52,10 @@ fn one(name: &str, app: &file::App, place: Place, file: &File, context: &mut Con
         context.findings.error(&place.key("allow"), wrong);
     }
     let address = context.findings.take(&place.key("url"), address(&app.url));
-    let upstream = context.findings.take(&place.key("upstream"), upstream(&app.upstream));
+    let (upstream, fixed) = destination(app, &place, context);
     let identity = headers::compile(app, &place, &accepted, file, context);
+    let rewriting = rewriting::compile(app, &place, (address.as_ref(), upstream.as_ref()), &identity, context);
+    let limits = limits::compile(app, &place, context);
     let mut list = |key: &str, rules: &Option<Vec<file::Rule>>, effect| {
         rules::list(rules.as_deref(), &place.key(key), &format!("{name}.{key}"), effect, context)
     };
@@ -59,6 +69,9 @@ fn one(name: &str, app: &file::App, place: Place, file: &File, context: &mut Con
         place,
         address,
         upstream,
+        fixed,
+        rewriting,
+        limits,
         identity,
         providers: accepted.iter().filter_map(|name| ProviderName::parse(name)).collect(),
         cors_preflight: app.cors_preflight,
@@ -66,6 +79,30 @@ fn one(name: &str, app: &file::App, place: Place, file: &File, context: &mut Con
         deny,
         entries,
     }
+}
+
+/// Where its requests go: to an upstream, or nowhere because it has an answer of its own.
+fn destination(app: &file::App, place: &Place, context: &mut Context<'_>) -> (Option<Upstream>, Option<Arc<Fixed>>) {
+    let fixed = fixed::compile(app.redirect.as_ref(), app.respond.as_ref(), place, context);
+    let answers = app.redirect.is_some() || app.respond.is_some();
+    let text = match &app.upstream {
+        Some(_) if answers => {
+            let wrong = Wrong::new(
+                "an app with an answer of its own has no upstream",
+                "keep either; an entry under `paths` can have the other",
+            );
+            context.findings.error_in_key(&place.key("upstream"), wrong);
+            return (None, fixed);
+        }
+        Some(text) => text,
+        None if answers => return (None, fixed),
+        None => {
+            let wrong = Wrong::new("nothing says where this app is", "add `upstream`, or in its place `redirect` or `respond`");
+            context.findings.error(place, wrong);
+            return (None, None);
+        }
+    };
+    (context.findings.take(&place.key("upstream"), upstream(text)), fixed)
 }
 
 /// The keys of the providers that the app takes.
