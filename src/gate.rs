@@ -2,7 +2,8 @@
 //! Must never forward a request without a [`decide::Permit`].
 //!
 //! ```text
-//! listen → tls → visit → target → route → session → identity → decide → headers → upstream → (respond) → audit
+//! listen → tls → visit → target → route → (limit) → session → identity → decide → (limit) → headers → upstream → (respond) → audit
+//!                                                                                           or fixed
 //! ```
 
 pub mod audit;
@@ -24,7 +25,6 @@ pub mod visit;
 use crate::model::Refusal;
 use body::{RequestBody, ResponseBody};
 use decide::Permit;
-use fixed::Answered;
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use route::{Place, Routed};
@@ -67,14 +67,12 @@ async fn answer(
     permit: Permit,
     mut request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Refusal> {
-    match fixed::answer(visit, target, place, permit) {
-        Answered::Here(answer) => answer,
-        Answered::Elsewhere(permit) => {
-            limit::body(place.app, &mut request)?;
-            let answer = upstream::forward(visit, place.app, permit, request).await;
-            answer.map_err(|refusal| limit::explain(visit, place.app, refusal))
-        }
+    if let Some(answer) = fixed::find(target, place) {
+        return fixed::answer(visit, target, place.app, &answer, &permit);
     }
+    limit::body(place.app, &mut request)?;
+    let answer = upstream::forward(visit, place.app, permit, request).await;
+    answer.map_err(|refusal| limit::explain(visit, place.app, refusal))
 }
 
 /// The part of the walk between knowing what is asked for and forwarding it: who asks, whether they may, and what the app is

@@ -12,31 +12,39 @@ use crate::snapshot::fixed::Fixed;
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Response, StatusCode};
 
-/// Whether a request is answered here.
-pub enum Answered {
-    /// It is.
-    Here(Result<Response<ResponseBody>, Refusal>),
-    /// It is not: the permit is for the app.
-    Elsewhere(Permit),
+/// What is answered here.
+pub enum Answer<'a> {
+    /// What the configuration says.
+    Fixed(&'a Fixed),
+    /// The way to the same path with a slash at its end.
+    Slash,
 }
 
-/// Answers, where the configuration does.
-pub fn answer(visit: &mut Visit, target: &Target, place: &Routed<'_>, permit: Permit) -> Answered {
-    let answer = match place.route.fixed.as_deref() {
-        Some(Fixed::Respond { status, content_type, body }) => {
+/// Whether a request is answered here.
+pub fn find<'a>(target: &Target, place: &Routed<'a>) -> Option<Answer<'a>> {
+    let fixed = place.route.fixed.as_deref().map(Answer::Fixed);
+    fixed.or_else(|| lacks_slash(target, place.app).then_some(Answer::Slash))
+}
+
+/// Answers.
+pub fn answer(
+    visit: &mut Visit,
+    target: &Target,
+    app: &App,
+    answer: &Answer<'_>,
+    permit: &Permit,
+) -> Result<Response<ResponseBody>, Refusal> {
+    visit.trail.reason = Some(permit.reason());
+    match answer {
+        Answer::Fixed(Fixed::Respond { status, content_type, body }) => {
             let mut response = Response::new(ResponseBody::full(body.clone()));
             response.headers_mut().insert(CONTENT_TYPE, content_type.clone());
             *response.status_mut() = *status;
             Ok(response)
         }
-        Some(Fixed::Redirect { status, to, keep_path }) => {
-            location(target, place.app, to, *keep_path).map(|to| redirect(*status, to))
-        }
-        None if lacks_slash(target, place.app) => with_slash(target).map(|to| redirect(StatusCode::TEMPORARY_REDIRECT, to)),
-        None => return Answered::Elsewhere(permit),
-    };
-    visit.trail.reason = Some(permit.reason());
-    Answered::Here(answer)
+        Answer::Fixed(Fixed::Redirect { status, to, keep_path }) => Ok(redirect(*status, location(target, app, to, *keep_path)?)),
+        Answer::Slash => Ok(redirect(StatusCode::TEMPORARY_REDIRECT, with_slash(target)?)),
+    }
 }
 
 fn redirect(status: StatusCode, to: HeaderValue) -> Response<ResponseBody> {

@@ -172,7 +172,7 @@ fn reads_alike(target: &Target, path: &str, prefix: &Prefix) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice)]
     use super::*;
     use proptest::prelude::*;
 
@@ -290,6 +290,46 @@ mod tests {
                     prop_assert!(target.readings().all(readings::is_contained));
                 }
             }
+        }
+
+        #[test]
+        fn an_app_behind_a_prefix_reads_what_was_read_here_but_for_the_prefix(
+            rest in "(/|//|;|%2[fF5]|%5[cC]|%3[bBfF]|[a-z.]|[?]){0,10}",
+            strip in prop::sample::select(vec!["", "/w", "/w/x"]),
+            add in prop::sample::select(vec!["", "/b"]),
+        ) {
+            let prefix = Prefix { strip: strip.into(), add: add.into() };
+            let Ok(uri) = format!("{strip}/{rest}").parse::<Uri>() else { return Ok(()) };
+            let mut request = request("/", &["a.example"]);
+            *request.uri_mut() = uri;
+            let Ok(target) = read(&request) else { return Ok(()) };
+            let Ok(internal) = origin_form(&target, Some(&prefix)) else { return Ok(()) };
+            let whole = target.path_and_query().as_str();
+            prop_assert_eq!(internal.to_string(), format!("{add}{}", &whole[strip.len()..]));
+            *request.uri_mut() = internal;
+            let again = read(&request).map_err(|error| TestCaseError::fail(format!("{whole}: {error}")))?;
+            let public: Vec<_> = target.readings().filter_map(|reading| prefix.to_app(reading)).collect();
+            prop_assert_eq!(target.readings().count(), public.len());
+            prop_assert_eq!(again.readings().collect::<Vec<_>>(), public);
+            prop_assert!(again.readings().all(|reading| !reading.starts_with("//")));
+        }
+    }
+
+    #[test]
+    fn only_what_begins_like_a_host_is_refused_behind_a_prefix() {
+        let prefix = Prefix { strip: "/w".into(), add: "".into() };
+        for (path, fine) in [
+            ("/w/a//b", true),
+            ("/w/a%2F%2Fb", true),
+            ("/w/;v=1", true),
+            ("/w/a;v=1/", true),
+            ("/w/%5c", false),
+            ("/w/%5cx", false),
+            ("/w//x", false),
+            ("/w/%252fx", false),
+        ] {
+            let target = read(&request(path, &["a.example"])).unwrap();
+            assert_eq!(origin_form(&target, Some(&prefix)).is_ok(), fine, "{path}");
         }
     }
 }

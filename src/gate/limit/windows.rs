@@ -75,3 +75,66 @@ impl Windows {
 fn weigh(count: isize) -> u64 {
     u64::try_from(count).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    /// Ten a second; how many of so many get in at once at these milliseconds.
+    fn admitted(windows: &Windows, key: &str, tries: usize, at: u64) -> usize {
+        let now = windows.begun + Duration::from_millis(at);
+        (0..tries).filter(|_| windows.admit(&key, NonZeroU32::new(10).unwrap(), now).is_ok()).count()
+    }
+
+    #[test]
+    fn no_second_has_more_than_the_limit_wherever_it_begins() {
+        let windows = Windows::new(Duration::from_secs(1));
+        let mut times = Vec::new();
+        for at in (0..20_000).step_by(37) {
+            times.extend(std::iter::repeat_n(at, admitted(&windows, "eve", 3, at)));
+        }
+        // Two windows estimate what a list of times would know.
+        let most = times.iter().map(|from| times.iter().filter(|at| (*from..from + 1000).contains(*at)).count()).max();
+        assert!(most.unwrap() <= 11, "{most:?}");
+        assert!(times.len() >= 180, "who asks for more gets what there is: {}", times.len());
+    }
+
+    #[test]
+    fn a_pause_gives_everything_back_and_a_burst_is_not_had_twice() {
+        let windows = Windows::new(Duration::from_secs(1));
+        assert_eq!(admitted(&windows, "eve", 25, 990), 10);
+        assert_eq!(admitted(&windows, "eve", 25, 1010), 0, "the window before still weighs");
+        assert_eq!(admitted(&windows, "eve", 25, 1500), 5);
+        for (pause, at) in [(2, 3500), (3, 6500), (4, 10_500), (1000, 1_010_500)] {
+            assert_eq!(admitted(&windows, "eve", 25, at), 10, "{pause}");
+        }
+    }
+
+    #[test]
+    fn keys_count_for_themselves() {
+        let windows = Windows::new(Duration::from_secs(1));
+        assert_eq!(admitted(&windows, "eve", 25, 0), 10);
+        assert_eq!(admitted(&windows, "bob", 25, 0), 10);
+    }
+
+    #[test]
+    fn whoever_is_refused_hears_when_the_window_ends() {
+        let windows = Windows::new(Duration::from_secs(60));
+        let ask = |at| windows.admit(&"eve", NonZeroU32::new(1).unwrap(), windows.begun + Duration::from_secs(at));
+        assert_eq!((ask(10), ask(10), ask(59)), (Ok(()), Err(50), Err(1)));
+    }
+
+    #[test]
+    fn workers_share_the_count() {
+        let windows = Windows::new(Duration::from_secs(3600));
+        let limit = NonZeroU32::new(1000).unwrap();
+        let passed: usize = std::thread::scope(|scope| {
+            let worker = || (0..1000).filter(|_| windows.admit(&"eve", limit, Instant::now()).is_ok()).count();
+            let workers = [(); 4].map(|()| scope.spawn(worker));
+            workers.into_iter().map(|worker| worker.join().unwrap()).sum()
+        });
+        // Who is counted and found to be too many is in the way of another for a moment.
+        assert!((990..=1003).contains(&passed), "{passed}");
+    }
+}

@@ -97,8 +97,10 @@ fn destination(app: &file::App, place: &Place, context: &mut Context<'_>) -> (Op
         Some(text) => text,
         None if answers => return (None, fixed),
         None => {
-            let wrong = Wrong::new("nothing says where this app is", "add `upstream`, or in its place `redirect` or `respond`");
-            context.findings.error(place, wrong);
+            let place = place.key("upstream");
+            let wrong =
+                Wrong::new(format!("`{place}` is missing"), "say where the app is, or in its place `redirect` or `respond`");
+            context.findings.error(&place, wrong);
             return (None, None);
         }
     };

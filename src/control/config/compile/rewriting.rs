@@ -125,7 +125,7 @@ fn edits(written: Option<&Headers>, place: &Place, (taken, told): (&[&str], &[St
     for (text, value) in &written.set {
         let place = place.key("set").key(text);
         let name = name(text).map_err(|wrong| context.findings.error_in_key(&place, wrong));
-        let value = HeaderValue::from_str(value).map_err(|_| Wrong::plain("a header's value has visible ASCII characters only"));
+        let value = HeaderValue::from_str(value).map_err(|_| Wrong::plain("a header's value has no control characters"));
         if edits.removes(&fold(text)) {
             context.findings.error_in_key(&place, Wrong::plain(format!("`{text}` is set twice")));
         }
