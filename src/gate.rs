@@ -32,7 +32,7 @@ use target::Target;
 use visit::Visit;
 
 /// Answers one request; the answer's body carries the audit record to its end.
-pub async fn serve(mut visit: Visit, request: Request<Incoming>) -> Response<ResponseBody> {
+pub async fn serve(mut visit: Box<Visit>, request: Request<Incoming>) -> Response<ResponseBody> {
     let manner = respond::Manner::read(&request);
     let mut response = match walk(&mut visit, request).await {
         Ok(response) => response,

@@ -6,7 +6,7 @@ pub mod principal;
 pub mod rules;
 pub mod schema;
 
-pub use compile::{CompileError, Ruleset};
+pub use compile::{CompileError, RuleIndex, Ruleset};
 pub use principal::Principal;
 pub use rules::{Effect, Rule};
 

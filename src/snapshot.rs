@@ -41,8 +41,8 @@ pub struct Snapshot {
     pub lifetimes: Lifetimes,
     /// The identity providers, by name.
     pub providers: BTreeMap<ProviderName, Provider>,
-    /// Folded names ([`fold`]) that no client may send, beside ours: all that any app is configured to receive.
-    pub reserved_headers: HashSet<Box<str>>,
+    /// Names that no client may send, beside ours: all that any app is configured to receive.
+    pub reserved_headers: FoldedNames,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// The certificates.
@@ -181,6 +181,32 @@ impl Snapshot {
     pub fn route(&self, index: RouteIndex) -> Option<&Route> {
         self.routes.get(usize::try_from(index.0).ok()?)
     }
+}
+
+/// Names of headers, folded ([`fold`]). A name that is not among them is most often known by its length.
+#[derive(Debug, Default)]
+pub struct FoldedNames {
+    lengths: u128,
+    names: HashSet<Box<str>>,
+}
+
+impl FoldedNames {
+    /// Whether this folded name is among them.
+    pub fn contains(&self, name: &str) -> bool {
+        self.lengths & length_bit(name) != 0 && self.names.contains(name)
+    }
+}
+
+impl<'a> FromIterator<&'a str> for FoldedNames {
+    fn from_iter<T: IntoIterator<Item = &'a str>>(names: T) -> Self {
+        let names: HashSet<Box<str>> = names.into_iter().map(|name| fold(name).into()).collect();
+        Self { lengths: names.iter().fold(0, |lengths, name| lengths | length_bit(name)), names }
+    }
+}
+
+/// One bit a length; the last stands for all longer names too.
+fn length_bit(name: &str) -> u128 {
+    1 << name.len().min(127)
 }
 
 /// The one spelling of a header name that all its aliases share in CGI-style backends, which make one character of

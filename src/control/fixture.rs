@@ -11,7 +11,7 @@ use crate::snapshot::{Access, App, Lifetimes, Provider, Route, RouteIndex, Snaps
 use openidconnect::IssuerUrl;
 use rustls::ServerConfig;
 use rustls::server::ResolvesServerCertUsingSni;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub(super) fn snapshot(providers: Vec<Provider>) -> Snapshot {
         auth: Origin::https("login.corp.example".to_owned(), 443),
         lifetimes: Lifetimes { idle: Duration::from_secs(3600), lifetime: Duration::from_secs(43_200) },
         providers: providers.into_iter().map(|provider| (provider.name.clone(), provider)).collect(),
-        reserved_headers: HashSet::new(),
+        reserved_headers: crate::snapshot::FoldedNames::default(),
         trusted_proxies: Vec::new(),
         tls: tls(),
         audit_sheds: false,

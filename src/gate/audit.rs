@@ -1,37 +1,40 @@
-//! The trail: exactly one record a visit, finished when the answer's body ends. In: what the rooms noted. Out: JSON lines,
-//! written by a thread of its own. Must never block a worker, never record a query (it may hold secrets), and never let a
-//! request through that could leave no trace, unless the operator chose that.
+//! The trail: exactly one record a visit, written when the visit is dropped: at the end of its answer's body, or when its client
+//! goes away. In: what the rooms noted. Out: JSON lines, gathered by each worker and written by a thread of its own. Must never
+//! block a worker, never record a query (it may hold secrets), and never let a request through that could leave no trace, unless
+//! the operator chose that.
+
+pub mod buffer;
+mod line;
+pub mod writer;
+
+pub use buffer::Buffer;
 
 use super::body::ResponseBody;
-use super::limit::Held;
 use super::route::Routed;
-use super::session::Known;
+use super::session::Recognized;
 use super::target::Target;
-use super::visit::{Connection, Visit, Worker};
+use super::visit::Visit;
 use crate::model::identity::Acted;
-use crate::model::{AppIndex, Reason, Refusal, RequestId, RuleId, Timestamp};
-use crate::snapshot::Upstream;
+use crate::model::{AppIndex, Reason, Refusal};
+use crate::policy::RuleIndex;
+use crate::snapshot::{RouteIndex, Upstream};
 use http::{Method, Response};
-use prometheus::IntCounter;
-use serde::Serialize;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
-
-pub mod writer;
+use std::time::Duration;
 
 /// What the rooms note as a request passes.
 pub struct Trail {
     pub(super) method: Method,
     pub(super) target: Option<Target>,
-    pub(super) app: Option<(AppIndex, Arc<str>)>,
-    pub(super) route: Option<Arc<str>>,
-    pub(super) session: Option<Arc<Known>>,
+    pub(super) app: Option<AppIndex>,
+    pub(super) route: Option<RouteIndex>,
+    pub(super) session: Option<Rc<Recognized>>,
     pub(super) acted: Option<Acted>,
-    pub(super) rule: Option<RuleId>,
+    /// Which rule of the route.
+    pub(super) rule: Option<RuleIndex>,
     pub(super) reason: Option<Reason>,
     pub(super) upstream: Option<Arc<Upstream>>,
     pub(super) bytes_in: Option<Arc<AtomicU64>>,
@@ -54,27 +57,14 @@ impl Trail {
     }
 
     /// Notes where it goes.
-    pub(super) fn place(&mut self, place: &Routed<'_>) {
-        self.app = Some((place.app_index, Arc::clone(&place.app.name)));
-        self.route = Some(Arc::clone(&place.route.label));
+    pub(super) const fn place(&mut self, place: &Routed<'_>) {
+        self.app = Some(place.app_index);
+        self.route = Some(place.index);
     }
 }
 
-/// One record, before it is written.
-pub struct Record {
-    pub(super) begun: Timestamp,
-    pub(super) request_id: RequestId,
-    pub(super) client: IpAddr,
-    pub(super) trail: Trail,
-    pub(super) status: u16,
-    pub(super) bytes_out: u64,
-    pub(super) complete: bool,
-    pub(super) took: Duration,
-}
-
 /// The words of `decision`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// Forwarded.
     Allow,
@@ -87,7 +77,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The word, for metrics.
+    /// The word.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Allow => "allow",
@@ -111,18 +101,18 @@ impl Verdict {
 /// Where records go; one for the whole process.
 #[derive(Clone)]
 pub struct Sender {
-    records: mpsc::Sender<Box<Record>>,
+    batches: mpsc::Sender<Vec<u8>>,
     queued: Arc<AtomicUsize>,
 }
 
 /// The other end of a [`Sender`].
 pub struct Receiver {
-    records: mpsc::Receiver<Box<Record>>,
+    batches: mpsc::Receiver<Vec<u8>>,
     queued: Arc<AtomicUsize>,
 }
 
-/// How many records may wait to be written.
-const CAPACITY: usize = 65_536;
+/// How many bytes may wait to be written: those of about 65,000 records.
+const CAPACITY: usize = 32 << 20;
 /// How long and how often a request waits for the queue to drain before it is refused.
 const PATIENCE: (Duration, u32) = (Duration::from_millis(20), 50);
 
@@ -130,7 +120,7 @@ const PATIENCE: (Duration, u32) = (Duration::from_millis(20), 50);
 pub fn channel() -> (Sender, Receiver) {
     let (sender, receiver) = mpsc::channel();
     let queued = Arc::<AtomicUsize>::default();
-    (Sender { records: sender, queued: Arc::clone(&queued) }, Receiver { records: receiver, queued })
+    (Sender { batches: sender, queued: Arc::clone(&queued) }, Receiver { batches: receiver, queued })
 }
 
 /// Lets a visit begin when its record will find room.
@@ -150,80 +140,39 @@ pub async fn admit(visit: &Visit) -> Result<(), Refusal> {
 }
 
 /// The end of a visit: when this is dropped, the record is on its way.
-pub struct Ending {
-    worker: Rc<Worker>,
-    _connection: Rc<Connection>,
-    _held: Option<Box<Held>>,
-    record: Option<Box<Record>>,
-    epoch: u64,
-    started: Instant,
-    /// How many bytes of the answer have passed.
-    pub(super) bytes_out: u64,
-    /// Whether the answer went out whole.
-    pub(super) complete: bool,
-}
+pub type Ending = Box<Visit>;
 
-/// Has the answer's body carry the record to its end.
-pub fn follow(mut visit: Visit, response: Response<ResponseBody>) -> Response<ResponseBody> {
-    let ending = Ending::new(&mut visit, response.status().as_u16());
+/// Has the answer's body carry the visit to its end.
+pub fn follow(mut visit: Box<Visit>, response: Response<ResponseBody>) -> Response<ResponseBody> {
+    visit.status = response.status().as_u16();
     response.map(|mut body| {
-        body.ending = Some(ending);
+        body.ending = Some(visit);
         body
     })
 }
 
-/// The client went away before there was an answer: the record says so, with the status that nginx made known for it.
-pub(super) fn abandon(visit: &mut Visit) {
-    visit.trail.reason.get_or_insert(Reason::Abandoned);
-    drop(Ending::new(visit, 499));
-}
-
-impl Ending {
-    fn new(visit: &mut Visit, status: u16) -> Self {
-        visit.answered = true;
-        let trail = std::mem::replace(&mut visit.trail, Trail::new(Method::GET));
-        let Visit { now: begun, client, request_id, .. } = *visit;
-        let record = Record { begun, request_id, client, trail, status, bytes_out: 0, complete: false, took: Duration::ZERO };
-        let (worker, epoch, started) = (Rc::clone(&visit.worker), visit.snapshot.epoch, visit.started);
-        Self {
-            worker,
-            _connection: Rc::clone(&visit.connection),
-            _held: visit.held.take(),
-            record: Some(Box::new(record)),
-            epoch,
-            started,
-            bytes_out: 0,
-            complete: false,
-        }
-    }
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        let Some(mut record) = self.record.take() else { return };
-        record.took = self.started.elapsed();
-        record.bytes_out = self.bytes_out;
-        record.complete = self.complete;
-        let verdict = record.trail.reason.map_or(Verdict::Deny, Verdict::of);
-        self.worker.counters.count(
-            &self.worker.gate.metrics,
-            self.epoch,
-            record.trail.app.as_ref(),
-            verdict.as_str(),
-            record.status,
-            record.took,
-        );
-        self.worker.gate.audit.send(record, &self.worker.gate.metrics.lost_records);
-    }
+/// Records and counts a visit that is over.
+pub(super) fn record(visit: &Visit) {
+    let (worker, took) = (&visit.worker, visit.started.elapsed());
+    let reason = visit.trail.reason.unwrap_or(Reason::Abandoned);
+    let verdict = Verdict::of(reason).as_str();
+    let app = visit.trail.app.zip(visit.app().map(|app| &*app.name));
+    worker.counters.count(&worker.gate.metrics, visit.snapshot.epoch, app, verdict, visit.status, took);
+    worker.records.append(|line, time| line::append(line, visit, reason, time, took), visit.now);
 }
 
 impl Sender {
-    fn send(&self, record: Box<Record>, lost: &IntCounter) {
-        // Beyond the bound only what was let in before the queue was full, or an operator who chose to shed.
-        let before = self.queued.fetch_add(1, Ordering::Relaxed);
-        if before >= CAPACITY * 2 || self.records.send(record).is_err() {
-            self.queued.fetch_sub(1, Ordering::Relaxed);
-            lost.inc();
+    /// Beyond the bound only what was let in before the queue was full, or an operator who chose to shed.
+    fn send(&self, batch: Vec<u8>) -> Result<(), Full> {
+        let length = batch.len();
+        let before = self.queued.fetch_add(length, Ordering::Relaxed);
+        if before >= CAPACITY * 2 || self.batches.send(batch).is_err() {
+            self.queued.fetch_sub(length, Ordering::Relaxed);
+            return Err(Full);
         }
+        Ok(())
     }
 }
+
+/// There is no room for a batch.
+struct Full;

@@ -5,20 +5,21 @@
 
 use super::identity::Identity;
 use super::route::Routed;
-use super::session::Known;
+use super::session::Recognized;
 use super::visit::Visit;
 use crate::model::{self, Reason, Refusal};
-use crate::policy::{Decision, Principal, Ruleset};
+use crate::policy::{Decision, Principal, RuleIndex, Ruleset};
 use crate::snapshot::{Access, RouteIndex};
 use arc_swap::ArcSwapOption;
 use http::{Method, Request, header};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Proof that a request was let through. Consumed by the forwarding.
 pub struct Permit {
     reason: Reason,
-    session: Option<Arc<Known>>,
+    session: Option<Rc<Recognized>>,
 }
 
 impl Permit {
@@ -28,7 +29,7 @@ impl Permit {
     }
 
     /// On whose behalf; nobody's on a public route.
-    pub const fn session(&self) -> Option<&Arc<Known>> {
+    pub const fn session(&self) -> Option<&Rc<Recognized>> {
         self.session.as_ref()
     }
 }
@@ -49,7 +50,15 @@ struct Entry {
     route: RouteIndex,
     /// `None` where no rule of the route reads the method.
     method: Option<Method>,
-    decision: Decision,
+    outcome: Outcome,
+}
+
+/// A decision in little: what remembers it is copied at every request.
+#[derive(Clone, Copy)]
+enum Outcome {
+    Allowed(RuleIndex),
+    Denied(RuleIndex),
+    NoRule,
 }
 
 /// How many decisions a session remembers before it starts anew: more routes than a person uses in a while.
@@ -69,21 +78,17 @@ pub fn for_anybody<B>(place: &Routed<'_>, request: &Request<B>) -> Option<Result
 /// Decides.
 pub fn evaluate<B>(visit: &mut Visit, place: &Routed<'_>, identity: Identity, request: &Request<B>) -> Result<Permit, Refusal> {
     let Access::Rules(rules) = &place.route.access else { return Err(Reason::PolicyError.into()) };
-    let known = match identity {
+    let session = match identity {
         Identity::Unknown(reason) => return Err(reason.into()),
-        Identity::Known(known) => known,
+        Identity::Known(session) => session,
     };
-    let (reason, rule) = match decision(visit, place, rules, &known, request.method()) {
-        Decision::Allow(rule) => (Reason::Allowed, Some(rule)),
-        Decision::Deny(rule) => (Reason::DeniedByRule, Some(rule)),
-        Decision::NoRule => (Reason::NotAllowed, None),
-        Decision::Error(error) => {
-            tracing::error!(%error, route = &*place.route.label, "a decision failed, which denies");
-            (Reason::PolicyError, None)
-        }
+    let (reason, rule) = match outcome(visit, place, rules, &session, request.method())? {
+        Outcome::Allowed(rule) => (Reason::Allowed, Some(rule)),
+        Outcome::Denied(rule) => (Reason::DeniedByRule, Some(rule)),
+        Outcome::NoRule => (Reason::NotAllowed, None),
     };
     visit.trail.rule = rule;
-    if reason == Reason::Allowed { Ok(Permit { reason, session: Some(known) }) } else { Err(reason.into()) }
+    if reason == Reason::Allowed { Ok(Permit { reason, session: Some(session) }) } else { Err(reason.into()) }
 }
 
 fn public(methods: Option<&[Method]>, method: &Method) -> Result<Permit, Refusal> {
@@ -101,22 +106,26 @@ fn is_preflight<B>(request: &Request<B>) -> bool {
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-fn decision(visit: &Visit, place: &Routed<'_>, rules: &Ruleset, known: &Known, method: &Method) -> Decision {
-    let identity = known.session.sign_in.identity();
+fn outcome(visit: &Visit, place: &Routed<'_>, rules: &Ruleset, session: &Recognized, method: &Method) -> Result<Outcome, Refusal> {
+    let identity = session.sign_in().identity();
     let epoch = visit.snapshot.epoch;
-    let memo = known.memo.0.load();
+    let memo = session.known().memo.0.load();
     let current = memo.as_ref().filter(|decided| decided.epoch == epoch && Arc::ptr_eq(&decided.identity, &identity));
     let method_read = rules.reads_method().then_some(method);
     let found =
         current.and_then(|decided| decided.entries.iter().find(|e| e.route == place.index && e.method.as_ref() == method_read));
     if let Some(entry) = found {
-        return entry.decision.clone();
+        return Ok(entry.outcome);
     }
     let started = Instant::now();
-    let (fresh, decision) = decide_anew(current, &identity, epoch, place.index, rules, method);
+    let anew = decide_anew(current, &identity, epoch, place.index, rules, method);
     visit.gate().metrics.decided(started.elapsed());
-    known.memo.0.store(fresh);
-    decision
+    let (fresh, outcome) = anew.map_err(|error| {
+        tracing::error!(%error, route = &*place.route.label, "a decision failed, which denies");
+        Reason::PolicyError
+    })?;
+    session.known().memo.0.store(Some(Arc::new(fresh)));
+    Ok(outcome)
 }
 
 fn decide_anew(
@@ -126,17 +135,20 @@ fn decide_anew(
     route: RouteIndex,
     rules: &Ruleset,
     method: &Method,
-) -> (Option<Arc<Decided>>, Decision) {
+) -> Result<(Decided, Outcome), String> {
     let principal = match current {
         Some(decided) => Arc::clone(&decided.principal),
-        None => match Principal::new(identity) {
-            Ok(principal) => Arc::new(principal),
-            Err(error) => return (None, Decision::Error(error.to_string())),
-        },
+        None => Arc::new(Principal::new(identity).map_err(|error| error.to_string())?),
     };
-    let decision = rules.evaluate(&principal, method);
+    let position = |rule| rules.position(&rule).ok_or_else(|| "decided by no rule of the route".to_owned());
+    let outcome = match rules.evaluate(&principal, method) {
+        Decision::Allow(rule) => Outcome::Allowed(position(rule)?),
+        Decision::Deny(rule) => Outcome::Denied(position(rule)?),
+        Decision::NoRule => Outcome::NoRule,
+        Decision::Error(error) => return Err(error),
+    };
     let mut entries =
         current.map(|decided| decided.entries.clone()).filter(|entries| entries.len() < REMEMBERED).unwrap_or_default();
-    entries.push(Entry { route, method: rules.reads_method().then(|| method.clone()), decision: decision.clone() });
-    (Some(Arc::new(Decided { epoch, identity: Arc::clone(identity), principal, entries })), decision)
+    entries.push(Entry { route, method: rules.reads_method().then(|| method.clone()), outcome });
+    Ok((Decided { epoch, identity: Arc::clone(identity), principal, entries }, outcome))
 }

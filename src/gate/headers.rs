@@ -6,7 +6,7 @@ pub mod identity;
 mod request;
 pub mod response;
 
-pub use identity::Carried;
+pub use identity::{Carried, OwnCopy};
 
 use super::decide::Permit;
 use super::route::Routed;
@@ -35,20 +35,11 @@ const RESERVED: [&str; 11] = [
     "x-http-method-override",
     "x-method-override",
 ];
-/// Headers of one connection (RFC 9110, section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 8] = [
-    HeaderName::from_static("http2-settings"),
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::UPGRADE,
-];
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// How many headers are added to a request, about.
+const ADDED: usize = 16;
 /// Names the visit.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -62,15 +53,16 @@ pub fn rewrite<B>(
 ) -> Result<Request<B>, Refusal> {
     let upgrade = wants_websocket(&request);
     let headers = request.headers_mut();
-    remove_hop_by_hop(headers)?;
-    remove_reserved(headers, &visit.snapshot);
+    remove_nominated(headers)?;
+    remove(headers, |name| is_hop_by_hop(name) || is_reserved(name, &visit.snapshot));
     remove_our_cookies(headers);
+    headers.reserve(ADDED);
     add_circumstances(headers, visit, target);
     if let Some(to_app) = &place.app.rewriting.request {
         request::adapt(headers, visit, target, to_app);
     }
-    if let Some(known) = permit.session() {
-        identity::add(headers, visit, place, known)?;
+    if let Some(session) = permit.session() {
+        identity::add(headers, visit, place, session)?;
     }
     if upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -95,19 +87,13 @@ fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &
     headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).map(str::trim)
 }
 
-/// Nothing that a client nominates may take away what frames or addresses the request.
-fn remove_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Refusal> {
-    let nominates = |line: &HeaderValue| !matches!(line.as_bytes(), b"keep-alive" | b"Keep-Alive" | b"close");
-    if headers.get_all(header::CONNECTION).iter().any(nominates) {
-        remove_nominated(headers)?;
-    }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
-    Ok(())
-}
-
+/// Removes what a connection's options nominate (RFC 9110, section 7.6.1). Nothing may take away what frames or addresses the
+/// request.
 fn remove_nominated(headers: &mut HeaderMap) -> Result<(), Refusal> {
+    let nominates = |line: &HeaderValue| !matches!(line.as_bytes(), b"keep-alive" | b"Keep-Alive" | b"close");
+    if !headers.get_all(header::CONNECTION).iter().any(nominates) {
+        return Ok(());
+    }
     let nominated: Vec<HeaderName> = list(headers, &header::CONNECTION).filter_map(|name| name.parse().ok()).collect();
     for name in nominated {
         if matches!(
@@ -121,11 +107,20 @@ fn remove_nominated(headers: &mut HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn remove_reserved(headers: &mut HeaderMap, snapshot: &Snapshot) {
-    let reserved: Vec<HeaderName> = headers.keys().filter(|name| is_reserved(name.as_str(), snapshot)).cloned().collect();
-    for name in reserved {
+/// Removes every header that is one of these; most requests have none, and then this is one pass over the names.
+fn remove(headers: &mut HeaderMap, is_one: impl Fn(&str) -> bool) {
+    let found: Vec<HeaderName> = headers.keys().filter(|name| is_one(name.as_str())).cloned().collect();
+    for name in found {
         headers.remove(name);
     }
+}
+
+/// Headers of one connection (RFC 9110, section 7.6.1).
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection" | "http2-settings" | "keep-alive" | "proxy-authorization" | "proxy-connection" | "te" | "trailer" | "upgrade"
+    )
 }
 
 /// Whether a client may not send this header.
@@ -134,7 +129,7 @@ pub fn is_reserved(name: &str, snapshot: &Snapshot) -> bool {
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let folded = if !plain { Cow::Owned(fold(name)) } else { Cow::Borrowed(name) };
     let name = &*folded;
-    RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    name.starts_with("x-") && RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || RESERVED.contains(&name)
         || snapshot.reserved_headers.contains(name)
 }
@@ -173,16 +168,8 @@ fn add_circumstances(headers: &mut HeaderMap, visit: &Visit, target: &Target) {
     headers.insert(header::HOST, target.authority_value().clone());
     headers.insert(X_FORWARDED_HOST, target.authority_value().clone());
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
-    insert(headers, X_FORWARDED_FOR, &visit.client.to_string());
-    insert(headers, X_REQUEST_ID, &visit.request_id.to_string());
-}
-
-/// Sets a header to a text that is visible ASCII; any other text leaves it unset.
-pub(super) fn insert(headers: &mut HeaderMap, name: HeaderName, text: &str) {
-    match HeaderValue::from_str(text) {
-        Ok(value) => drop(headers.insert(name, value)),
-        Err(_) => drop(headers.remove(name)),
-    }
+    headers.insert(X_FORWARDED_FOR, visit.client_text.clone());
+    headers.insert(X_REQUEST_ID, visit.name.clone());
 }
 
 /// Makes the answer that the client gets of the one that the app gave: without headers of the connection behind us, and
@@ -192,7 +179,8 @@ pub fn clean_response<B>(visit: &Visit, response: &mut Response<B>) {
     let headers = response.headers_mut();
     if !switching {
         // What an app nominates is the app's own; a nomination that can't be honoured changes nothing.
-        let _ = remove_hop_by_hop(headers);
+        let _ = remove_nominated(headers);
+        remove(headers, is_hop_by_hop);
     }
     if headers.get_all(header::SET_COOKIE).iter().any(sets_our_cookie) {
         let others: Vec<HeaderValue> =
@@ -205,7 +193,7 @@ pub fn clean_response<B>(visit: &Visit, response: &mut Response<B>) {
 
 /// Puts the visit's name on an answer.
 pub(super) fn name(visit: &Visit, headers: &mut HeaderMap) {
-    insert(headers, X_REQUEST_ID, &visit.request_id.to_string());
+    headers.insert(X_REQUEST_ID, visit.name.clone());
 }
 
 fn sets_our_cookie(line: &HeaderValue) -> bool {

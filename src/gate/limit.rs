@@ -64,7 +64,7 @@ pub fn address(visit: &Visit, app: &App) -> Result<(), Refusal> {
 /// How often this session asks, and how much is in flight. Until the visit ends, it is.
 pub fn enter(visit: &mut Visit, app: &App, permit: &Permit) -> Result<(), Refusal> {
     let Some(limits) = &app.limits else { return Ok(()) };
-    let session = permit.session().map(|known| known.session.cookie);
+    let session = permit.session().map(|session| session.known().session.cookie);
     let held = visit.gate().limits.enter(visit, &app.name, limits, session)?;
     visit.held = Some(Box::new(held));
     Ok(())

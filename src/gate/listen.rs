@@ -114,6 +114,7 @@ fn run(gate: Arc<Gate>, https: std::net::TcpListener, http: Option<std::net::Tcp
     let worker = Rc::new(Worker::new(gate, seed));
     tasks.block_on(&runtime, async {
         tokio::task::spawn_local(sweep(Rc::clone(&worker)));
+        tokio::task::spawn_local(settle(Rc::clone(&worker)));
         if let Some(http) = http.and_then(|http| TcpListener::from_std(http).ok()) {
             tokio::task::spawn_local(plain::redirect(http, Rc::clone(&worker), stopping.clone()));
         }
@@ -121,6 +122,14 @@ fn run(gate: Arc<Gate>, https: std::net::TcpListener, http: Option<std::net::Tcp
             accept(https, worker, stopping).await;
         }
     });
+}
+
+/// Gives records and counts away soon after they were made.
+async fn settle(worker: Rc<Worker>) {
+    loop {
+        worker.records.ripe().await;
+        worker.settle();
+    }
 }
 
 async fn sweep(worker: Rc<Worker>) {

@@ -145,8 +145,7 @@ fn finish(visit: &Visit, manner: &Manner, refusal: &Refusal, status: StatusCode,
 /// Lets a script of another origin read the refusal, where the app itself answers such scripts: else it would see nothing
 /// but a network error.
 fn share(visit: &Visit, manner: &Manner, headers: &mut HeaderMap) {
-    let app = visit.trail.app.as_ref().and_then(|(index, _)| visit.snapshot.app(*index));
-    if let (Some(origin), true) = (&manner.origin, app.is_some_and(|app| app.cors_preflight)) {
+    if let (Some(origin), true) = (&manner.origin, visit.app().is_some_and(|app| app.cors_preflight)) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("x-request-id, www-authenticate"));
@@ -177,12 +176,11 @@ fn json(visit: &Visit, status: StatusCode, refusal: &Refusal) -> Response<Respon
 }
 
 fn page(visit: &Visit, refusal: &Refusal) -> Response<ResponseBody> {
-    let app = visit.trail.app.as_ref().and_then(|(index, _)| visit.snapshot.app(*index));
     let (retry, sign_out) = (challenge::once_more(visit, refusal.reason), format!("{}/.doorward/logout", visit.snapshot.auth));
     let page = pages::RefusalPage {
         refusal,
         request_id: visit.request_id,
-        app: app.map(|app| &*app.title),
+        app: visit.app().map(|app| &*app.title),
         links: pages::Links { retry: retry.as_deref(), sign_out: visit.trail.session.as_ref().map(|_| &*sign_out) },
     };
     let mut response = answer(status(refusal.reason), "text/html; charset=utf-8", pages::refusal(&page));

@@ -2,15 +2,18 @@
 //! things. Must never take a cookie at another host than its own, nor any other cookie of ours for a session.
 
 use super::decide::Memo;
-use super::headers::Carried;
+use super::headers::{Carried, OwnCopy};
 use super::target::Target;
 use super::visit::Visit;
 use crate::cookies;
 use crate::model::{Reason, Refusal, Token, TokenHash};
-use crate::store::{AppSession, Life};
+use crate::store::{AppSession, Life, SignIn};
 use http::HeaderMap;
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use subtle::ConstantTimeEq as _;
 
 /// What a request's cookie says.
 pub enum Session {
@@ -19,17 +22,47 @@ pub enum Session {
     /// There is one, and it is not good (any more).
     Invalid(Reason),
     /// It is good.
-    Valid(Arc<Known>),
+    Valid(Rc<Recognized>),
 }
 
-/// A session, and what was worked out for it.
+/// A session, and what was worked out for it; one object for all workers.
 pub struct Known {
     /// The session.
     pub session: Arc<AppSession>,
     /// Names it in audit and assertions without giving it away.
-    pub id: Arc<str>,
+    pub id: Box<str>,
     pub(super) memo: Memo,
     pub(super) carried: Carried,
+}
+
+/// A session as one connection knows it. Requests of the connection that send the same cookie again need no look-up, and count
+/// their references here: a count that all workers share would be fought over at every request.
+pub struct Recognized {
+    known: Arc<Known>,
+    cookie: Box<str>,
+    /// Whether a second request has come with it.
+    pub(super) again: Cell<bool>,
+    pub(super) own: OwnCopy,
+}
+
+impl Recognized {
+    fn new(known: Arc<Known>, cookie: &str) -> Rc<Self> {
+        Rc::new(Self { known, cookie: cookie.into(), again: Cell::new(false), own: OwnCopy::default() })
+    }
+
+    /// What names it in audit and assertions without giving it away.
+    pub fn id(&self) -> &str {
+        &self.known.id
+    }
+
+    /// The sign-in that it was made from.
+    pub fn sign_in(&self) -> &Arc<SignIn> {
+        &self.known.session.sign_in
+    }
+
+    pub(super) fn known(&self) -> &Known {
+        &self.known
+    }
 }
 
 /// The sessions that were used lately.
@@ -48,19 +81,39 @@ pub async fn look_up(visit: &Visit, target: &Target, headers: &HeaderMap) -> Res
     let Some(cookie) = cookies::find(headers, cookies::SESSION) else {
         return Ok(Session::Absent);
     };
-    let Some(hash) = Token::hash_of(cookie) else {
-        return Ok(Session::Invalid(Reason::SessionInvalid));
+    let recognized = match recognize(visit, target, cookie) {
+        Some(recognized) => recognized,
+        None => match find(visit, target, cookie).await? {
+            Some(known) => remember(visit, Recognized::new(known, cookie)),
+            None => return Ok(Session::Invalid(Reason::SessionInvalid)),
+        },
     };
-    let Some(known) = find(visit, target, hash).await? else {
-        return Ok(Session::Invalid(Reason::SessionInvalid));
-    };
-    if known.session.life(visit.now, visit.snapshot.lifetimes.idle) == Life::Live {
-        renew(visit, &known).await;
+    if recognized.sign_in().renewal_is_due(visit.now) && life(visit, &recognized) == Life::Live {
+        renew(visit, recognized.sign_in()).await;
     }
-    Ok(check(visit, known))
+    Ok(check(visit, recognized))
 }
 
-async fn find(visit: &Visit, target: &Target, hash: TokenHash) -> Result<Option<Arc<Known>>, Refusal> {
+/// The session of the request before on this connection, when this one has the same cookie and host.
+fn recognize(visit: &Visit, target: &Target, cookie: &str) -> Option<Rc<Recognized>> {
+    let last = visit.connection.recognized.borrow();
+    let recognized = last.as_ref()?;
+    // In constant time: behind another proxy a connection may be shared with somebody who guesses.
+    let same: bool = recognized.cookie.as_bytes().ct_eq(cookie.as_bytes()).into();
+    if !same || *recognized.known.session.host != *target.host() {
+        return None;
+    }
+    recognized.again.set(true);
+    Some(Rc::clone(recognized))
+}
+
+fn remember(visit: &Visit, recognized: Rc<Recognized>) -> Rc<Recognized> {
+    visit.connection.recognized.replace(Some(Rc::clone(&recognized)));
+    recognized
+}
+
+async fn find(visit: &Visit, target: &Target, cookie: &str) -> Result<Option<Arc<Known>>, Refusal> {
+    let Some(hash) = Token::hash_of(cookie) else { return Ok(None) };
     let gate = visit.gate();
     if let Some(known) = gate.sessions.get(&hash) {
         return Ok((*known.session.host == *target.host()).then_some(known));
@@ -70,37 +123,34 @@ async fn find(visit: &Visit, target: &Target, hash: TokenHash) -> Result<Option<
         Reason::StoreUnavailable
     })?;
     Ok(session.map(|session| {
-        let known = Arc::new(Known {
-            id: TokenHash::of(hash.as_bytes()).encode().into(),
-            session,
-            memo: Memo::default(),
-            carried: Carried::default(),
-        });
+        let id = TokenHash::of(hash.as_bytes()).encode().into();
+        let known = Arc::new(Known { id, session, memo: Memo::default(), carried: Carried::default() });
         gate.sessions.insert(hash, Arc::clone(&known));
         known
     }))
 }
 
-/// Has the claims renewed when it is time: beside the request while they hold, before it once they are stale.
-async fn renew(visit: &Visit, known: &Known) {
-    let sign_in = &known.session.sign_in;
-    if !sign_in.renewal_is_due(visit.now) {
-        return;
-    }
+fn life(visit: &Visit, recognized: &Recognized) -> Life {
+    recognized.known.session.life(visit.now, visit.snapshot.lifetimes.idle)
+}
+
+/// Has the claims renewed: beside the request while they hold, before it once they are stale.
+async fn renew(visit: &Visit, sign_in: &Arc<SignIn>) {
     visit.gate().store.ask_renewal(sign_in);
     if sign_in.is_stale(visit.now) && tokio::time::timeout(RENEWAL_PATIENCE, sign_in.renewed()).await.is_err() {
         tracing::warn!("the provider is slow to renew claims: going on with those that are known");
     }
 }
 
-fn check(visit: &Visit, known: Arc<Known>) -> Session {
-    match known.session.life(visit.now, visit.snapshot.lifetimes.idle) {
+fn check(visit: &Visit, recognized: Rc<Recognized>) -> Session {
+    match life(visit, &recognized) {
         Life::Live => {
-            known.session.sign_in.seen(visit.now);
-            Session::Valid(known)
+            recognized.sign_in().seen(visit.now);
+            Session::Valid(recognized)
         }
         life => {
-            visit.gate().sessions.invalidate(&known.session.cookie);
+            visit.gate().sessions.invalidate(&recognized.known.session.cookie);
+            visit.connection.recognized.take();
             Session::Invalid(if life == Life::Expired { Reason::SessionExpired } else { Reason::SessionInvalid })
         }
     }

@@ -4,24 +4,25 @@
 use super::audit::{self, Trail};
 use super::body::{RequestBody, ResponseBody};
 use super::route::Site;
-use super::session::Cache;
+use super::session::{Cache, Recognized};
 use super::target::Target;
 use super::upstream::pool::Pool;
 use super::{headers, limit};
 use crate::assertion::Keys;
 use crate::clock;
 use crate::model::{Reason, Refusal, RequestId, Timestamp};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{App, Snapshot};
 use crate::store::Store;
 use crate::telemetry::metrics;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use ipnet::IpNet;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -74,13 +75,34 @@ pub struct Worker {
     pub pool: Rc<Pool>,
     /// The counters that it uses.
     pub counters: metrics::gate::Counters,
+    /// The records that it has made and not yet given away.
+    pub records: audit::Buffer,
+    current: RefCell<Rc<InForce>>,
     next_id: Cell<u128>,
+}
+
+/// A configuration as one worker holds it. Its visits count their references to this: a count that all workers share would be
+/// fought over at every request.
+pub struct InForce(Arc<Snapshot>);
+
+impl Deref for InForce {
+    type Target = Snapshot;
+    fn deref(&self) -> &Snapshot {
+        &self.0
+    }
 }
 
 impl Worker {
     /// A worker; `seed` makes its request ids its own.
     pub fn new(gate: Arc<Gate>, seed: u128) -> Self {
-        Self { gate, pool: Rc::default(), counters: metrics::gate::Counters::default(), next_id: Cell::new(seed) }
+        Self {
+            pool: Rc::default(),
+            counters: metrics::gate::Counters::default(),
+            records: audit::Buffer::new(gate.audit.clone(), gate.metrics.lost_records.clone()),
+            current: RefCell::new(Rc::new(InForce(gate.snapshot.load_full()))),
+            next_id: Cell::new(seed),
+            gate,
+        }
     }
 
     /// A name for one more visit.
@@ -90,89 +112,140 @@ impl Worker {
         self.next_id.set(next);
         RequestId((next ^ (next >> 64)).wrapping_mul(0xDA94_2042_E4DD_58B5_A17D_6FBD_7C6B_9F85))
     }
+
+    /// The configuration in force.
+    fn snapshot(&self) -> Rc<InForce> {
+        let latest = self.gate.snapshot.load();
+        let mut current = self.current.borrow_mut();
+        if !Arc::ptr_eq(&current.0, &latest) {
+            *current = Rc::new(InForce(Arc::clone(&latest)));
+        }
+        Rc::clone(&current)
+    }
+
+    /// Gives what was counted and recorded to those who collect it.
+    pub fn settle(&self) {
+        self.counters.flush();
+        self.records.flush();
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.settle();
+    }
 }
 
 /// A client's connection, as its visits and tunnels hold it: while they do, it is in use.
 pub struct Connection {
     /// The other end.
     pub peer: IpAddr,
+    /// The same as an app is told it.
+    peer_text: HeaderValue,
     /// How many requests have come by it.
     pub visits: Cell<u64>,
     /// Held for as long as the process must wait for this connection when it drains.
     pub open: Rc<()>,
+    /// The session that its last request had.
+    pub(super) recognized: RefCell<Option<Rc<Recognized>>>,
 }
 
 impl Connection {
     /// A connection from this address.
-    pub const fn new(peer: IpAddr, open: Rc<()>) -> Self {
-        Self { peer, visits: Cell::new(0), open }
+    pub fn new(peer: IpAddr, open: Rc<()>) -> Self {
+        let peer = peer.to_canonical();
+        Self { peer, peer_text: text(&peer), visits: Cell::new(0), open, recognized: RefCell::default() }
     }
 }
 
-/// One request's circumstances.
+/// One request's circumstances. When it is dropped, its record is written: exactly one a visit, whatever became of it.
 pub struct Visit {
     /// The worker that answers it.
     pub worker: Rc<Worker>,
     /// The connection that it came by.
     pub connection: Rc<Connection>,
     /// The configuration that it is judged by.
-    pub snapshot: Arc<Snapshot>,
+    pub snapshot: Rc<InForce>,
     /// When it began, by the coarse clock.
     pub now: Timestamp,
     /// When it began, for durations.
     pub started: Instant,
     /// Who is on the other end, as far as proxies are trusted.
     pub client: IpAddr,
+    /// The same as an app is told it.
+    pub client_text: HeaderValue,
     /// Its name.
     pub request_id: RequestId,
+    /// The same as a header says it.
+    pub name: HeaderValue,
     /// What audit will say of it.
     pub trail: Trail,
     /// Its place among the requests in flight, where they are limited.
     pub(super) held: Option<Box<limit::Held>>,
-    /// Whether its record is in the hands of an answer.
-    pub(super) answered: bool,
+    /// The status of its answer.
+    pub(super) status: u16,
+    /// How many bytes of the answer have passed.
+    pub(super) bytes_out: u64,
+    /// Whether the answer went out whole.
+    pub(super) complete: bool,
 }
+
+/// The status of a visit that got no answer, because the client went away: the one that nginx made known for it.
+const ABANDONED: u16 = 499;
 
 impl Visit {
     /// A visit begins.
-    pub fn begin(worker: Rc<Worker>, connection: Rc<Connection>, headers: &HeaderMap, method: &http::Method) -> Self {
-        let snapshot = worker.gate.snapshot.load_full();
+    pub fn begin(worker: Rc<Worker>, connection: Rc<Connection>, headers: &HeaderMap, method: &http::Method) -> Box<Self> {
+        let snapshot = worker.snapshot();
         let client = client(connection.peer, headers, &snapshot.trusted_proxies);
+        let client_text = if client == connection.peer { connection.peer_text.clone() } else { text(&client) };
         let request_id = worker.request_id();
-        let now = clock::now();
         connection.visits.set(connection.visits.get() + 1);
-        Self {
+        Box::new(Self {
             connection,
             snapshot,
-            now,
+            now: clock::now(),
             started: Instant::now(),
             client,
+            client_text,
             request_id,
+            name: request_id.header(),
             trail: Trail::new(method.clone()),
             held: None,
-            answered: false,
+            status: ABANDONED,
+            bytes_out: 0,
+            complete: false,
             worker,
-        }
+        })
     }
 
     /// What all workers share.
     pub fn gate(&self) -> &Gate {
         &self.worker.gate
     }
+
+    /// The app that it goes to, once that is known.
+    pub fn app(&self) -> Option<&App> {
+        self.snapshot.app(self.trail.app?)
+    }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        if !self.answered {
-            audit::abandon(self);
-        }
+        audit::record(self);
     }
+}
+
+/// An address as a header says it.
+fn text(address: &IpAddr) -> HeaderValue {
+    // The digits, dots and colons of an address are fit for a header.
+    HeaderValue::from_str(&address.to_string()).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
 /// The nearest address that is not a trusted proxy: from the connection inwards, `X-Forwarded-For` from the right.
 fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
-    let mut client = peer.to_canonical();
+    let mut client = peer;
     if trusted.is_empty() || !is_trusted(&client) {
         return client;
     }
@@ -194,7 +267,7 @@ pub async fn hand_over(
     site: Site,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Refusal> {
-    let snapshot = Arc::clone(&visit.snapshot);
+    let snapshot = Arc::clone(&visit.snapshot.0);
     let (host, authority) = (target.host().to_owned(), target.authority().to_owned());
     let request = request.map(RequestBody::new);
     let asked = ReservedRequest { request, snapshot, host, authority, site };

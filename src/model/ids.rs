@@ -1,5 +1,6 @@
 //! Newtypes for the things that have names. In: checked text or numbers. Out: types that can't be mixed up.
 
+use http::HeaderValue;
 use std::fmt;
 use std::sync::Arc;
 
@@ -41,6 +42,18 @@ pub struct SignInId(pub i64);
 /// 128 random-looking bits that name one visit in answers, pages, logs and audit; 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestId(pub u128);
+
+impl RequestId {
+    /// The digits as a header's value.
+    pub fn header(self) -> HeaderValue {
+        let digit = |nibble: u8| b"0123456789abcdef".get(usize::from(nibble)).copied().unwrap_or(b'0');
+        let mut digits = [b'0'; 32];
+        for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(self.0.to_be_bytes()) {
+            *pair = [digit(byte >> 4), digit(byte & 15)];
+        }
+        HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static(""))
+    }
+}
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

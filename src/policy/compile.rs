@@ -7,21 +7,32 @@ use super::schema::schema;
 use super::{Decision, Effect, Principal, Rule};
 use crate::model::RuleId;
 use cedar_policy::{
-    Authorizer, Context, Decision as Verdict, EntityUid, Policy, PolicyId, PolicySet, Request, RestrictedExpression,
-    ValidationMode, Validator,
+    Authorizer, Context, EntityUid, Policy, PolicyId, PolicySet, Request, RestrictedExpression, ValidationMode, Validator,
 };
 use http::Method;
-use std::collections::HashMap;
 use std::fmt::Write as _;
 
-/// The rules of one route, compiled. Decisions cost as much as this route has rules, whatever the others have.
+/// The rules of one route, compiled. A decision costs as much as the rules of this route that could match the person: a
+/// rule for groups that the person has none of is passed over.
 pub struct Ruleset {
-    policies: PolicySet,
-    ids: HashMap<PolicyId, RuleId>,
+    rules: Vec<Compiled>,
     action: EntityUid,
     app: EntityUid,
     reads_method: bool,
 }
+
+/// One rule. Each is a policy set of its own, so that those that can't match cost nothing.
+struct Compiled {
+    id: RuleId,
+    effect: Effect,
+    /// The rule matches members of these alone.
+    groups: Option<Vec<String>>,
+    policy: PolicySet,
+}
+
+/// Where a rule stands in its [`Ruleset`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleIndex(u32);
 
 /// Why rules can't be compiled.
 #[derive(Debug, thiserror::Error)]
@@ -38,18 +49,30 @@ impl Ruleset {
     /// Compiles the rules of one route of `app`.
     pub fn compile(app: &str, rules: &[Rule]) -> Result<Self, CompileError> {
         let policy_error = |error: &dyn std::fmt::Display| CompileError::Policy(error.to_string());
-        let mut policies = PolicySet::new();
-        let mut ids = HashMap::new();
-        for rule in rules {
-            let id = PolicyId::new(&*rule.id.0);
-            let policy = Policy::parse(Some(id.clone()), cedar(rule)).map_err(|e| policy_error(&e))?;
-            policies.add(policy).map_err(|e| policy_error(&e))?;
-            ids.insert(id, rule.id.clone());
-        }
-        validate(&policies)?;
+        let policies: Vec<Policy> = rules.iter().map(policy).collect::<Result<_, _>>()?;
+        validate(&PolicySet::from_policies(policies.iter().cloned()).map_err(|e| policy_error(&e))?)?;
+        let alone = |(rule, policy): (&Rule, Policy)| {
+            let policy = PolicySet::from_policies([policy]).map_err(|e| policy_error(&e))?;
+            Ok(Compiled { id: rule.id.clone(), effect: rule.effect, groups: rule.groups.clone(), policy })
+        };
         let uid = |kind, id| entity_uid(kind, id).map_err(|e| policy_error(&e));
-        let reads_method = rules.iter().any(|rule| rule.methods.is_some());
-        Ok(Self { policies, ids, action: uid("Action", "request")?, app: uid("App", app)?, reads_method })
+        Ok(Self {
+            rules: rules.iter().zip(policies).map(alone).collect::<Result<_, _>>()?,
+            action: uid("Action", "request")?,
+            app: uid("App", app)?,
+            reads_method: rules.iter().any(|rule| rule.methods.is_some()),
+        })
+    }
+
+    /// What stands at this place.
+    pub fn rule(&self, index: RuleIndex) -> Option<&RuleId> {
+        self.rules.get(usize::try_from(index.0).ok()?).map(|rule| &rule.id)
+    }
+
+    /// Where this rule stands.
+    pub fn position(&self, id: &RuleId) -> Option<RuleIndex> {
+        let position = self.rules.iter().position(|rule| rule.id == *id)?;
+        u32::try_from(position).ok().map(RuleIndex)
     }
 
     /// Whether the method makes a difference, so that a cached decision must remember it.
@@ -71,20 +94,38 @@ impl Ruleset {
         Request::new(principal.uid.clone(), self.action.clone(), self.app.clone(), context, None).map_err(|error| error.to_string())
     }
 
+    /// Every rule that could match is asked, also behind one that does: an error anywhere denies.
     fn decide(&self, request: &Request, principal: &Principal) -> Decision {
-        let response = Authorizer::new().is_authorized(request, &self.policies, &principal.entities);
-        // Cedar passes over a rule that fails, which for a deny would open the door.
-        if let Some(error) = response.diagnostics().errors().next() {
-            return Decision::Error(error.to_string());
+        let (mut allowed, mut denied) = (None, None);
+        for rule in self.rules.iter().filter(|rule| rule.could_match(principal)) {
+            let response = Authorizer::new().is_authorized(request, &rule.policy, &principal.entities);
+            // Cedar passes over a rule that fails, which for a deny would open the door.
+            if let Some(error) = response.diagnostics().errors().next() {
+                return Decision::Error(error.to_string());
+            }
+            if response.diagnostics().reason().next().is_some() {
+                match rule.effect {
+                    Effect::Allow => allowed.get_or_insert(rule),
+                    Effect::Deny => denied.get_or_insert(rule),
+                };
+            }
         }
-        let rule = response.diagnostics().reason().filter_map(|id| self.ids.get(id)).min_by(|a, b| a.0.cmp(&b.0)).cloned();
-        match (response.decision(), rule) {
-            (Verdict::Allow, Some(rule)) => Decision::Allow(rule),
-            (Verdict::Deny, Some(rule)) => Decision::Deny(rule),
-            (Verdict::Deny, None) => Decision::NoRule,
-            (Verdict::Allow, None) => Decision::Error("allowed by no rule".to_owned()),
+        match (denied, allowed) {
+            (Some(rule), _) => Decision::Deny(rule.id.clone()),
+            (None, Some(rule)) => Decision::Allow(rule.id.clone()),
+            (None, None) => Decision::NoRule,
         }
     }
+}
+
+impl Compiled {
+    fn could_match(&self, principal: &Principal) -> bool {
+        self.groups.as_ref().is_none_or(|groups| groups.iter().any(|group| principal.groups.contains(group)))
+    }
+}
+
+fn policy(rule: &Rule) -> Result<Policy, CompileError> {
+    Policy::parse(Some(PolicyId::new(&*rule.id.0)), cedar(rule)).map_err(|error| CompileError::Policy(error.to_string()))
 }
 
 fn validate(policies: &PolicySet) -> Result<(), CompileError> {

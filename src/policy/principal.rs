@@ -10,6 +10,8 @@ use std::str::FromStr;
 pub struct Principal {
     pub(super) uid: EntityUid,
     pub(super) entities: Entities,
+    /// The groups once more, to pass over rules that are for others.
+    pub(super) groups: HashSet<String>,
 }
 
 /// The identity can't be expressed; nothing may be allowed.
@@ -29,7 +31,7 @@ impl Principal {
             Entity::new_with_tags(uid.clone(), attributes(identity, id), groups.clone(), tags(identity)).map_err(|e| wrong(&e))?;
         let groups = groups.into_iter().map(Entity::with_uid);
         let entities = Entities::from_entities(std::iter::once(user).chain(groups), None).map_err(|e| wrong(&e))?;
-        Ok(Self { uid, entities })
+        Ok(Self { uid, entities, groups: identity.profile.groups.iter().cloned().collect() })
     }
 }
 

@@ -159,9 +159,8 @@ fn an_issuer_keeps_its_spelling() {
 fn every_header_of_every_app_is_reserved() {
     let yaml = with("    allow:", "    identity: { X-Remote-User: email, x_dept: department }\n    allow:");
     let snapshot = Scene::new().fine(&yaml).snapshot;
-    let mut reserved: Vec<&str> = snapshot.reserved_headers.iter().map(|name| &**name).collect();
-    reserved.sort_unstable();
-    assert_eq!(reserved, ["x-dept", "x-remote-user"]);
+    assert!(["x-dept", "x-remote-user"].iter().all(|name| snapshot.reserved_headers.contains(name)));
+    assert!(!snapshot.reserved_headers.contains("x-remote-dept"));
     assert!(snapshot.apps[0].identity.contains(&("x_dept".parse().unwrap(), Attribute::Claim("department".to_owned()))));
 }
 

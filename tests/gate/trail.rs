@@ -127,7 +127,7 @@ async fn everything_is_counted_once() {
     let alice = format!("Cookie: {}\r\n", world.session(WIKI, ALICE).await);
     let count = async |labels: &str| world.metric(&format!("doorward_requests_total{{{labels}}}")).await;
     let allowed = "app=\"wiki\",decision=\"allow\",status=\"200\"";
-    let before = count(allowed).await;
+    let before = eventually("the sign-in", async || Some(count(allowed).await).filter(|count| *count > 0.5)).await;
     for _ in 0..5 {
         world.get(WIKI, "/x", &alice).await;
         world.get(WIKI, "/admin/x", &alice).await;

@@ -1,15 +1,17 @@
-//! Who the app is told is asking. In: a session and an app. Out: headers, made once a minute and kept with the session. Must
+//! Who the app is told is asking. In: a session and an app. Out: headers, made every few minutes and kept with the session. Must
 //! never let a claim break out of its header or its list.
 
 use crate::assertion;
 use crate::gate::route::Routed;
-use crate::gate::session::Known;
+use crate::gate::session::Recognized;
 use crate::gate::visit::Visit;
 use crate::model::{AppIndex, Identity, Reason, Refusal, Timestamp};
 use crate::snapshot::Attribute;
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +22,18 @@ const NAME: HeaderName = HeaderName::from_static("x-doorward-name");
 const GROUPS: HeaderName = HeaderName::from_static("x-doorward-groups");
 const ASSERTION: HeaderName = HeaderName::from_static("x-doorward-assertion");
 
-/// How long an assertion is handed out before a new one is made; it holds for longer than that.
-const REUSED: Duration = Duration::from_secs(60);
+/// How long an assertion is handed out before a new one is made: it then holds for a minute more.
+const REUSED: Duration = assertion::LIFE.saturating_sub(Duration::from_secs(60));
 /// How many apps of one host a session remembers the headers of.
 const REMEMBERED: usize = 8;
 
 /// The headers that were made for one session.
 #[derive(Default)]
 pub struct Carried(ArcSwapOption<Vec<Arc<Made>>>);
+
+/// A copy that one connection has for itself of the headers that it used last.
+#[derive(Default)]
+pub struct OwnCopy(RefCell<Option<Made>>);
 
 struct Made {
     epoch: u64,
@@ -38,45 +44,77 @@ struct Made {
 }
 
 /// Adds the headers of a session's identity.
-pub fn add(headers: &mut HeaderMap, visit: &Visit, place: &Routed<'_>, known: &Known) -> Result<(), Refusal> {
-    let identity = known.session.sign_in.identity();
-    let carried = known.carried.0.load();
-    let fits = |made: &&Arc<Made>| {
-        made.app == place.app_index
-            && made.epoch == visit.snapshot.epoch
-            && visit.now < made.until
-            && Arc::ptr_eq(&made.identity, &identity)
-    };
-    if let Some(made) = carried.as_ref().and_then(|all| all.iter().find(fits)) {
-        copy(headers, made);
+pub fn add(headers: &mut HeaderMap, visit: &Visit, place: &Routed<'_>, session: &Recognized) -> Result<(), Refusal> {
+    let identity = session.sign_in().identity();
+    if let Some(own) = session.own.0.borrow().as_ref().filter(|own| own.fits(visit, place, &identity)) {
+        own.copy_to(headers);
         return Ok(());
     }
-    let made = Arc::new(make(visit, place, known, &identity)?);
-    copy(headers, &made);
-    let others = carried.iter().flat_map(|all| all.iter()).filter(|other| other.app != made.app).take(REMEMBERED - 1).cloned();
-    known.carried.0.store(Some(Arc::new(others.chain([Arc::clone(&made)]).collect())));
+    let shared = &session.known().carried.0;
+    let carried = shared.load();
+    let found = carried.as_ref().and_then(|all| all.iter().find(|made| made.fits(visit, place, &identity)));
+    let made = match found {
+        Some(made) => Arc::clone(made),
+        None => {
+            let made = Arc::new(make(visit, place, session, &identity)?);
+            let others = carried.iter().flat_map(|all| all.iter()).filter(|other| other.app != made.app);
+            let others = others.take(REMEMBERED - 1).cloned();
+            shared.store(Some(Arc::new(others.chain([Arc::clone(&made)]).collect())));
+            made
+        }
+    };
+    made.copy_to(headers);
+    if session.again.get() {
+        session.own.0.replace(Some(made.duplicate()));
+    }
     Ok(())
 }
 
-fn copy(headers: &mut HeaderMap, made: &Made) {
-    for (name, value) in &made.headers {
-        headers.insert(name.clone(), value.clone());
+impl Made {
+    fn fits(&self, visit: &Visit, place: &Routed<'_>, identity: &Arc<Identity>) -> bool {
+        self.app == place.app_index
+            && self.epoch == visit.snapshot.epoch
+            && visit.now < self.until
+            && Arc::ptr_eq(&self.identity, identity)
+    }
+
+    fn copy_to(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+
+    /// The same, sharing no count of references with any other worker.
+    fn duplicate(&self) -> Self {
+        let again = |name: &HeaderName| HeaderName::from_bytes(name.as_str().as_bytes()).unwrap_or_else(|_| name.clone());
+        let values = self.headers.iter().map(|(name, value)| (again(name), value.as_bytes()));
+        Self { identity: Arc::clone(&self.identity), headers: together(values), ..*self }
     }
 }
 
-fn make(visit: &Visit, place: &Routed<'_>, known: &Known, identity: &Arc<Identity>) -> Result<Made, Refusal> {
+/// Headers whose values lie side by side and share one count of references.
+fn together<'a>(values: impl Iterator<Item = (HeaderName, &'a [u8])>) -> Vec<(HeaderName, HeaderValue)> {
+    let (mut names, mut bytes) = (Vec::new(), Vec::new());
+    for (name, value) in values {
+        bytes.extend_from_slice(value);
+        names.push((name, value.len()));
+    }
+    let mut bytes = Bytes::from(bytes);
+    let value = |length: usize| HeaderValue::from_maybe_shared(bytes.split_to(length.min(bytes.len())));
+    let mut value = value;
+    names.into_iter().filter_map(|(name, length)| value(length).ok().map(|value| (name, value))).collect()
+}
+
+fn make(visit: &Visit, place: &Routed<'_>, session: &Recognized, identity: &Arc<Identity>) -> Result<Made, Refusal> {
     let issuer = visit.snapshot.auth.to_string();
-    let signed = visit.gate().keys.sign(&issuer, &place.app.url, &known.session.cookie, identity, visit.now).map_err(refused)?;
-    let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
-    headers.extend(HeaderValue::from_str(&signed).ok().map(|value| (ASSERTION, value)));
-    for (name, attribute) in
-        [(USER, Attribute::User), (EMAIL, Attribute::Email), (NAME, Attribute::Name), (GROUPS, Attribute::Groups)]
-    {
-        headers.extend(carry(identity, &attribute).map(|value| (name, value)));
-    }
-    for (name, attribute) in &place.app.identity {
-        headers.extend(carry(identity, attribute).map(|value| (name.clone(), value)));
-    }
+    let cookie = &session.known().session.cookie;
+    let signed = visit.gate().keys.sign(&issuer, &place.app.url, cookie, identity, visit.now).map_err(refused)?;
+    let built_in = [(USER, Attribute::User), (EMAIL, Attribute::Email), (NAME, Attribute::Name), (GROUPS, Attribute::Groups)];
+    let mut values = vec![(ASSERTION, signed)];
+    values.extend(built_in.into_iter().filter_map(|(name, attribute)| Some((name, carry(identity, &attribute)?))));
+    let configured = place.app.identity.iter();
+    values.extend(configured.filter_map(|(name, attribute)| Some((name.clone(), carry(identity, attribute)?))));
+    let headers = together(values.iter().map(|(name, value)| (name.clone(), value.as_bytes())));
     let until = visit.now.plus(REUSED);
     Ok(Made { epoch: visit.snapshot.epoch, app: place.app_index, identity: Arc::clone(identity), until, headers })
 }
@@ -87,7 +125,7 @@ fn refused(error: assertion::Error) -> Refusal {
 }
 
 /// The value of one attribute; `None` where the person has none, so that the app sees no header at all.
-fn carry(identity: &Identity, attribute: &Attribute) -> Option<HeaderValue> {
+fn carry(identity: &Identity, attribute: &Attribute) -> Option<String> {
     let profile = &identity.profile;
     let text = match attribute {
         Attribute::User => identity.subject.to_string(),
@@ -97,7 +135,7 @@ fn carry(identity: &Identity, attribute: &Attribute) -> Option<HeaderValue> {
         Attribute::Groups => join(&profile.groups)?,
         Attribute::Claim(name) => join(profile.claims.get(name)?)?,
     };
-    HeaderValue::from_bytes(escape(&text, "").as_bytes()).ok()
+    Some(escape(&text, ""))
 }
 
 /// A list joined by commas; a comma inside a value is escaped, so that one value can't pass for two.

@@ -19,8 +19,9 @@ pub(super) fn adapt(headers: &mut HeaderMap, visit: &Visit, target: &Target, to_
     if let Some(prefix) = &to_app.stripped {
         headers.insert(X_FORWARDED_PREFIX, prefix.clone());
     }
-    if to_app.forwarded {
-        super::insert(headers, header::FORWARDED, &forwarded(visit.client, target));
+    // An address and a checked host are visible ASCII.
+    if let (true, Ok(hop)) = (to_app.forwarded, HeaderValue::try_from(forwarded(visit.client, target))) {
+        headers.insert(header::FORWARDED, hop);
     }
 }
 
@@ -29,10 +30,7 @@ pub(super) fn edit(headers: &mut HeaderMap, edits: &Edits) {
     if edits.is_empty() {
         return;
     }
-    let gone: Vec<HeaderName> = headers.keys().filter(|name| edits.removes(name.as_str())).cloned().collect();
-    for name in gone {
-        headers.remove(name);
-    }
+    super::remove(headers, |name| edits.removes(name));
     for (name, value) in &edits.set {
         headers.insert(name.clone(), HeaderValue::clone(value));
     }

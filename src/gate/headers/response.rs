@@ -27,9 +27,7 @@ pub fn rewrite(headers: &mut HeaderMap, target: &Target, app: &App) {
 /// Adds what an answer lacks.
 pub fn secure(headers: &mut HeaderMap, security: &[(HeaderName, HeaderValue)]) {
     for (name, value) in security {
-        if !headers.contains_key(name) {
-            headers.insert(name.clone(), value.clone());
-        }
+        headers.entry(name).or_insert_with(|| value.clone());
     }
 }
 

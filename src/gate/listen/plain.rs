@@ -2,7 +2,7 @@
 //! 404. Must never forward anything.
 
 use super::HEAD;
-use crate::gate::headers::{X_REQUEST_ID, insert};
+use crate::gate::headers::X_REQUEST_ID;
 use crate::gate::target;
 use crate::gate::visit::Worker;
 use bytes::Bytes;
@@ -48,7 +48,7 @@ async fn connection(stream: TcpStream, worker: Rc<Worker>) {
 
 fn answer(worker: &Worker, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
-    insert(response.headers_mut(), X_REQUEST_ID, &worker.request_id().to_string());
+    response.headers_mut().insert(X_REQUEST_ID, worker.request_id().header());
     match location(worker, request) {
         Some(location) => {
             *response.status_mut() = StatusCode::PERMANENT_REDIRECT;

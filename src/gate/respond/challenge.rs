@@ -65,9 +65,8 @@ pub(super) fn once_more(visit: &Visit, reason: Reason) -> Option<String> {
 }
 
 fn start_of_app(visit: &Visit) -> String {
-    let app = visit.trail.app.as_ref().and_then(|(index, _)| visit.snapshot.app(*index));
     let host = visit.trail.target.as_ref().map_or("", |target| target.authority());
-    format!("https://{host}{}/", app.map_or("", |app| &*app.prefix))
+    format!("https://{host}{}/", visit.app().map_or("", |app| &*app.prefix))
 }
 
 fn login_page_root(visit: &Visit) -> String {

@@ -1,11 +1,10 @@
-//! The gate's metrics. In: ended visits. Out: counters. Must never lock or look a label up on the hot path: every worker keeps
-//! the counters that it used.
+//! The gate's metrics. In: ended visits. Out: counters. Must never lock, share or look a label up on the hot path:
+//! every worker counts for itself.
 
 use crate::model::AppIndex;
+use prometheus::local::{LocalHistogram, LocalIntCounter};
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::cell::RefCell;
 use std::time::Duration;
 
 /// What the gate counts.
@@ -64,41 +63,86 @@ impl Gate {
     }
 }
 
-/// The counters that one worker has used under one configuration.
+/// What one worker has counted under one configuration and not yet added to what all have: counters that all workers share
+/// would be fought over at every request.
 #[derive(Default)]
-pub struct Counters {
-    epoch: Cell<u64>,
-    used: RefCell<HashMap<Key, (IntCounter, Histogram)>>,
+pub struct Counters(RefCell<Counted>);
+
+#[derive(Default)]
+struct Counted {
+    epoch: u64,
+    /// By app; before them what went to none.
+    apps: Vec<Option<OfApp>>,
+    /// The places in `apps` that have counted something.
+    touched: Vec<usize>,
 }
 
-#[derive(PartialEq, Eq, Hash)]
-struct Key {
-    app: Option<AppIndex>,
-    decision: &'static str,
-    status: u16,
+struct OfApp {
+    seconds: LocalHistogram,
+    requests: Vec<(&'static str, u16, LocalIntCounter)>,
+    touched: bool,
 }
 
 impl Counters {
-    /// Counts a visit.
+    /// Counts a visit; `decision` is one of a few words.
     pub fn count(
         &self,
         gate: &Gate,
         epoch: u64,
-        app: Option<&(AppIndex, Arc<str>)>,
+        app: Option<(AppIndex, &str)>,
         decision: &'static str,
         status: u16,
         took: Duration,
     ) {
-        let mut used = self.used.borrow_mut();
-        if self.epoch.replace(epoch) != epoch {
-            used.clear();
+        let mut counted = self.0.borrow_mut();
+        if counted.epoch != epoch {
+            counted.flush();
+            *counted = Counted { epoch, ..Counted::default() };
         }
-        let key = Key { app: app.map(|(index, _)| *index), decision, status };
-        let (counter, histogram) = used.entry(key).or_insert_with(|| {
-            let name = app.map_or("", |(_, name)| name);
-            (gate.requests.with_label_values(&[name, decision, &status.to_string()]), gate.seconds.with_label_values(&[name]))
-        });
-        counter.inc();
-        histogram.observe(took.as_secs_f64());
+        let name = app.map_or("", |(_, name)| name);
+        let place = app.map_or(0, |(index, _)| usize::try_from(index.0).unwrap_or(0).saturating_add(1));
+        let Some(of_app) = counted.touch(place, || OfApp::new(gate, name)) else { return };
+        of_app.seconds.observe(took.as_secs_f64());
+        match of_app.requests.iter().find(|(d, s, _)| *s == status && *d == decision) {
+            Some((_, _, counter)) => counter.inc(),
+            None => {
+                let counter = gate.requests.with_label_values(&[name, decision, &status.to_string()]).local();
+                counter.inc();
+                of_app.requests.push((decision, status, counter));
+            }
+        }
+    }
+
+    /// Adds what was counted to what all workers have.
+    pub fn flush(&self) {
+        self.0.borrow_mut().flush();
+    }
+}
+
+impl Counted {
+    fn touch(&mut self, place: usize, new: impl FnOnce() -> OfApp) -> Option<&mut OfApp> {
+        if self.apps.len() <= place {
+            self.apps.resize_with(place.saturating_add(1), || None);
+        }
+        let of_app = self.apps.get_mut(place)?.get_or_insert_with(new);
+        if !std::mem::replace(&mut of_app.touched, true) {
+            self.touched.push(place);
+        }
+        Some(of_app)
+    }
+
+    fn flush(&mut self) {
+        for place in self.touched.drain(..) {
+            let Some(Some(of_app)) = self.apps.get_mut(place) else { continue };
+            of_app.touched = false;
+            of_app.seconds.flush();
+            of_app.requests.iter().for_each(|(_, _, counter)| counter.flush());
+        }
+    }
+}
+
+impl OfApp {
+    fn new(gate: &Gate, name: &str) -> Self {
+        Self { seconds: gate.seconds.with_label_values(&[name]).local(), requests: Vec::new(), touched: false }
     }
 }

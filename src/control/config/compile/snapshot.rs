@@ -9,7 +9,7 @@ use crate::model::{AppIndex, Origin};
 use crate::policy::{Rule, Ruleset};
 use crate::snapshot::hosts::{Host, Hosts};
 use crate::snapshot::paths::Paths;
-use crate::snapshot::{Access, App, Route, RouteIndex, Snapshot, fold};
+use crate::snapshot::{Access, App, FoldedNames, Route, RouteIndex, Snapshot};
 use http::Method;
 
 /// Everything, or nothing and at least one error.
@@ -36,9 +36,8 @@ pub(in crate::control::config) fn assemble(draft: Draft, epoch: u64, findings: &
     Some(snapshot)
 }
 
-fn reserved(apps: &[Drafted]) -> std::collections::HashSet<Box<str>> {
-    let names = apps.iter().flat_map(|app| &app.identity).map(|(name, _)| name);
-    names.map(|name| fold(name.as_str()).into()).collect()
+fn reserved(apps: &[Drafted]) -> FoldedNames {
+    apps.iter().flat_map(|app| &app.identity).map(|(name, _)| name.as_str()).collect()
 }
 
 fn add(snapshot: &mut Snapshot, app: Drafted, findings: &mut Findings) -> Option<()> {
