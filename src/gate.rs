@@ -54,7 +54,7 @@ async fn walk(visit: &mut Visit, request: Request<Incoming>) -> Result<Response<
         Place::Route(place) => {
             let (request, permit) = judge(visit, &target, &place, request.map(RequestBody::new)).await?;
             let mut response = answer(visit, &target, &place, permit, request).await?;
-            headers::response::rewrite(response.headers_mut(), &target, place.app);
+            headers::response::complete(response.headers_mut(), place.app);
             Ok(response)
         }
     }
@@ -72,7 +72,9 @@ async fn answer(
     }
     limit::body(place.app, &mut request)?;
     let answer = upstream::forward(visit, place.app, permit, request).await;
-    answer.map_err(|refusal| limit::explain(visit, place.app, refusal))
+    let mut response = answer.map_err(|refusal| limit::explain(visit, place.app, refusal))?;
+    headers::response::put_right(response.headers_mut(), target, place.app);
+    Ok(response)
 }
 
 /// The part of the walk between knowing what is asked for and forwarding it: who asks, whether they may, and what the app is

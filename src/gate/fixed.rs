@@ -67,7 +67,7 @@ fn location(target: &Target, app: &App, to: &str, keep_path: bool) -> Result<Hea
 
 /// The start of an app whose prefix is stripped: at `/wiki`, its relative links would lead out of it.
 fn lacks_slash(target: &Target, app: &App) -> bool {
-    app.rewriting.prefix.as_ref().is_some_and(|prefix| !prefix.strip.is_empty() && target.path() == &*prefix.strip)
+    app.rewriting.prefix.as_ref().is_some_and(|prefix| prefix.strip && target.path() == &*prefix.public)
 }
 
 fn with_slash(target: &Target) -> Result<HeaderValue, Refusal> {

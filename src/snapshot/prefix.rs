@@ -6,8 +6,10 @@ use std::borrow::Cow;
 /// How paths of an app differ from those that people type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prefix {
-    /// The app's public prefix where the app does not know it; else empty. Without a trailing slash.
-    pub strip: Box<str>,
+    /// The app's public prefix; empty for a whole host. Without a trailing slash.
+    pub public: Box<str>,
+    /// Whether the app does not know it.
+    pub strip: bool,
     /// What the app has before every path of its own; else empty. Without a trailing slash.
     pub add: Box<str>,
 }
@@ -15,28 +17,30 @@ pub struct Prefix {
 impl Prefix {
     /// The path for the app; `None` for one whose beginning is spelled in another way than `url` has it.
     pub fn to_app(&self, path: &str) -> Option<String> {
-        let rest = below(path, &self.strip)?;
-        Some(self.internal(rest))
+        Some(or_slash(format!("{}{}", self.add, below(path, self.stripped())?)))
+    }
+
+    /// What the app does not know of its public paths; empty where it knows all of it.
+    pub fn stripped(&self) -> &str {
+        if self.strip { &self.public } else { "" }
     }
 
     /// The path for people. Unchanged where the app knows the public one; `None` where no public path leads there.
     pub fn to_public<'a>(&self, path: &'a str) -> Option<Cow<'a, str>> {
-        let knows = !self.strip.is_empty() && below(path, &self.strip).is_some();
+        let stripped = self.stripped();
+        let knows = !stripped.is_empty() && below(path, stripped).is_some();
         let own = below(path, &self.add).filter(|_| !knows || !self.add.is_empty());
         match own {
-            Some(rest) => Some(or_slash(format!("{}{rest}", self.strip))).filter(|path| !path.starts_with("//")).map(Cow::Owned),
+            Some(rest) => Some(or_slash(format!("{stripped}{rest}"))).filter(|path| !path.starts_with("//")).map(Cow::Owned),
             None => knows.then_some(Cow::Borrowed(path)),
         }
     }
 
-    /// The `Path` of a cookie for people (RFC 6265, section 5.1.4): what covers the whole app still does.
+    /// The `Path` of a cookie for people (RFC 6265, section 5.1.4): what covers the whole app covers it, and nothing else.
     pub fn cookie_path<'a>(&self, path: &'a str) -> Option<Cow<'a, str>> {
-        let covers = below(&self.add, path.trim_end_matches('/')).is_some();
-        if covers && path.starts_with('/') { Some(or_slash(self.strip.to_string()).into()) } else { self.to_public(path) }
-    }
-
-    fn internal(&self, rest: &str) -> String {
-        or_slash(format!("{}{rest}", self.add))
+        let root = format!("{}{}", self.add, if self.strip { "" } else { &self.public });
+        let covers = path.starts_with('/') && below(&root, path.trim_end_matches('/')).is_some();
+        if covers { Some(or_slash(self.public.to_string()).into()) } else { self.to_public(path) }
     }
 }
 
@@ -54,8 +58,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn prefix(strip: &str, add: &str) -> Prefix {
-        Prefix { strip: strip.into(), add: add.into() }
+    /// One that is stripped.
+    fn prefix(public: &str, add: &str) -> Prefix {
+        Prefix { public: public.into(), strip: true, add: add.into() }
     }
 
     #[test]
@@ -115,6 +120,12 @@ mod tests {
         ];
         for (strip, add, internal, public) in cases {
             assert_eq!(prefix(strip, add).cookie_path(internal).as_deref(), public, "{strip} {add} {internal}");
+        }
+        let kept = Prefix { strip: false, ..prefix("/wiki", "/base") };
+        for (internal, public) in
+            [("/", "/wiki"), ("/base", "/wiki"), ("/base/wiki/", "/wiki"), ("/base/wiki/a", "/wiki/a"), ("/base/other", "/other")]
+        {
+            assert_eq!(kept.cookie_path(internal).as_deref(), Some(public), "{internal}");
         }
     }
 }

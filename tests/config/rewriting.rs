@@ -202,7 +202,7 @@ fn a_host_may_have_a_port() {
 fn prefixes_lose_their_last_slash() {
     let yaml = yaml("    strip_prefix: true\n    add_prefix: /base/\n").replace("wiki.corp.example", "wiki.corp.example/wiki/");
     let snapshot = Scene::new().fine(&yaml).snapshot;
-    assert_eq!(app(&snapshot).rewriting.prefix, Some(Prefix { strip: "/wiki".into(), add: "/base".into() }));
+    assert_eq!(app(&snapshot).rewriting.prefix, Some(Prefix { public: "/wiki".into(), strip: true, add: "/base".into() }));
     assert_eq!(app(&snapshot).rewriting.request.as_ref().unwrap().stripped.as_ref().unwrap(), "/wiki");
 }
 

@@ -2,11 +2,15 @@
 
 use crate::world::browser::NAVIGATION;
 use crate::world::http2::Http2;
-use crate::world::wire::{Answer, Connection};
+use crate::world::wire::{Answer, Connection, shake_hands};
 use crate::world::{ALICE, BOB, ROUGH, SHOP, WIKI, World, eventually};
 use bytes::Bytes;
+use futures_util::stream;
 use http::Request;
-use http_body_util::Full;
+use http_body_util::{Full, StreamBody};
+use hyper::body::Frame;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 
 const APPS: &str = "
   shop:
@@ -82,6 +86,22 @@ async fn a_body_that_becomes_too_long_is_cut_and_the_app_never_sees_its_end() {
     // The app takes the next one.
     let small = "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n";
     assert_eq!(world.send(SHOP, world.head("POST", SHOP, "/public/y", small)).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_without_a_length_is_cut_over_http2_too() {
+    let world = World::with_apps(APPS).await;
+    let stream = shake_hands(&world, SHOP, &[b"h2"]).await;
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let mut post = async |count: usize| {
+        let frames = (0..count).map(|_| Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from(vec![b'x'; 100]))));
+        let request = Request::post(world.url(SHOP, "/public/x")).body(StreamBody::new(stream::iter(frames.collect::<Vec<_>>())));
+        sender.send_request(request.unwrap()).await.unwrap().status().as_u16()
+    };
+    assert_eq!([post(10).await, post(11).await, post(5000).await, post(10).await], [200, 413, 413, 200]);
+    let ended: Vec<_> = world.app.all().iter().filter(|seen| seen.has_ended()).map(|seen| seen.body().len()).collect();
+    assert_eq!(ended, [1000, 1000]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

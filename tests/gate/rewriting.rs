@@ -27,6 +27,14 @@ const APPS: &str = "
     upstream: http://127.0.0.1:APP
     add_prefix: /base
     paths: [{ match: /added/**, public: true }]
+  entries:
+    url: https://shop.corp.test:HTTPS/entries
+    upstream: http://127.0.0.1:APP
+    strip_prefix: true
+    paths:
+      - { match: /entries/**, public: true }
+      - { match: /entries/out, public: true, redirect: { to: /portal/ } }
+      - { match: /entries/in, public: true, redirect: { to: 'http://127.0.0.1:APP/' } }
   plain:
     url: https://shop.corp.test:HTTPS
     upstream: http://127.0.0.1:APP
@@ -122,6 +130,15 @@ async fn the_start_of_a_stripped_app_has_a_slash_so_that_its_links_stay_inside()
     assert_eq!((answer.status, answer.location()), (307, "/wiki/?q=1"));
     assert!(world.app.all().is_empty());
     assert_eq!(world.record("/wiki").await["reason"], "public_route");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_of_the_configuration_is_public_already() {
+    let world = World::with_apps(APPS).await;
+    let inside = format!("http://127.0.0.1:{}/", world.ports.app());
+    for (path, to) in [("/entries/out", "/portal/"), ("/entries/in", &*inside)] {
+        assert_eq!(world.get(SHOP, path, "").await.location(), to);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -235,7 +252,7 @@ async fn cookies_of_an_app_that_believes_in_its_internal_name_come_back() {
         ("/moved", "a=1; Path=/base", "a=1; Path=/moved"),
         ("/moved", "a=1; Path=/base/x/y", "a=1; Path=/moved/y"),
         ("/moved", "a=1; Path=/elsewhere", "a=1; Path=/elsewhere"),
-        ("/added", "a=1; Path=/base", "a=1; Path=/"),
+        ("/added", "a=1; Path=/base", "a=1; Path=/added"),
         ("/added", "a=1; Path=/base/added", "a=1; Path=/added"),
         ("", "a=1; Domain=127.0.0.1; Path=/x", "a=1; Path=/x"),
         ("", "a=1; Path=/x", "a=1; Path=/x"),

@@ -11,8 +11,8 @@ use http::header::{self, Entry, HeaderName};
 use http::{HeaderMap, HeaderValue};
 use own::Own;
 
-/// Puts right what an app, or a fixed answer in its place, says.
-pub fn rewrite(headers: &mut HeaderMap, target: &Target, app: &App) {
+/// Puts right what an app says of itself.
+pub fn put_right(headers: &mut HeaderMap, target: &Target, app: &App) {
     let own = Own { target, rewriting: &app.rewriting };
     for name in [header::LOCATION, header::CONTENT_LOCATION] {
         change(headers, name, |value| own.url(value));
@@ -20,6 +20,10 @@ pub fn rewrite(headers: &mut HeaderMap, target: &Target, app: &App) {
     change(headers, header::REFRESH, |value| own.refresh(value));
     change(headers, header::ACCESS_CONTROL_ALLOW_ORIGIN, |value| own.origin(value));
     change(headers, header::SET_COOKIE, |value| cookie::put_right(value, &own));
+}
+
+/// Changes what the configuration says in an answer of an app, or in a fixed one.
+pub fn complete(headers: &mut HeaderMap, app: &App) {
     edit(headers, &app.rewriting.response);
     secure(headers, &app.rewriting.security);
 }

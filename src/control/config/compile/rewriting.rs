@@ -50,10 +50,10 @@ pub(super) fn compile(
     let request = edits(app.request_headers.as_ref(), &place_of_request, (&OF_REQUESTS, &told), context);
     let response = edits(app.response_headers.as_ref(), &place.key("response_headers"), (&OF_RESPONSES, &[]), context);
     let internal = internal(upstream, host.as_ref());
-    let stripped = prefix.as_ref().filter(|prefix| !prefix.strip.is_empty());
+    let stripped = prefix.as_ref().map(Prefix::stripped).filter(|prefix| !prefix.is_empty());
     let to_app = ToApp {
         host: host.map(|said| said.value),
-        stripped: stripped.and_then(|prefix| HeaderValue::from_str(&prefix.strip).ok()),
+        stripped: stripped.and_then(|prefix| HeaderValue::from_str(prefix).ok()),
         forwarded: app.forwarded,
         edits: request,
     };
@@ -86,9 +86,8 @@ fn prefix(app: &App, place: &Place, address: Option<&Address>, context: &mut Con
         context.findings.error_in_key(&place.key("strip_prefix"), wrong);
     }
     let add = app.add_prefix.as_deref().and_then(|text| context.findings.take(&place.key("add_prefix"), added(text)));
-    let strip = if app.strip_prefix { public } else { "" };
-    let prefix = Prefix { strip: strip.into(), add: add.unwrap_or_default().into() };
-    (prefix != Prefix::default()).then_some(prefix)
+    let changes = app.strip_prefix || add.is_some();
+    changes.then(|| Prefix { public: public.into(), strip: app.strip_prefix, add: add.unwrap_or_default().into() })
 }
 
 fn added(text: &str) -> Result<&str, Wrong> {

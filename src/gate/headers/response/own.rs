@@ -132,3 +132,56 @@ fn number(digits: &str) -> Option<u16> {
 fn path_of(text: &str) -> (&str, &str) {
     text.split_at_checked(text.find(['?', '#']).unwrap_or(text.len())).unwrap_or((text, ""))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use crate::gate::target;
+    use crate::snapshot::prefix::Prefix;
+    use http::Request;
+    use proptest::prelude::*;
+    use url::Url;
+
+    fn rewriting(prefix: Option<Prefix>) -> Rewriting {
+        let internal = [("app", 8080), ("app.internal", 80), ("app.internal", 443)];
+        let internal = internal.map(|(host, port)| InternalOrigin { host: host.into(), port }).to_vec();
+        Rewriting { prefix, internal, ..Rewriting::default() }
+    }
+
+    fn target() -> Target {
+        target::read(&Request::get("/w/page").header("host", "public.example:8443").body(()).unwrap()).unwrap()
+    }
+
+    fn is_ours(url: &Url) -> bool {
+        (url.scheme(), url.host_str(), url.port_or_known_default()) == ("https", Some("public.example"), Some(8443))
+    }
+
+    fn was_the_app_s(url: &Url) -> bool {
+        let at = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
+        let clear = url.scheme() == "http" && at == ("public.example", 8443);
+        let internal = [("app", 8080), ("app.internal", 80), ("app.internal", 443)].contains(&at);
+        matches!(url.scheme(), "http" | "https") && url.username().is_empty() && (clear || internal || is_ours(url))
+    }
+
+    proptest! {
+        /// A browser's own parser tells where an address leads.
+        #[test]
+        fn what_is_changed_was_the_app_s_own_and_leads_to_its_public_name(
+            text in "(http:|HTTPS:|ftp:|//|/|\\\\|\t|app|app[.]internal|public[.]example|evil[.]example|:8080|:8443|:80|:|@|[?]|#|%2f|/w|/b|[.][.]|x){0,9}",
+            strip in any::<bool>(),
+            add in prop::sample::select(vec!["", "/b"]),
+        ) {
+            let prefix = Prefix { public: "/w".into(), strip, add: add.into() };
+            let (target, rewriting) = (target(), rewriting((strip || !add.is_empty()).then_some(prefix)));
+            let own = Own { target: &target, rewriting: &rewriting };
+            let page = Url::parse("https://public.example:8443/w/page").unwrap();
+            let Some(changed) = own.url(text.as_bytes()) else { return Ok(()) };
+            let changed = String::from_utf8(changed).unwrap();
+            let (before, after) = (page.join(&text).unwrap(), page.join(&changed).unwrap());
+            prop_assert!(was_the_app_s(&before), "{} became {}", text, changed);
+            prop_assert!(is_ours(&after), "{} became {}", text, changed);
+            prop_assert_eq!((before.query(), before.fragment()), (after.query(), after.fragment()));
+        }
+    }
+}
