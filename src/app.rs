@@ -5,7 +5,7 @@ use crate::assertion::{self, Keys};
 use crate::control::config::reload::{self, Outcome, Started};
 use crate::control::config::{self, Loaded, Problems};
 use crate::control::{self, Control, admin};
-use crate::gate::listen::{self, Addresses};
+use crate::gate::listen::{self, Sockets};
 use crate::gate::route::Site;
 use crate::gate::visit::{Answer, Gate, Reserved, ReservedRequest};
 use crate::gate::{audit, limit, session};
@@ -23,6 +23,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How many sessions are kept at hand.
 const SESSIONS: u64 = 200_000;
+
+/// How long clients that keep a connection may send one more request when the process stops.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Why the proxy can't start.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +114,9 @@ pub async fn start(path: &Path) -> Result<Running, Error> {
         None => None,
     };
     control.start();
-    let workers = listen::start(Addresses { https: listen.https, http: listen.http }, cores(), &gate).map_err(Error::Listen)?;
+    let http = listen.http.map_or(Ok(Vec::new()), |http| listen::bind(http, cores())).map_err(Error::Listen)?;
+    let sockets = Sockets { https: listen::bind(listen.https, cores()).map_err(Error::Listen)?, http };
+    let workers = listen::start(&sockets, cores(), &gate).map_err(Error::Listen)?;
     follow(path.to_owned(), Arc::clone(&snapshot), started, configuration);
     tracing::info!(https = %listen.https, apps = snapshot.load().apps.len(), "doorward is running");
     Ok(Running { gate, workers, writer, store, snapshot, admin })
@@ -126,7 +131,7 @@ impl Running {
         }
         // Waiting for threads would block the runtime that they wait for.
         let drained = tokio::task::spawn_blocking(move || {
-            workers.drain();
+            workers.drain(LINGER);
             drop(gate);
             drop(writer.join());
         });

@@ -1,6 +1,7 @@
 //! What a request is judged by: one immutable, compiled configuration, swapped whole at a reload. In: what
 //! `control::config` compiled. Out: look-ups. Must never change after it was built, and never do I/O.
 
+pub mod entrance;
 pub mod fixed;
 pub mod hosts;
 pub mod limits;
@@ -12,6 +13,7 @@ pub mod tls;
 use crate::model::identity::is_domain;
 use crate::model::{AppIndex, Origin, ProviderName};
 use crate::policy::Ruleset;
+use entrance::Entrance;
 use fixed::Fixed;
 use hosts::{Host, Hosts};
 use http::{HeaderName, HeaderValue, Method};
@@ -22,6 +24,7 @@ use paths::Paths;
 use rewriting::Rewriting;
 use secrecy::SecretString;
 use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,8 +46,10 @@ pub struct Snapshot {
     pub providers: BTreeMap<ProviderName, Provider>,
     /// Names that no client may send, beside ours: all that any app is configured to receive.
     pub reserved_headers: FoldedNames,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Whose word for a client's address is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// What connections are asked before there is a request.
+    pub entrance: Entrance,
     /// The certificates.
     pub tls: tls::Tls,
     /// Whether requests go on when the audit trail can't keep up.
@@ -163,6 +168,11 @@ pub struct Provider {
 }
 
 impl Snapshot {
+    /// Whether this is a proxy whose word for a client's address is believed.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+
     /// The app at this place in the list.
     pub fn app(&self, index: AppIndex) -> Option<&App> {
         self.apps.get(usize::try_from(index.0).ok()?)

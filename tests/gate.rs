@@ -6,8 +6,12 @@
 mod answers;
 #[path = "gate/cookies.rs"]
 mod cookies;
+#[path = "gate/entrance.rs"]
+mod entrance;
 #[path = "gate/fixed.rs"]
 mod fixed;
+#[path = "gate/floods.rs"]
+mod floods;
 #[path = "gate/headers.rs"]
 mod headers;
 #[path = "gate/limits.rs"]

@@ -44,6 +44,7 @@ pub(super) fn snapshot(providers: Vec<Provider>) -> Snapshot {
         providers: providers.into_iter().map(|provider| (provider.name.clone(), provider)).collect(),
         reserved_headers: crate::snapshot::FoldedNames::default(),
         trusted_proxies: Vec::new(),
+        entrance: Default::default(),
         tls: tls(),
         audit_sheds: false,
     }

@@ -10,7 +10,7 @@ pub use identity::{Carried, OwnCopy};
 
 use super::decide::Permit;
 use super::route::Routed;
-use super::target::{Target, origin_form};
+use super::target::{Target, is_framed_clearly, origin_form};
 use super::visit::Visit;
 use crate::cookies;
 use crate::model::{Reason, Refusal};
@@ -35,6 +35,8 @@ const RESERVED: [&str; 11] = [
     "x-http-method-override",
     "x-method-override",
 ];
+/// Names that say where a request ends. Only an alias of one is reserved: an app may believe it.
+const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -74,13 +76,21 @@ pub fn rewrite<B>(
 }
 
 /// Whether the request asks for a WebSocket (RFC 6455, section 4.1). No other upgrade passes: `h2c` would open a way round
-/// everything here.
+/// everything here. Nor does one with content: the app could take that for the beginning of the tunnel.
 pub fn wants_websocket<B>(request: &Request<B>) -> bool {
-    let is_websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
     request.version() == Version::HTTP_11
-        && request.headers().get(header::UPGRADE).is_some_and(is_websocket)
+        && is_websocket(request.headers())
         && list(request.headers(), &header::CONNECTION).any(|option| option.eq_ignore_ascii_case("upgrade"))
         && request.method() == http::Method::GET
+}
+
+/// Whether these headers switch to a WebSocket and to nothing else, without content.
+fn is_websocket(headers: &HeaderMap) -> bool {
+    let mut upgrades = headers.get_all(header::UPGRADE).iter();
+    upgrades.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        && upgrades.next().is_none()
+        && headers.get(header::CONTENT_LENGTH).is_none_or(|length| length == "0")
+        && !headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
@@ -131,6 +141,7 @@ pub fn is_reserved(name: &str, snapshot: &Snapshot) -> bool {
     let name = &*folded;
     name.starts_with("x-") && RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || RESERVED.contains(&name)
+        || !plain && FRAMING.contains(&name)
         || snapshot.reserved_headers.contains(name)
 }
 
@@ -172,9 +183,17 @@ fn add_circumstances(headers: &mut HeaderMap, visit: &Visit, target: &Target) {
     headers.insert(X_REQUEST_ID, visit.name.clone());
 }
 
+/// Whether everybody reads alike where an app's answer ends, and what it switches to.
+pub fn is_clear<B>(response: &Response<B>) -> bool {
+    is_framed_clearly(response.headers())
+        && (response.status() != http::StatusCode::SWITCHING_PROTOCOLS || is_websocket(response.headers()))
+}
+
 /// Makes the answer that the client gets of the one that the app gave: without headers of the connection behind us, and
 /// without cookies in our name.
 pub fn clean_response<B>(visit: &Visit, response: &mut Response<B>) {
+    // The version is one of a connection, not of an answer.
+    *response.version_mut() = Version::HTTP_11;
     let switching = response.status() == http::StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     if !switching {

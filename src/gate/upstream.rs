@@ -10,7 +10,9 @@ use super::headers;
 use super::visit::Visit;
 use crate::model::{Reason, Refusal};
 use crate::snapshot::{App, Upstream};
-use http::{Request, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use pool::{ConnectError, Lease};
@@ -31,6 +33,9 @@ pub enum Error {
     /// It did not begin to answer.
     #[error("the app did not answer in time")]
     Timeout,
+    /// Where its answer ends, or what it switches to, is not clear.
+    #[error("the app's answer can be read in more than one way")]
+    Unclear,
     /// It answered something else than HTTP, or broke off.
     #[error("the app did not answer properly: {0}")]
     Exchange(hyper::Error),
@@ -44,7 +49,7 @@ impl From<Error> for Refusal {
             Error::Timeout => Reason::UpstreamTimeout.into(),
             // The one user of hyper's client is the body of the client's request: that is what broke off.
             Error::Exchange(error) if error.is_user() => Reason::BadRequest.into(),
-            Error::Exchange(_) => Reason::UpstreamFailed.into(),
+            Error::Exchange(_) | Error::Unclear => Reason::UpstreamFailed.into(),
         }
     }
 }
@@ -61,13 +66,24 @@ pub async fn forward(
     visit.trail.upstream = Some(Arc::clone(upstream));
     let sent = request.body().counter();
     visit.trail.bytes_in = Some(Arc::clone(&sent));
+    announce_content(&mut request);
     let client = headers::wants_websocket(&request).then(|| hyper::upgrade::on(&mut request));
     let (mut response, lease) = in_time(&sent, exchange(visit, upstream, request)).await?;
+    if !headers::is_clear(&response) {
+        return Err(Error::Unclear.into());
+    }
     headers::clean_response(visit, &mut response);
     match client {
         Some(client) if response.status() == StatusCode::SWITCHING_PROTOCOLS => Ok(upgrade::join(visit, permit, client, response)),
         None if response.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Reason::UpstreamFailed.into()),
         _ => Ok(response.map(|body| ResponseBody::upstream(body, Some(lease)))),
+    }
+}
+
+/// Over HTTP/2 content needs no header. hyper's client would drop that of a GET, which tells nobody that it has any.
+fn announce_content(request: &mut Request<RequestBody>) {
+    if !request.body().is_end_stream() && !request.headers().contains_key(CONTENT_LENGTH) {
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }
 

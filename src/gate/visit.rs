@@ -1,6 +1,8 @@
 //! One request's circumstances. In: the worker and the connection. Out: a [`Visit`], which every room reads. Must never
 //! change its snapshot on the way.
 
+pub mod client;
+
 use super::audit::{self, Trail};
 use super::body::{RequestBody, ResponseBody};
 use super::route::Site;
@@ -18,7 +20,6 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use ipnet::IpNet;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::IpAddr;
@@ -144,6 +145,10 @@ pub struct Connection {
     peer_text: HeaderValue,
     /// How many requests have come by it.
     pub visits: Cell<u64>,
+    /// How many of them were given up by the client before they were answered; forgotten every few seconds.
+    pub given_up: Cell<u32>,
+    /// Whether the last request had a body.
+    pub has_body: Cell<bool>,
     /// Held for as long as the process must wait for this connection when it drains.
     pub open: Rc<()>,
     /// The session that its last request had.
@@ -154,7 +159,15 @@ impl Connection {
     /// A connection from this address.
     pub fn new(peer: IpAddr, open: Rc<()>) -> Self {
         let peer = peer.to_canonical();
-        Self { peer, peer_text: text(&peer), visits: Cell::new(0), open, recognized: RefCell::default() }
+        Self {
+            peer,
+            peer_text: text(&peer),
+            visits: Cell::new(0),
+            given_up: Cell::new(0),
+            has_body: Cell::new(false),
+            open,
+            recognized: RefCell::default(),
+        }
     }
 }
 
@@ -197,7 +210,7 @@ impl Visit {
     /// A visit begins.
     pub fn begin(worker: Rc<Worker>, connection: Rc<Connection>, headers: &HeaderMap, method: &http::Method) -> Box<Self> {
         let snapshot = worker.snapshot();
-        let client = client(connection.peer, headers, &snapshot.trusted_proxies);
+        let client = client::client(connection.peer, headers, &snapshot.trusted_proxies);
         let client_text = if client == connection.peer { connection.peer_text.clone() } else { text(&client) };
         let request_id = worker.request_id();
         connection.visits.set(connection.visits.get() + 1);
@@ -232,6 +245,9 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
+        if self.status == ABANDONED {
+            self.connection.given_up.set(self.connection.given_up.get() + 1);
+        }
         audit::record(self);
     }
 }
@@ -240,24 +256,6 @@ impl Drop for Visit {
 fn text(address: &IpAddr) -> HeaderValue {
     // The digits, dots and colons of an address are fit for a header.
     HeaderValue::from_str(&address.to_string()).unwrap_or(HeaderValue::from_static("unknown"))
-}
-
-/// The nearest address that is not a trusted proxy: from the connection inwards, `X-Forwarded-For` from the right.
-fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
-    let mut client = peer;
-    if trusted.is_empty() || !is_trusted(&client) {
-        return client;
-    }
-    let lines: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok()).collect();
-    for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
-        let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
-        client = address.to_canonical();
-        if !is_trusted(&client) {
-            break;
-        }
-    }
-    client
 }
 
 /// Has a request under `/.doorward/` answered.

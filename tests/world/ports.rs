@@ -77,4 +77,8 @@ impl Ports {
     pub(crate) fn second_admin(&self) -> u16 {
         self.first + 11
     }
+
+    pub(crate) fn tape(&self) -> u16 {
+        self.first + 12
+    }
 }

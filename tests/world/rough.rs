@@ -27,9 +27,13 @@ async fn connection(mut stream: TcpStream) {
         served += 1;
         let path = String::from_utf8_lossy(&head).split([' ', '?']).nth(1).unwrap().to_owned();
         let fine = format!("HTTP/1.1 200 OK\r\nX-Served: {served}\r\nContent-Length: 4\r\n\r\nfine");
+        let large = || [b"HTTP/1.1 200 OK\r\nContent-Length: 4194304\r\n\r\n".to_vec(), vec![b'x'; 4 << 20]].concat();
+        let large = if path == "/large" { large() } else { Vec::new() };
         let (bytes, stay): (&[u8], bool) = match &*path {
             "/garbage" => (b"\x16\x03\x01 this is not HTTP\r\n\r\n", false),
             "/two-lengths" => (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", false),
+            "/large" => (&large, true),
+            "/silent" => (b"", true),
             "/hang-up" => (b"", false),
             "/half-a-head" => (b"HTTP/1.1 200 OK\r\nContent-Le", false),
             "/half-a-body" => (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", false),

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An answer, read to its end.
 #[derive(Clone, Debug)]
@@ -60,11 +60,23 @@ pub(crate) struct Connection(BufReader<Box<dyn Duplex>>);
 
 /// A TLS connection that offers these protocols.
 pub(crate) async fn shake_hands(entrance: &Entrance, host: &str, protocols: &[&[u8]]) -> TlsStream<TcpStream> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, entrance.port)).await.unwrap();
+    shake_hands_over(stream, entrance, host, protocols).await.unwrap()
+}
+
+/// The same over a connection that is there.
+pub(crate) async fn shake_hands_over(
+    stream: TcpStream,
+    entrance: &Entrance,
+    host: &str,
+    protocols: &[&[u8]],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut config = ClientConfig::builder().with_root_certificates(Arc::clone(&entrance.roots)).with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, entrance.port)).await.unwrap();
     stream.set_nodelay(true).unwrap();
-    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(host.to_owned()).unwrap(), stream).await.unwrap()
+    let name = ServerName::try_from(host.to_owned()).unwrap();
+    let shaken = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    tokio::time::timeout(PATIENCE, shaken).await.expect("a handshake in time")
 }
 
 impl Connection {
@@ -76,7 +88,12 @@ impl Connection {
     }
 
     pub(crate) async fn plain(port: u16) -> Self {
-        Self(BufReader::new(Box::new(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap())))
+        Self::over(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap())
+    }
+
+    /// By a stream that is there.
+    pub(crate) fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+        Self(BufReader::new(Box::new(stream)))
     }
 
     /// Sends bytes. That the other side has closed is for the reading to find out.

@@ -5,11 +5,16 @@
 
 pub(crate) mod browser;
 pub(crate) mod entrance;
+pub(crate) mod frames;
 pub(crate) mod http2;
 pub(crate) mod ports;
 pub(crate) mod provider;
+pub(crate) mod raw;
 pub(crate) mod recorder;
 pub(crate) mod rough;
+pub(crate) mod speaker;
+pub(crate) mod strict;
+pub(crate) mod tape;
 pub(crate) mod wire;
 
 use doorward::app::{self, Running};
@@ -24,6 +29,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tape::Tape;
 use tempfile::TempDir;
 use wire::{Answer, Connection};
 
@@ -32,6 +38,7 @@ pub(crate) const PAYROLL: &str = "payroll.other.example";
 pub(crate) const ROUGH: &str = "rough.corp.test";
 /// For the apps that a test brings along.
 pub(crate) const SHOP: &str = "shop.corp.test";
+pub(crate) const TAPE: &str = "tape.corp.test";
 pub(crate) const LOGIN: &str = "login.corp.test";
 pub(crate) const TOKEN: &str = "the-admin-token";
 
@@ -53,12 +60,28 @@ pub(crate) struct Setup {
     pub(crate) partners: bool,
     /// More entries under `apps:`, with `HTTPS`, `APP` and `ROUGH` for the ports of the proxy and of the two apps.
     pub(crate) apps: &'static str,
+    /// More under `listen`.
+    pub(crate) listen: &'static str,
+    /// More lines at the end of the configuration.
+    pub(crate) more: &'static str,
+}
+
+impl Setup {
+    /// What most tests need.
+    pub(crate) const DEFAULT: Self = Self {
+        session: "{ idle: 1h, lifetime: 12h }",
+        token_life: Duration::from_secs(300),
+        provider_up: true,
+        partners: false,
+        listen: "",
+        more: "",
+        apps: "",
+    };
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        let session = "{ idle: 1h, lifetime: 12h }";
-        Self { session, token_life: Duration::from_secs(300), provider_up: true, partners: false, apps: "" }
+        Self::DEFAULT
     }
 }
 
@@ -68,6 +91,7 @@ pub(crate) struct World {
     pub(crate) staff: Provider,
     pub(crate) partners: Option<Provider>,
     pub(crate) app: Recorder,
+    pub(crate) tape: Tape,
     entrance: Entrance,
     pub(crate) folder: TempDir,
     running: Option<Running>,
@@ -90,7 +114,7 @@ impl World {
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let (ports, folder) = (Ports::take(), tempfile::tempdir().unwrap());
         let roots = Arc::new(certificates(&folder));
-        let entrance = Entrance { port: ports.https(), roots, hosts: vec![WIKI, PAYROLL, ROUGH, SHOP, LOGIN] };
+        let entrance = Entrance { port: ports.https(), roots, hosts: vec![WIKI, PAYROLL, ROUGH, TAPE, SHOP, LOGIN] };
         let auth = ports.url(LOGIN);
         let staff = Provider::start(ports.staff(), ports.staff_behind(), &auth, setup.token_life).await;
         let partners = match setup.partners {
@@ -100,11 +124,12 @@ impl World {
         staff.is_up(setup.provider_up);
         let app = Recorder::start(ports.app()).await;
         rough::start(ports.rough()).await;
+        let tape = Tape::start(ports.tape()).await;
         for (name, text) in [("idp-secret", provider::SECRET), ("admin-token", TOKEN)] {
             fs::write(folder.path().join(name), text).unwrap();
         }
         fs::write(folder.path().join("doorward.yaml"), configuration(&ports, &setup)).unwrap();
-        let mut world = Self { ports, staff, partners, app, entrance, folder, running: None };
+        let mut world = Self { ports, staff, partners, app, tape, entrance, folder, running: None };
         world.run().await;
         if setup.provider_up {
             world.discovered().await;
@@ -219,7 +244,7 @@ fn certificates(folder: &TempDir) -> RootCertStore {
     let mut ca_params = CertificateParams::default();
     ca_params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = ca_params.self_signed(&ca_key).unwrap();
-    let params = CertificateParams::new([WIKI, PAYROLL, ROUGH, SHOP, LOGIN].map(String::from)).unwrap();
+    let params = CertificateParams::new([WIKI, PAYROLL, ROUGH, TAPE, SHOP, LOGIN].map(String::from)).unwrap();
     let certificate = params.signed_by(&key, &Issuer::from_params(&ca_params, &ca_key)).unwrap();
     fs::write(folder.path().join("server.pem"), certificate.pem()).unwrap();
     fs::write(folder.path().join("server.key"), key.serialize_pem()).unwrap();
@@ -250,7 +275,7 @@ fn configuration(ports: &Ports, setup: &Setup) -> String {
         providers.push_str(&provider("partners", ports.partners()));
     }
     format!(
-        "listen: {{ https: '127.0.0.1:{https}', http: '127.0.0.1:{http}', admin: '127.0.0.1:{admin}' }}
+        "listen: {{ https: '127.0.0.1:{https}', http: '127.0.0.1:{http}', admin: '127.0.0.1:{admin}'{listen} }}
 admin: {{ token: {{ file: admin-token }} }}
 tls: {{ certificates: [{{ cert: server.pem, key: server.key }}] }}
 auth: {{ url: 'https://{LOGIN}:{https}', session: {session} }}
@@ -278,19 +303,29 @@ apps:
     url: https://{ROUGH}:{https}
     upstream: http://127.0.0.1:{rough}
     paths: [{{ match: /**, public: true }}]
+  tape:
+    url: https://{TAPE}:{https}
+    upstream: http://127.0.0.1:{tape}
+    identity: {{ X-Remote-User: email }}
+    allow: [{{ domains: [corp.example] }}]
+    paths: [{{ match: /public/**, public: true }}]
   nowhere:
     url: https://{ROUGH}:{https}/nowhere
     upstream: http://127.0.0.1:{nowhere}
     paths: [{{ match: /nowhere/**, public: true }}]
 {apps}audit: {{ file: audit.jsonl }}
+{more}
 ",
         https = ports.https(),
         http = ports.http(),
         admin = ports.admin(),
+        listen = setup.listen,
+        more = setup.more,
         session = setup.session,
         apps = more_apps(ports, setup.apps),
         app = ports.app(),
         rough = ports.rough(),
+        tape = ports.tape(),
         nowhere = ports.nowhere(),
     )
 }

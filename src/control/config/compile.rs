@@ -2,6 +2,7 @@
 //! it: no check stops the next. Must never leave a rule out.
 
 mod apps;
+mod entrance;
 mod fixed;
 mod headers;
 mod hosts;
@@ -26,6 +27,7 @@ use super::place::Place;
 use super::sources::Sources;
 use super::{Listen, tls};
 use crate::model::ProviderName;
+use crate::snapshot::entrance::Entrance;
 use crate::snapshot::{Lifetimes, Provider};
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -48,6 +50,7 @@ pub(super) struct Draft {
     pub(super) audit_file: Option<PathBuf>,
     pub(super) audit_sheds: bool,
     pub(super) trusted_proxies: Vec<IpNet>,
+    pub(super) entrance: Entrance,
     pub(super) auth: Option<values::Address>,
     pub(super) lifetimes: Lifetimes,
     pub(super) providers: BTreeMap<ProviderName, Provider>,
@@ -75,6 +78,7 @@ pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Finding
         audit_file: audit.and_then(|audit| audit.file.as_ref()).map(|name| context.sources.resolve(name)),
         audit_sheds: audit.is_some_and(|audit| audit.when_full == Some(super::file::WhenFull::Shed)),
         trusted_proxies: listen::trusted_proxies(file, context),
+        entrance: entrance::compile(file, context),
         lifetimes: listen::lifetimes(file, context),
         auth,
         providers,

@@ -3,7 +3,10 @@
 //!
 //! Only texts, truth values, lists, mappings and plain enums: [`super::document`] relies on it.
 
+mod limits;
 pub mod rewriting;
+
+pub use limits::Limits;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
@@ -21,9 +24,12 @@ pub struct File {
     pub admin: Option<Admin>,
     /// The certificates.
     pub tls: Tls,
-    /// Networks (`10.0.0.0/8`) or addresses whose `X-Forwarded-For` is believed; nobody's by default.
+    /// Networks (`10.0.0.0/8`) or addresses whose `X-Forwarded-For`, `Forwarded` and PROXY header are believed; nobody's by
+    /// default.
     #[serde(default)]
     pub trusted_proxies: Texts,
+    /// How many connections are taken.
+    pub limits: Option<Limits>,
     /// Where and for how long people are signed in.
     pub auth: Auth,
     /// The OpenID Connect providers that people sign in at, by a short name of letters, digits, `-` and `_`.
@@ -48,6 +54,10 @@ pub struct Listen {
     pub http: Option<String>,
     /// For health, metrics and administration, never for browsers: `"127.0.0.1:9901"`.
     pub admin: Option<String>,
+    /// Connections from `trusted_proxies` begin with a PROXY header (version 1 or 2) that says whose they are; `false` by
+    /// default.
+    #[serde(default)]
+    pub proxy_protocol: bool,
 }
 
 /// The administration listener.
@@ -163,7 +173,7 @@ pub struct App {
     /// The longest body that the app takes: `100MB`; as long as it likes by default.
     pub max_body: Option<String>,
     /// How many requests the app takes; all by default.
-    pub limits: Option<rewriting::Limits>,
+    pub limits: Option<rewriting::AppLimits>,
     /// Headers for the app, each with what it carries: `user`, `email`, `name`, `groups`, `provider`, or a mapped claim.
     #[serde(default)]
     pub identity: BTreeMap<String, String>,

@@ -1,19 +1,27 @@
-//! The time that a connection has. In: an exchange of HTTP. Out: its end: by itself, because nothing happens on it, or because the
-//! process stops. Must never end a connection while a request of it is being answered.
+//! The time that a connection has. In: an exchange of HTTP. Out: its end: by itself, because nothing happens on it, because it
+//! floods us, or because the process stops; or the news that it rests. Must never end a connection while a request of it is
+//! being answered.
 
-use super::{DRAIN, HEAD};
+use super::local::{Guest, Phase};
+use super::ticks::strokes;
+use super::{DRAIN, HEAD, IDLE};
 use crate::gate::visit::Connection;
 use std::pin::Pin;
 use std::rc::Rc;
-use tokio::sync::watch;
+use std::time::Duration;
 
-/// How many times [`HEAD`] a connection may be idle: two minutes.
-const IDLE: u32 = 6;
-/// Who holds a connection when no request does: the exchange, and its service.
+/// Who holds a connection when no request does: its guest, and its service.
 const AT_REST: usize = 2;
+/// How long a connection on which nothing is going on may take to close.
+const CLOSING: Duration = Duration::from_secs(2);
+/// How many requests a client may give up between two strokes, before they were answered.
+const GIVEN_UP: u32 = 500;
 
 /// An HTTP/1.1 or HTTP/2 connection: alike but for their types.
 pub(super) trait Exchange: Future<Output = hyper::Result<()>> {
+    /// Whether its end may lose a request that is on its way. HTTP/2 can say which it will not answer, HTTP/1.1 can't.
+    const MUST_LINGER: bool;
+
     /// Takes no more requests, answers those that it has.
     fn wind_down(self: Pin<&mut Self>);
 }
@@ -27,6 +35,8 @@ where
     B: hyper::body::Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    const MUST_LINGER: bool = true;
+
     fn wind_down(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
@@ -42,46 +52,105 @@ where
     B: hyper::body::Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    const MUST_LINGER: bool = false;
+
     fn wind_down(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
 }
 
+/// What is left to do for a connection whose requests are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ease {
+    /// Nobody knows.
+    Unknown,
+    /// Nothing: all of the last answer is on its way.
+    Flushed,
+    /// Nothing, and nothing of its last request can be left: its bytes could as well be read by somebody else.
+    Rests,
+}
+
+/// How an exchange went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is over.
+    Ended,
+    /// It rests, and can be taken apart.
+    Rests,
+}
+
+enum Turn {
+    GoOn,
+    Rest,
+    WindDown,
+    End,
+}
+
 /// Lets the exchange go on until its time is over.
-pub(super) async fn conduct(
-    mut exchange: Pin<&mut impl Exchange>,
-    connection: &Rc<Connection>,
-    mut stopping: watch::Receiver<bool>,
-) -> hyper::Result<()> {
-    tokio::select! {
-        ended = exchange.as_mut() => return ended,
-        _ = stopping.wait_for(|stop| *stop) => {}
-        () = idle(connection) => {}
-    }
-    if connection.visits.get() == 0 {
-        return Ok(());
+pub(super) async fn conduct<E: Exchange>(
+    mut exchange: Pin<&mut E>,
+    guest: &Guest,
+    ease: impl Fn() -> Ease,
+) -> hyper::Result<Outcome> {
+    let mut quiet = Quiet { strokes: 0, visits: guest.connection.visits.get() };
+    loop {
+        guest.alarm.set(1);
+        if let Some(ended) = guest.alarm.or(exchange.as_mut()).await {
+            return ended.map(|()| Outcome::Ended);
+        }
+        quiet.heed(&guest.connection);
+        match quiet.turn::<E>(guest, ease()) {
+            Turn::GoOn => {}
+            Turn::Rest => return Ok(Outcome::Rests),
+            Turn::WindDown => break,
+            Turn::End => return Ok(Outcome::Ended),
+        }
     }
     exchange.as_mut().wind_down();
     loop {
-        match tokio::time::timeout(DRAIN, exchange.as_mut()).await {
-            Ok(ended) => return ended,
-            Err(_) if Rc::strong_count(connection) <= AT_REST => return Ok(()),
+        let patience = if is_resting(&guest.connection) && ease() != Ease::Unknown { CLOSING } else { DRAIN };
+        match tokio::time::timeout(patience, exchange.as_mut()).await {
+            Ok(ended) => return ended.map(|()| Outcome::Ended),
+            Err(_) if is_resting(&guest.connection) => return Ok(Outcome::Ended),
             // A request came in just before the end; when the process stops, it does not wait for longer than that anyway.
             Err(_) => {}
         }
     }
 }
 
-/// Ends when no request has ever come, or none for a while and none is being answered.
-async fn idle(connection: &Rc<Connection>) {
-    let (mut quiet, mut visits) = (0, 0);
-    while quiet < IDLE {
-        tokio::time::sleep(HEAD).await;
-        let resting = Rc::strong_count(connection) <= AT_REST && connection.visits.get() == visits;
-        quiet = if resting { quiet + 1 } else { 0 };
-        visits = connection.visits.get();
-        if visits == 0 {
-            return;
+/// How long nothing has happened.
+struct Quiet {
+    strokes: u32,
+    visits: u64,
+}
+
+impl Quiet {
+    fn heed(&mut self, connection: &Rc<Connection>) {
+        let before = std::mem::replace(&mut self.visits, connection.visits.get());
+        self.strokes = if is_resting(connection) && before == self.visits { self.strokes + 1 } else { 0 };
+    }
+
+    fn turn<E: Exchange>(&self, guest: &Guest, ease: Ease) -> Turn {
+        let phase = guest.local.phase.get();
+        let rests = self.strokes > 0 && ease == Ease::Rests;
+        // Bytes of a head may have come, and the rest of it takes too long.
+        let stalls = self.strokes >= strokes(HEAD) && (ease != Ease::Unknown || self.visits == 0);
+        if guest.connection.given_up.replace(0) > GIVEN_UP {
+            tracing::warn!(client = %guest.connection.peer, "a client gives up its requests by the hundred: its connection is closed");
+            return Turn::End;
+        }
+        match phase {
+            Phase::Closing if self.visits == 0 => Turn::End,
+            Phase::Closing => Turn::WindDown,
+            Phase::Lingering if !E::MUST_LINGER => Turn::WindDown,
+            Phase::Serving | Phase::Lingering if rests => Turn::Rest,
+            _ if stalls && self.visits == 0 => Turn::End,
+            _ if stalls || self.strokes >= strokes(IDLE) => Turn::WindDown,
+            _ => Turn::GoOn,
         }
     }
+}
+
+fn is_resting(connection: &Rc<Connection>) -> bool {
+    Rc::strong_count(connection) <= AT_REST
 }

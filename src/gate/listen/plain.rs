@@ -1,7 +1,7 @@
 //! The clear-text port: tells browsers to come back over TLS. In: requests. Out: redirects to a host of the configuration, else
 //! 404. Must never forward anything.
 
-use super::HEAD;
+use super::{HEAD, HEAD_SIZE};
 use crate::gate::headers::X_REQUEST_ID;
 use crate::gate::target;
 use crate::gate::visit::Worker;
@@ -16,34 +16,21 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::net::TcpStream;
 
 /// How long one connection may last.
-const CONNECTION: Duration = Duration::from_secs(30);
+pub(super) const CONNECTION: Duration = Duration::from_secs(30);
 
-/// Answers every connection until the process is to stop.
-pub(super) async fn redirect(listener: TcpListener, worker: Rc<Worker>, mut stopping: watch::Receiver<bool>) {
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(tokio::task::spawn_local(connection(stream, Rc::clone(&worker)))),
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            },
-            _ = stopping.wait_for(|stop| *stop) => return,
-        }
-    }
-}
-
-async fn connection(stream: TcpStream, worker: Rc<Worker>) {
+/// Answers what comes by a connection.
+pub(super) async fn serve(stream: TcpStream, worker: Rc<Worker>) {
     let service = service_fn(move |request| {
         let response = answer(&worker, &request);
         async move { Ok::<_, Infallible>(response) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD);
-    // A client that goes away, or takes too long, is of no interest here.
-    let _ = tokio::time::timeout(CONNECTION, builder.serve_connection(TokioIo::new(stream), service)).await;
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_header_size(HEAD_SIZE);
+    // A client that goes away is of no interest here.
+    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
 }
 
 fn answer(worker: &Worker, request: &Request<Incoming>) -> Response<Full<Bytes>> {

@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 
 /// How long to try to connect.
 const CONNECT: Duration = Duration::from_secs(5);
+/// The most that is read at once, and the largest head of an answer, in bytes.
+const READ_SIZE: usize = 64 * 1024;
 /// How long an idle connection is kept: less than the minute or so that servers do.
 const IDLE: Duration = Duration::from_secs(50);
 /// How many idle connections a worker keeps for one upstream.
@@ -99,7 +101,9 @@ impl Lease {
 /// A new connection, driven by a task of this worker.
 pub async fn connect(upstream: &Upstream, gate: &Gate) -> Result<SendRequest<RequestBody>, ConnectError> {
     let connected = connect_in_time(upstream).await.inspect_err(|_| gate.metrics.upstream_failures.inc())?;
-    let (sender, connection) = http1::handshake(TokioIo::new(connected)).await.map_err(ConnectError::Handshake)?;
+    let mut builder = http1::Builder::new();
+    let handshake = builder.max_buf_size(READ_SIZE).handshake(TokioIo::new(connected));
+    let (sender, connection) = handshake.await.map_err(ConnectError::Handshake)?;
     let open = gate.metrics.upstream_connections.clone();
     tokio::task::spawn_local(async move {
         open.inc();

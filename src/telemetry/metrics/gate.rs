@@ -14,6 +14,7 @@ pub struct Gate {
     decisions: Histogram,
     /// Connections from clients that are open.
     pub connections: IntGauge,
+    refused_connections: IntCounterVec,
     /// TLS handshakes that failed or took too long.
     pub failed_handshakes: IntCounter,
     /// Connections to apps that are open.
@@ -45,21 +46,55 @@ impl Gate {
             seconds: HistogramVec::new(seconds, &["app"])?,
             decisions: Histogram::with_opts(decisions)?,
             connections: gauge("doorward_connections", "Open connections from clients.")?,
+            refused_connections: IntCounterVec::new(
+                Opts::new(
+                    "doorward_connections_refused_total",
+                    "Connections that were closed at once, by the limit that was reached.",
+                ),
+                &["limit"],
+            )?,
             failed_handshakes: counter("doorward_tls_handshake_failures_total", "TLS handshakes that failed or took too long.")?,
             upstream_connections: gauge("doorward_upstream_connections", "Open connections to apps.")?,
             upstream_failures: counter("doorward_upstream_connect_failures_total", "Connections to apps that could not be made.")?,
             lost_records: counter("doorward_audit_lost_total", "Audit records that found no room in the queue.")?,
             sessions: gauge("doorward_sessions", "Sessions in the cache.")?,
         };
+        registry.register(Box::new(gate.refused_connections.clone()))?;
         registry.register(Box::new(gate.requests.clone()))?;
         registry.register(Box::new(gate.seconds.clone()))?;
         registry.register(Box::new(gate.decisions.clone()))?;
         Ok(gate)
     }
 
+    /// A connection was closed at once.
+    pub fn refused(&self, limit: Refused) {
+        self.refused_connections.with_label_values(&[limit.as_str()]).inc();
+    }
+
     /// A decision was made anew.
     pub fn decided(&self, took: Duration) {
         self.decisions.observe(took.as_secs_f64());
+    }
+}
+
+/// The limits that a connection can run into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Open connections of one address.
+    Address,
+    /// Open connections in all.
+    Full,
+    /// Handshakes under way.
+    Handshakes,
+}
+
+impl Refused {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Full => "connections",
+            Self::Handshakes => "handshakes",
+        }
     }
 }
 

@@ -27,6 +27,7 @@ pub(in crate::control::config) fn assemble(draft: Draft, epoch: u64, findings: &
         providers: draft.providers,
         reserved_headers: reserved(&draft.apps),
         trusted_proxies: draft.trusted_proxies,
+        entrance: draft.entrance,
         tls: draft.tls?,
         audit_sheds: draft.audit_sheds,
     };

@@ -7,6 +7,7 @@ use crate::snapshot::{Upstream, is_host};
 use http::Method;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::time::Duration;
 use url::{Host, Url};
 
@@ -24,6 +25,13 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
         Some(_) => Err(Wrong::plain("longer than ten years")),
         None => Err(Wrong::new("not a duration", "a number and a unit: `90s`, `30m`, `12h` or `7d`")),
     }
+}
+
+/// A whole number from 1.
+pub(super) fn count(text: &str) -> Result<NonZeroU32, Wrong> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    let wrong = || Wrong::new("not a number", "a whole number from 1, as in `1000`");
+    text.parse().ok().filter(|_| digits).ok_or_else(wrong)
 }
 
 /// `127.0.0.1:9901`, `[::]:443`.
