@@ -163,7 +163,7 @@ pub struct App {
     /// The longest body that the app takes: `100MB`; as long as it likes by default.
     pub max_body: Option<String>,
     /// How many requests the app takes; all by default.
-    pub limits: Option<rewriting::Limits>,
+    pub limits: Option<rewriting::AppLimits>,
     /// Headers for the app, each with what it carries: `user`, `email`, `name`, `groups`, `provider`, or a mapped claim.
     #[serde(default)]
     pub identity: BTreeMap<String, String>,

@@ -45,7 +45,7 @@ pub struct Respond {
 /// How many requests an app takes. What is beyond is refused at once.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Limits {
+pub struct AppLimits {
     /// Requests in flight, WebSockets and streams included.
     pub in_flight: Option<String>,
     /// Requests in flight of one session.
