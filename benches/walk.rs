@@ -8,7 +8,7 @@ use doorward::assertion::Keys;
 use doorward::control::config;
 use doorward::gate::upstream::balance;
 use doorward::gate::visit::{Connection, Gate, Visit, Worker};
-use doorward::gate::{self, audit, decide, route, session, target};
+use doorward::gate::{self, audit, decide, limit, route, session, target};
 use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Email, Identity, ProviderName, Timestamp, Token};
 use doorward::policy::Principal;
@@ -106,6 +106,7 @@ fn bench_with(apps: usize, rules: usize, upstream: &str) -> Bench {
         sessions: session::cache(200_000),
         audit,
         metrics: metrics::Gate::new(&prometheus::Registry::new()).unwrap(),
+        limits: limit::Counts::default(),
         reserved: Box::new(|_| panic!("not under test")),
     };
     Bench { runtime, worker: Rc::new(Worker::new(Arc::new(gate), 1)), store, _folder: folder }

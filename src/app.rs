@@ -16,7 +16,7 @@ use crate::gate::listen::{self, Sockets};
 use crate::gate::route::Site;
 use crate::gate::upstream::health;
 use crate::gate::visit::{Answer, Gate, Reserved, ReservedRequest};
-use crate::gate::{audit, session};
+use crate::gate::{audit, limit, session};
 use crate::snapshot::Snapshot;
 use crate::store::{self, Store};
 use crate::telemetry::metrics;
@@ -178,6 +178,7 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
         sessions: session::cache(SESSIONS),
         audit: records,
         metrics: metrics::Gate::new(&registry)?,
+        limits: limit::Counts::default(),
         reserved: reserved(Arc::clone(&control)),
     });
     let configuration = Arc::new(metrics::Configuration::new(&registry)?);

@@ -2,14 +2,17 @@
 //! Must never forward a request without a [`decide::Permit`].
 //!
 //! ```text
-//! listen → tls → visit → target → route → session → identity → decide → headers → upstream → (respond) → audit
+//! listen → tls → visit → target → route → (limit) → session → identity → decide → (limit) → headers → upstream → (respond) → audit
+//!                                                                                           or fixed
 //! ```
 
 pub mod audit;
 pub mod body;
 pub mod decide;
+pub mod fixed;
 pub mod headers;
 pub mod identity;
+pub mod limit;
 pub mod listen;
 pub mod respond;
 pub mod route;
@@ -23,7 +26,7 @@ mod websocket;
 use crate::model::Refusal;
 use body::{RequestBody, ResponseBody};
 use decide::Permit;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use route::{Place, Routed};
 use target::Target;
@@ -32,10 +35,13 @@ use visit::Visit;
 /// Answers one request; the answer's body carries the audit record to its end.
 pub async fn serve(mut visit: Box<Visit>, request: Request<Incoming>) -> Response<ResponseBody> {
     let manner = respond::Manner::read(&request);
-    let response = match walk(&mut visit, request).await {
+    let mut response = match walk(&mut visit, request).await {
         Ok(response) => response,
         Err(refusal) => respond::refuse(&mut visit, &manner, &refusal),
     };
+    if visit.trail.method == Method::HEAD {
+        ResponseBody::head_only(&mut response);
+    }
     audit::follow(visit, response)
 }
 
@@ -50,9 +56,27 @@ async fn walk(visit: &mut Visit, mut request: Request<Incoming>) -> Result<Respo
         Place::Reserved(site) => visit::hand_over(visit, &target, site, request).await,
         Place::Route(place) => {
             let (request, permit) = judge(visit, &target, &place, request.map(RequestBody::new)).await?;
-            upstream::forward(visit, place.app, permit, request).await
+            let mut response = answer(visit, &target, &place, permit, request).await?;
+            headers::response::complete(response.headers_mut(), place.app);
+            Ok(response)
         }
     }
+}
+
+async fn answer(
+    visit: &mut Visit,
+    target: &Target,
+    place: &Routed<'_>,
+    permit: Permit,
+    mut request: Request<RequestBody>,
+) -> Result<Response<ResponseBody>, Refusal> {
+    if let Some(answer) = fixed::find(target, place) {
+        return fixed::answer(visit, target, place.app, &answer, &permit);
+    }
+    limit::body(place.app, &mut request)?;
+    let mut response = upstream::forward(visit, place.app, permit, request).await?;
+    headers::response::put_right(response.headers_mut(), target, place.app);
+    Ok(response)
 }
 
 /// The part of the walk between knowing what is asked for and forwarding it: who asks, whether they may, and what the app is
@@ -64,6 +88,7 @@ pub async fn judge<B>(
     request: Request<B>,
 ) -> Result<(Request<B>, Permit), Refusal> {
     visit.trail.place(place);
+    limit::address(visit, place.app)?;
     let permit = match decide::for_anybody(place, &request) {
         Some(decided) => decided?,
         None => {
@@ -72,6 +97,7 @@ pub async fn judge<B>(
             decide::evaluate(visit, place, identity, &request)?
         }
     };
+    limit::enter(visit, place.app, &permit)?;
     let request = headers::rewrite(visit, target, place, &permit, request)?;
     Ok((request, permit))
 }

@@ -2,8 +2,12 @@
 //! `control::config` compiled. Out: look-ups. Must never change after it was built, and never do I/O.
 
 pub mod entrance;
+pub mod fixed;
 pub mod hosts;
+pub mod limits;
 pub mod paths;
+pub mod prefix;
+pub mod rewriting;
 pub mod servers;
 pub mod tls;
 pub mod upstream;
@@ -12,11 +16,14 @@ use crate::model::identity::is_domain;
 use crate::model::{AppIndex, Origin, ProviderName};
 use crate::policy::Ruleset;
 use entrance::Entrance;
-use hosts::Hosts;
-use http::{HeaderName, Method};
+use fixed::Fixed;
+use hosts::{Host, Hosts};
+use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
+use limits::Limits;
 use openidconnect::IssuerUrl;
 use paths::Paths;
+use rewriting::Rewriting;
 use secrecy::SecretString;
 use servers::Servers;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -66,12 +73,16 @@ pub struct App {
     pub url: Arc<str>,
     /// The path prefix without a trailing slash; empty for a whole host.
     pub prefix: Box<str>,
-    /// Where it really is.
-    pub servers: Servers,
+    /// Where it really is; `None` where every route has an answer of its own.
+    pub servers: Option<Servers>,
     /// How long it may take.
     pub timeouts: upstream::Timeouts,
     /// How many connections to it are kept.
     pub pooling: upstream::Pooling,
+    /// What is changed on the way to it and back.
+    pub rewriting: Rewriting,
+    /// How much it takes; `None` where it takes everything.
+    pub limits: Option<Box<Limits>>,
     /// Which header carries what.
     pub identity: Vec<(HeaderName, Attribute)>,
     /// The providers whose sign-ins it takes; never empty in a compiled snapshot that has an app with rules.
@@ -94,6 +105,8 @@ pub struct Route {
     pub label: Arc<str>,
     /// Who may.
     pub access: Access,
+    /// What it answers by itself, in place of the app.
+    pub fixed: Option<Arc<Fixed>>,
 }
 
 /// Who may use a route.
@@ -165,6 +178,15 @@ impl Snapshot {
         self.apps.get(usize::try_from(index.0).ok()?)
     }
 
+    /// What every answer at this host gets that does not have it; nothing where the host is not ours to speak for.
+    pub fn security(&self, host: &str) -> &[(HeaderName, HeaderValue)] {
+        match self.hosts.find(host) {
+            Some(Host::Auth) => rewriting::SECURITY.as_slice(),
+            Some(Host::Apps(apps)) => apps.any().and_then(|index| self.app(index)).map_or(&[], |app| &app.rewriting.security),
+            None => &[],
+        }
+    }
+
     /// The route at this place in the list.
     pub fn route(&self, index: RouteIndex) -> Option<&Route> {
         self.routes.get(usize::try_from(index.0).ok()?)
@@ -174,8 +196,9 @@ impl Snapshot {
     pub fn take_over(&mut self, before: &Self, now: u64) {
         let known: HashMap<&str, &App> = before.apps.iter().map(|app| (&*app.name, app)).collect();
         for app in &mut self.apps {
-            if let Some(before) = known.get(&*app.name) {
-                app.servers.take_over(&before.servers, now);
+            let before = known.get(&*app.name).and_then(|before| before.servers.as_ref());
+            if let (Some(servers), Some(before)) = (&mut app.servers, before) {
+                servers.take_over(before, now);
             }
         }
     }

@@ -12,6 +12,8 @@ mod reference;
 mod reload;
 #[path = "config/rendering.rs"]
 mod rendering;
+#[path = "config/rewriting.rs"]
+mod rewriting;
 #[path = "config/scene.rs"]
 mod scene;
 #[path = "config/upstream.rs"]

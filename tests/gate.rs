@@ -10,10 +10,16 @@ mod balance;
 mod cookies;
 #[path = "gate/entrance.rs"]
 mod entrance;
+#[path = "gate/fixed.rs"]
+mod fixed;
 #[path = "gate/floods.rs"]
 mod floods;
 #[path = "gate/headers.rs"]
 mod headers;
+#[path = "gate/limits.rs"]
+mod limits;
+#[path = "gate/rewriting.rs"]
+mod rewriting;
 #[path = "gate/streams.rs"]
 mod streams;
 #[path = "gate/target.rs"]

@@ -6,6 +6,7 @@ use crate::model::route::Pattern;
 use crate::model::{AppIndex, Origin, ProviderName};
 use crate::snapshot::hosts::{Host, Hosts};
 use crate::snapshot::paths::Paths;
+use crate::snapshot::rewriting::Rewriting;
 use crate::snapshot::servers::Servers;
 use crate::snapshot::upstream::{Address, Pooling, Timeouts, Transport};
 use crate::snapshot::{Access, App, Lifetimes, Provider, Route, RouteIndex, Snapshot, Upstream, tls::Tls};
@@ -34,7 +35,7 @@ pub(super) fn snapshot(providers: Vec<Provider>) -> Snapshot {
         app(host, port, pattern.trim_end_matches("/**"), &names)
     });
     let apps = apps.collect();
-    let route = Route { app: AppIndex(0), label: "wiki".into(), access: Access::Public(None) };
+    let route = Route { app: AppIndex(0), label: "wiki".into(), access: Access::Public(None), fixed: None };
     Snapshot {
         epoch: 1,
         apps,
@@ -59,9 +60,11 @@ fn app(host: &str, port: u16, prefix: &str, providers: &[ProviderName]) -> App {
         origin: Origin::https(host.to_owned(), port),
         url: format!("https://{host}").into(),
         prefix: prefix.into(),
-        servers: Servers::single(Upstream::new(String::new(), address, Transport::Http1, None)),
+        servers: Some(Servers::single(Upstream::new(String::new(), address, Transport::Http1, None))),
         timeouts: Timeouts::default(),
         pooling: Pooling::default(),
+        rewriting: Rewriting::default(),
+        limits: None,
         identity: Vec::new(),
         providers: providers.to_vec(),
         cors_preflight: false,

@@ -6,8 +6,10 @@ use super::headers;
 use super::upstream::in_flight::{Expired, InFlight};
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Response};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -15,12 +17,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// What a client sends; nothing for most requests.
 pub struct RequestBody(Option<Sent>);
 
 struct Sent {
-    body: Incoming,
+    /// `None` once it was cut.
+    body: Option<Incoming>,
+    /// Where it is cut.
+    limit: u64,
     upload: Arc<Upload>,
     /// What may not be a trailer; until that is known, nothing may.
     snapshot: Option<Arc<Snapshot>>,
@@ -39,6 +45,22 @@ const RESTS: u8 = 0;
 const WAITS: u8 = 1;
 /// The client broke off.
 const BROKE: u8 = 2;
+/// It became longer than the app takes.
+const CUT: u8 = 3;
+/// How long the rest of a body that nobody wants is read, so that the client gets to read the answer: a connection that is
+/// closed before that is reset, with the answer in it.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Why a client's body does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It broke off.
+    #[error(transparent)]
+    Client(#[from] hyper::Error),
+    /// It is longer than the app takes.
+    #[error("the body is longer than the app takes")]
+    TooLarge,
+}
 
 impl Upload {
     /// How many bytes have passed.
@@ -58,6 +80,11 @@ impl Upload {
         self.state.store(if waits { WAITS } else { RESTS }, Ordering::Relaxed);
     }
 
+    /// Whether it became longer than the app takes.
+    pub fn was_cut(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == CUT
+    }
+
     /// Whether the client broke off.
     pub fn broke(&self) -> bool {
         self.state.load(Ordering::Relaxed) == BROKE
@@ -67,7 +94,8 @@ impl Upload {
 impl RequestBody {
     /// The body of a request.
     pub fn new(body: Incoming) -> Self {
-        let sent = (!body.is_end_stream()).then(|| Sent { body, upload: Arc::default(), snapshot: None });
+        let sent =
+            (!body.is_end_stream()).then(|| Sent { body: Some(body), limit: u64::MAX, upload: Arc::default(), snapshot: None });
         Self(sent)
     }
 
@@ -81,6 +109,20 @@ impl RequestBody {
         self.0.as_ref().map(|sent| Arc::clone(&sent.upload))
     }
 
+    /// Has it cut where it becomes longer than this.
+    pub(super) const fn limit(&mut self, bytes: u64) {
+        if let Some(sent) = &mut self.0 {
+            sent.limit = bytes;
+        }
+    }
+
+    /// Nobody wants what is still to come: reads it away for a while.
+    pub(super) fn linger(&mut self) {
+        if let Some(sent) = &mut self.0 {
+            sent.linger();
+        }
+    }
+
     /// Lets trailers pass, except what no client may send.
     pub fn pass_trailers(&mut self, snapshot: &Arc<Snapshot>) {
         if let Some(sent) = &mut self.0 {
@@ -90,6 +132,26 @@ impl RequestBody {
 }
 
 impl Sent {
+    fn linger(&mut self) {
+        if let Some(mut rest) = self.body.take() {
+            tokio::task::spawn_local(async move {
+                let read = async { while let Some(Ok(_)) = rest.frame().await {} };
+                drop(tokio::time::timeout(LINGER, read).await);
+            });
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(Some(Err(Error::TooLarge))) };
+        let polled = std::task::ready!(Pin::new(body).poll_frame(context));
+        let frame = polled.map(|frame| frame.map(|frame| self.passed(frame)).map_err(Error::Client));
+        if self.upload.bytes() > self.limit {
+            self.linger();
+            return Poll::Ready(Some(Err(Error::TooLarge)));
+        }
+        Poll::Ready(frame)
+    }
+
     fn passed(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
         match frame.into_trailers() {
             Ok(trailers) => Frame::trailers(match &self.snapshot {
@@ -107,26 +169,28 @@ impl Sent {
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let Some(sent) = &mut self.0 else { return Poll::Ready(None) };
-        let polled = Pin::new(&mut sent.body).poll_frame(context);
+        let polled = sent.poll(context);
         let state = match &polled {
             Poll::Pending => WAITS,
-            Poll::Ready(Some(Err(_))) => BROKE,
+            Poll::Ready(Some(Err(Error::TooLarge))) => CUT,
+            Poll::Ready(Some(Err(Error::Client(_)))) => BROKE,
             Poll::Ready(_) => RESTS,
         };
         sent.upload.state.store(state, Ordering::Relaxed);
-        polled.map(|frame| frame.map(|frame| frame.map(|frame| sent.passed(frame))))
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|sent| sent.body.is_end_stream())
+        self.0.as_ref().is_none_or(|sent| sent.body.as_ref().is_some_and(Incoming::is_end_stream))
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or(SizeHint::with_exact(0), |sent| sent.body.size_hint())
+        let hint = |sent: &Sent| sent.body.as_ref().map_or_else(SizeHint::default, Incoming::size_hint);
+        self.0.as_ref().map_or(SizeHint::with_exact(0), hint)
     }
 }
 
@@ -172,6 +236,14 @@ impl ResponseBody {
     /// A body of our own.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         Self { source: Source::Full(Full::new(bytes.into())), ending: None, tunnel: None }
+    }
+
+    /// Takes our own body off an answer to HEAD, and says how long it would have been (RFC 9110, section 9.3.2): over HTTP/2
+    /// nobody else does.
+    pub(super) fn head_only(response: &mut Response<Self>) {
+        let Source::Full(full) = &mut response.body_mut().source else { return };
+        let length = std::mem::take(full).size_hint().lower();
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
 
     /// The empty body of an answer that a tunnel follows.

@@ -3,6 +3,8 @@
 //! a header, a cookie or a nomination of a client stand where ours should.
 
 pub mod identity;
+mod request;
+pub mod response;
 
 pub use identity::{Carried, OwnCopy};
 
@@ -54,13 +56,17 @@ pub fn rewrite<B>(
 ) -> Result<Request<B>, Refusal> {
     let upgrade = websocket::wants(&request);
     let headers = request.headers_mut();
-    let trailers = place.app.servers.may_multiplex() && takes_trailers(headers);
+    let trailers =
+        place.app.servers.as_ref().is_some_and(crate::snapshot::servers::Servers::may_multiplex) && takes_trailers(headers);
     remove_nominated(headers)?;
     remove(headers, |name| is_hop_by_hop(name) || is_reserved(name, &visit.snapshot));
     announce_trailers(headers, &visit.snapshot);
     remove_our_cookies(headers);
     headers.reserve(ADDED);
     add_circumstances(headers, visit, target);
+    if let Some(to_app) = &place.app.rewriting.request {
+        request::adapt(headers, visit, target, to_app);
+    }
     if let Some(session) = permit.session() {
         identity::add(headers, visit, place, session)?;
     }
@@ -70,7 +76,7 @@ pub fn rewrite<B>(
     if upgrade {
         websocket::ask(headers);
     }
-    *request.uri_mut() = origin_form(target);
+    *request.uri_mut() = origin_form(target, place.app.rewriting.prefix.as_ref())?;
     *request.version_mut() = Version::HTTP_11;
     Ok(request)
 }

@@ -5,6 +5,7 @@ pub mod challenge;
 
 use super::body::ResponseBody;
 use super::headers::name;
+use super::headers::response::secure;
 use super::visit::Visit;
 use crate::model::{Reason, Refusal};
 use crate::pages;
@@ -75,14 +76,16 @@ const fn status(reason: Reason) -> StatusCode {
         Reason::UpstreamFailed | Reason::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
         Reason::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         Reason::UploadTooSlow => StatusCode::REQUEST_TIMEOUT,
-        Reason::NoHealthyUpstream | Reason::UpstreamBusy => StatusCode::SERVICE_UNAVAILABLE,
+        Reason::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Reason::RateLimited | Reason::SessionBusy => StatusCode::TOO_MANY_REQUESTS,
+        Reason::AppBusy | Reason::NoHealthyUpstream | Reason::UpstreamBusy => StatusCode::SERVICE_UNAVAILABLE,
         Reason::AuditUnavailable | Reason::ProviderUnavailable | Reason::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
-/// Reasons after which nothing more on this connection can be trusted to mean what it says.
+/// Reasons after which nothing more on this connection can be trusted to mean what it says, or is wanted.
 const fn closes(reason: Reason) -> bool {
-    matches!(reason, Reason::AmbiguousTarget | Reason::BadHost | Reason::BadRequest | Reason::UploadTooSlow)
+    matches!(reason, Reason::AmbiguousTarget | Reason::BadHost | Reason::BadRequest | Reason::BodyTooLarge | Reason::UploadTooSlow)
 }
 
 /// Answers a refused request.
@@ -100,7 +103,7 @@ pub fn refuse(visit: &mut Visit, manner: &Manner, refusal: &Refusal) -> Response
         Kind::Page if status == StatusCode::UNAUTHORIZED => json(visit, status, refusal),
         Kind::Navigation | Kind::Page => page(visit, refusal),
     };
-    finish(visit, manner, refusal.reason, status, response.headers_mut());
+    finish(visit, manner, refusal, status, response.headers_mut());
     response
 }
 
@@ -109,7 +112,7 @@ fn challenge(visit: &mut Visit, manner: &Manner, refusal: &Refusal) -> Response<
     match challenge::redirect(visit, &manner.cookies) {
         Ok(mut response) => {
             visit.trail.reason = Some(refusal.reason);
-            finish(visit, manner, refusal.reason, response.status(), response.headers_mut());
+            finish(visit, manner, refusal, response.status(), response.headers_mut());
             response
         }
         // None of its reasons is a 401 again.
@@ -117,9 +120,13 @@ fn challenge(visit: &mut Visit, manner: &Manner, refusal: &Refusal) -> Response<
     }
 }
 
-fn finish(visit: &Visit, manner: &Manner, reason: Reason, status: StatusCode, headers: &mut HeaderMap) {
+fn finish(visit: &Visit, manner: &Manner, refusal: &Refusal, status: StatusCode, headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Without a target nobody knows which host this would be said for.
+    if let Some(target) = &visit.trail.target {
+        secure(headers, visit.snapshot.security(target.host()));
+    }
     name(visit, headers);
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Doorward realm=\"sign-in\""));
@@ -127,7 +134,10 @@ fn finish(visit: &Visit, manner: &Manner, reason: Reason, status: StatusCode, he
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }
-    if manner.h1 && closes(reason) {
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(refusal.retry_after.unwrap_or(1)));
+    }
+    if manner.h1 && closes(refusal.reason) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     share(visit, manner, headers);
@@ -188,6 +198,7 @@ fn grpc(status: StatusCode, refusal: &Refusal) -> Response<ResponseBody> {
         StatusCode::FORBIDDEN => "7",
         StatusCode::NOT_FOUND | StatusCode::MISDIRECTED_REQUEST => "12",
         StatusCode::BAD_REQUEST => "3",
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS => "8",
         _ => "14",
     };
     let mut response = answer(StatusCode::OK, "application/grpc", String::new());

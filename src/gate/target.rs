@@ -2,6 +2,7 @@
 //! upstream and audit all read. Must never guess: what two parsers could read differently is refused.
 
 use crate::model::{Reason, Refusal};
+use crate::snapshot::prefix::Prefix;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Uri, Version, header};
 use std::sync::Arc;
@@ -173,14 +174,29 @@ fn is_port(digits: &[u8]) -> bool {
     digits.iter().all(u8::is_ascii_digit) && str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
 }
 
-/// The target as an origin-form URI, for an HTTP/1.1 upstream.
-pub fn origin_form(target: &Target) -> Uri {
-    Uri::from(target.path.clone())
+/// The target as an origin-form URI, for an HTTP/1.1 upstream: as it is, or as an app knows it that has other prefixes. Whatever
+/// the app reads in it must be what was read here, but for the beginning.
+pub fn origin_form(target: &Target, prefix: Option<&Prefix>) -> Result<Uri, Error> {
+    let Some(prefix) = prefix else { return Ok(Uri::from(target.path.clone())) };
+    let path = prefix.to_app(target.path()).ok_or(Error::Ambiguous)?;
+    if target.readings.is_some() && !reads_alike(target, &path, prefix) {
+        return Err(Error::Ambiguous);
+    }
+    let query = target.path.query().map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{path}{query}").parse().map_err(|_| Error::Ambiguous)
+}
+
+/// Whether an app finds in this path what is known of the public one; and nothing that it could take for a host.
+fn reads_alike(target: &Target, path: &str, prefix: &Prefix) -> bool {
+    let expected = target.readings().map(|reading| prefix.to_app(reading));
+    let found = readings::others(path).ok().flatten();
+    let found = found.as_deref().map_or_else(|| vec![path.to_owned()], <[String]>::to_vec);
+    !found.iter().any(|reading| reading.starts_with("//")) && expected.eq(found.into_iter().map(Some))
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice)]
     use super::*;
     use proptest::prelude::*;
 
@@ -339,6 +355,47 @@ mod tests {
                     prop_assert!(target.readings().all(readings::is_contained));
                 }
             }
+        }
+
+        #[test]
+        fn an_app_behind_a_prefix_reads_what_was_read_here_but_for_the_prefix(
+            rest in "(/|//|;|%2[fF5]|%5[cC]|%3[bBfF]|[a-z.]|[?]){0,10}",
+            public in prop::sample::select(vec!["", "/w", "/w/x"]),
+            strip in any::<bool>(),
+            add in prop::sample::select(vec!["", "/b"]),
+        ) {
+            let prefix = Prefix { public: public.into(), strip, add: add.into() };
+            let Ok(uri) = format!("{public}/{rest}").parse::<Uri>() else { return Ok(()) };
+            let mut request = request("/", &["a.example"]);
+            *request.uri_mut() = uri;
+            let Ok(target) = read(&request) else { return Ok(()) };
+            let Ok(internal) = origin_form(&target, Some(&prefix)) else { return Ok(()) };
+            let whole = target.path_and_query().as_str();
+            prop_assert_eq!(internal.to_string(), format!("{add}{}", &whole[prefix.stripped().len()..]));
+            *request.uri_mut() = internal;
+            let again = read(&request).map_err(|error| TestCaseError::fail(format!("{whole}: {error}")))?;
+            let public: Vec<_> = target.readings().filter_map(|reading| prefix.to_app(reading)).collect();
+            prop_assert_eq!(target.readings().count(), public.len());
+            prop_assert_eq!(again.readings().collect::<Vec<_>>(), public);
+            prop_assert!(again.readings().all(|reading| !reading.starts_with("//")));
+        }
+    }
+
+    #[test]
+    fn only_what_begins_like_a_host_is_refused_behind_a_prefix() {
+        let prefix = Prefix { public: "/w".into(), strip: true, add: "".into() };
+        for (path, fine) in [
+            ("/w/a//b", true),
+            ("/w/a%2F%2Fb", true),
+            ("/w/;v=1", true),
+            ("/w/a;v=1/", true),
+            ("/w/%5c", false),
+            ("/w/%5cx", false),
+            ("/w//x", false),
+            ("/w/%252fx", false),
+        ] {
+            let target = read(&request(path, &["a.example"])).unwrap();
+            assert_eq!(origin_form(&target, Some(&prefix)).is_ok(), fine, "{path}");
         }
     }
 }

@@ -59,6 +59,7 @@ impl Error {
     /// What the client is told.
     fn refusal(&self, upload: Option<&Upload>) -> Reason {
         match self {
+            Self::Exchange(_) if upload.is_some_and(Upload::was_cut) => Reason::BodyTooLarge,
             Self::Exchange(_) if upload.is_some_and(Upload::broke) => Reason::BadRequest,
             Self::NoneHealthy(_) => Reason::NoHealthyUpstream,
             Self::Connect(ConnectError::Full(_)) => Reason::UpstreamBusy,
@@ -76,7 +77,7 @@ impl Error {
             Self::NoneHealthy(_) | Self::Misunderstood(_) | Self::Switched | Self::Unclear => false,
             Self::Connect(error) => !matches!(error, ConnectError::Full(_) | ConnectError::NoTunnel),
             Self::Expired(expired) => *expired == Expired::Answer || (*expired == Expired::Total && upload.is_none()),
-            Self::Exchange(_) => !upload.is_some_and(Upload::broke),
+            Self::Exchange(_) => !upload.is_some_and(|upload| upload.broke() || upload.was_cut()),
         }
     }
 }

@@ -5,12 +5,12 @@ pub mod client;
 
 use super::audit::{self, Trail};
 use super::body::{RequestBody, ResponseBody};
-use super::headers;
 use super::route::Site;
 use super::session::{Cache, Recognized};
 use super::target::Target;
 use super::upstream::balance::Chosen;
 use super::upstream::pool::Pool;
+use super::{headers, limit};
 use crate::assertion::Keys;
 use crate::clock;
 use crate::model::{Reason, Refusal, RequestId, Timestamp};
@@ -44,6 +44,8 @@ pub struct Gate {
     pub audit: audit::Sender,
     /// What is counted.
     pub metrics: metrics::Gate,
+    /// How often things were asked for.
+    pub limits: limit::Counts,
     /// Who answers under `/.doorward/`.
     pub reserved: Reserved,
 }
@@ -201,6 +203,8 @@ pub struct Visit {
     pub trail: Trail,
     /// The server that it went to, the last one where there were several. Counts it there until its answer is over.
     pub(super) chosen: Option<Chosen>,
+    /// Its place among the requests in flight, where they are limited.
+    pub(super) held: Option<Box<limit::Held>>,
     /// The status of its answer.
     pub(super) status: u16,
     /// How many bytes of the answer have passed.
@@ -231,6 +235,7 @@ impl Visit {
             name: request_id.header(),
             trail: Trail::new(method.clone()),
             chosen: None,
+            held: None,
             status: ABANDONED,
             bytes_out: 0,
             complete: false,
@@ -250,7 +255,7 @@ impl Visit {
 
     /// The server that it went to.
     pub fn upstream(&self) -> Option<&Upstream> {
-        Some(&*self.app()?.servers.at(self.chosen.as_ref()?.index)?.upstream)
+        Some(&*self.app()?.servers.as_ref()?.at(self.chosen.as_ref()?.index)?.upstream)
     }
 }
 
@@ -284,5 +289,6 @@ pub async fn hand_over(
     visit.trail.reason = Some(Reason::Reserved);
     visit.trail.acted = response.extensions_mut().remove();
     headers::name(visit, response.headers_mut());
+    headers::response::secure(response.headers_mut(), visit.snapshot.security(target.host()));
     Ok(response.map(ResponseBody::full))
 }

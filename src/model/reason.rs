@@ -10,6 +10,8 @@ pub enum Reason {
     Allowed,
     /// The path reads differently to different parsers.
     AmbiguousTarget,
+    /// As many requests are in flight as the app takes.
+    AppBusy,
     /// The audit trail can't take a record now.
     AuditUnavailable,
     /// The host is malformed, doubled or contradicts itself.
@@ -18,6 +20,8 @@ pub enum Reason {
     BadRequest,
     /// Where to return to is not a URL of a configured app.
     BadReturnTarget,
+    /// The body is longer than the app takes.
+    BodyTooLarge,
     /// A deny rule matched.
     DeniedByRule,
     /// The handoff code is unknown, used, expired or another browser's.
@@ -38,8 +42,12 @@ pub enum Reason {
     ProviderUnavailable,
     /// Let through: a public route.
     PublicRoute,
+    /// The session or the address asks more often than it may.
+    RateLimited,
     /// Answered by Doorward itself, under `/.doorward/`.
     Reserved,
+    /// As many requests of the session are in flight as it may have.
+    SessionBusy,
     /// There was a session; its time is over.
     SessionExpired,
     /// The session cookie names no live session.
@@ -77,10 +85,12 @@ impl Reason {
             Self::Abandoned => "abandoned",
             Self::Allowed => "allowed",
             Self::AmbiguousTarget => "ambiguous_target",
+            Self::AppBusy => "app_busy",
             Self::AuditUnavailable => "audit_unavailable",
             Self::BadHost => "bad_host",
             Self::BadRequest => "bad_request",
             Self::BadReturnTarget => "bad_return_target",
+            Self::BodyTooLarge => "body_too_large",
             Self::DeniedByRule => "denied_by_rule",
             Self::HandoffInvalid => "handoff_invalid",
             Self::NoHealthyUpstream => "no_healthy_upstream",
@@ -91,7 +101,9 @@ impl Reason {
             Self::ProviderNotAccepted => "provider_not_accepted",
             Self::ProviderUnavailable => "provider_unavailable",
             Self::PublicRoute => "public_route",
+            Self::RateLimited => "rate_limited",
             Self::Reserved => "reserved",
+            Self::SessionBusy => "session_busy",
             Self::SessionExpired => "session_expired",
             Self::SessionInvalid => "session_invalid",
             Self::SignInExpired => "sign_in_expired",
@@ -118,17 +130,19 @@ pub struct Refusal {
     /// One plain sentence for the page that adds to the reason's own text, such as which provider is down. Escaped
     /// where it is shown.
     pub detail: Option<String>,
+    /// In how many seconds it is worth trying again, where that is known.
+    pub retry_after: Option<u32>,
 }
 
 impl Refusal {
     /// A refusal with one more sentence for the person.
     pub fn with_detail(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: Some(detail.into()) }
+        Self { reason, detail: Some(detail.into()), retry_after: None }
     }
 }
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, detail: None }
+        Self { reason, detail: None, retry_after: None }
     }
 }

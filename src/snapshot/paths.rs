@@ -58,6 +58,11 @@ impl<T: Copy + PartialEq> Paths<T> {
         self.folded.as_ref().unwrap_or(&self.exact).find(inner(path))
     }
 
+    /// One of the values.
+    pub fn any(&self) -> Option<T> {
+        self.exact.any()
+    }
+
     /// Whether two patterns differ in nothing but case.
     pub fn is_case_sensitive(&self) -> bool {
         self.folded.is_none()
@@ -93,6 +98,11 @@ impl<T: Copy + PartialEq> Node<T> {
                 self.literals.entry(text).or_insert_with(Self::empty).insert(others, value, fold)
             }
         }
+    }
+
+    fn any(&self) -> Option<T> {
+        let below = || self.literals.values().chain(self.one.as_deref()).find_map(Self::any);
+        self.here.or(self.rest).or_else(below)
     }
 
     fn find(&self, path: Option<&str>) -> Option<T> {

@@ -25,7 +25,7 @@ fn without_variables(yaml: &str) -> String {
 fn the_reference_configuration_is_fine_without_a_warning() {
     let loaded = scene().fine(&without_variables(REFERENCE));
     assert_eq!(loaded.warnings, []);
-    assert_eq!(loaded.snapshot.apps.len(), 2);
+    assert_eq!(loaded.snapshot.apps.len(), 3);
 }
 
 #[test]
@@ -70,6 +70,6 @@ fn the_schema_knows_what_is_required() {
     let schema: Value = serde_json::from_str(&schema().unwrap()).unwrap();
     let required = |value: &Value| -> Vec<String> { serde_json::from_value(value["required"].clone()).unwrap() };
     assert_eq!(required(&schema), ["listen", "tls", "auth", "store"]);
-    assert_eq!(required(&schema["$defs"]["App"]), ["url", "upstream"]);
+    assert_eq!(required(&schema["$defs"]["App"]), ["url"]);
     assert_eq!(required(&schema["$defs"]["PathEntry"]), ["match"]);
 }

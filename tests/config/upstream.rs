@@ -10,7 +10,7 @@ use std::time::Duration;
 const UPSTREAM: &str = "upstream: http://127.0.0.1:8080";
 
 fn upstream(scene: &Scene, lines: &str) -> Upstream {
-    (*scene.fine(&with(UPSTREAM, lines)).snapshot.apps[0].servers.only().unwrap().upstream).clone()
+    (*scene.fine(&with(UPSTREAM, lines)).snapshot.apps[0].servers.as_ref().unwrap().only().unwrap().upstream).clone()
 }
 
 /// The one error of an app that is reached like this.

@@ -115,8 +115,9 @@ impl Recorder {
         if path == "/wait" {
             self.go_on.notified().await;
         }
+        let said = request.uri().query().filter(|_| path.ends_with("/say")).map(str::to_owned);
         read(request.into_body(), &seen).await;
-        self.by_path(&path)
+        said.map_or_else(|| self.by_path(&path), |query| say(&query))
     }
 
     fn by_path(&self, path: &str) -> Response<Body> {
@@ -143,6 +144,18 @@ impl Recorder {
         }
         response
     }
+}
+
+/// `/say?status=302&Location=…` answers with this status and these headers.
+fn say(query: &str) -> Response<Body> {
+    let mut response = Response::new(Full::from("said\n").boxed());
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "status" => *response.status_mut() = value.parse().unwrap(),
+            _ => drop(response.headers_mut().append(name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap())),
+        }
+    }
+    response
 }
 
 async fn read(mut body: Incoming, seen: &Seen) {

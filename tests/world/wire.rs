@@ -98,8 +98,12 @@ impl Connection {
 
     /// Sends bytes. That the other side has closed is for the reading to find out.
     pub(crate) async fn write(&mut self, bytes: impl AsRef<[u8]>) {
-        drop(self.0.write_all(bytes.as_ref()).await);
-        drop(self.0.flush().await);
+        self.wrote(bytes).await;
+    }
+
+    /// Sends bytes, and says whether the other side has taken them.
+    pub(crate) async fn wrote(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.0.write_all(bytes.as_ref()).await.is_ok() && self.0.flush().await.is_ok()
     }
 
     /// One answer with its body.

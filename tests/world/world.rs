@@ -37,6 +37,8 @@ use wire::{Answer, Connection};
 pub(crate) const WIKI: &str = "wiki.corp.test";
 pub(crate) const PAYROLL: &str = "payroll.other.example";
 pub(crate) const ROUGH: &str = "rough.corp.test";
+/// For the apps that a test brings along.
+pub(crate) const SHOP: &str = "shop.corp.test";
 pub(crate) const TAPE: &str = "tape.corp.test";
 pub(crate) const LOGIN: &str = "login.corp.test";
 pub(crate) const TOKEN: &str = "the-admin-token";
@@ -61,7 +63,7 @@ pub(crate) struct Setup {
     pub(crate) listen: &'static str,
     /// More lines at the end of the configuration.
     pub(crate) more: &'static str,
-    /// More entries for `apps`, with `PORT` in place of the port of https.
+    /// More entries under `apps:`, with `HTTPS` (or `PORT`), `APP` and `ROUGH` for the ports of the proxy and of the two apps.
     pub(crate) apps: String,
 }
 
@@ -108,7 +110,7 @@ impl World {
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let (ports, folder) = (Ports::take(), tempfile::tempdir().unwrap());
         let roots = Arc::new(certificates(&folder));
-        let entrance = Entrance { port: ports.https(), roots, hosts: vec![WIKI, PAYROLL, ROUGH, TAPE, LOGIN] };
+        let entrance = Entrance { port: ports.https(), roots, hosts: vec![WIKI, PAYROLL, ROUGH, TAPE, SHOP, LOGIN] };
         let auth = ports.url(LOGIN);
         let staff = Provider::start(ports.staff(), ports.staff_behind(), &auth, setup.token_life).await;
         let partners = match setup.partners {
@@ -129,6 +131,11 @@ impl World {
             world.discovered().await;
         }
         world
+    }
+
+    /// A world with these entries under `apps:`.
+    pub(crate) async fn with_apps(apps: &'static str) -> Self {
+        Self::of(Setup { apps: apps.to_owned(), ..Setup::default() }).await
     }
 
     /// Starts the proxy.
@@ -233,13 +240,18 @@ fn certificates(folder: &TempDir) -> RootCertStore {
     let mut ca_params = CertificateParams::default();
     ca_params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = ca_params.self_signed(&ca_key).unwrap();
-    let params = CertificateParams::new([WIKI, PAYROLL, ROUGH, TAPE, LOGIN].map(String::from)).unwrap();
+    let params = CertificateParams::new([WIKI, PAYROLL, ROUGH, TAPE, SHOP, LOGIN].map(String::from)).unwrap();
     let certificate = params.signed_by(&key, &Issuer::from_params(&ca_params, &ca_key)).unwrap();
     fs::write(folder.path().join("server.pem"), certificate.pem()).unwrap();
     fs::write(folder.path().join("server.key"), key.serialize_pem()).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(ca.der().clone()).unwrap();
     roots
+}
+
+fn more_apps(ports: &Ports, yaml: &str) -> String {
+    let ports = [("HTTPS", ports.https()), ("PORT", ports.https()), ("APP", ports.app()), ("ROUGH", ports.rough())];
+    ports.into_iter().fold(yaml.to_owned(), |yaml, (name, port)| yaml.replace(name, &port.to_string()))
 }
 
 fn configuration(ports: &Ports, setup: &Setup) -> String {
@@ -306,7 +318,7 @@ apps:
         listen = setup.listen,
         more = setup.more,
         session = setup.session,
-        apps = setup.apps.replace("PORT", &ports.https().to_string()),
+        apps = more_apps(ports, &setup.apps),
         app = ports.app(),
         rough = ports.rough(),
         tape = ports.tape(),

@@ -3,11 +3,14 @@
 
 mod apps;
 mod entrance;
+mod fixed;
 mod headers;
 mod hosts;
+mod limits;
 mod listen;
 mod paths;
 mod providers;
+mod rewriting;
 mod rules;
 mod secret;
 mod servers;

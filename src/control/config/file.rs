@@ -4,6 +4,7 @@
 //! Only texts, truth values, lists, mappings and plain enums: [`super::document`] relies on it.
 
 mod limits;
+pub mod rewriting;
 pub mod servers;
 pub mod upstream;
 
@@ -152,7 +153,7 @@ pub struct App {
     /// What people call it; the key by default.
     pub name: Option<String>,
     /// Where the app really is: `http://host:port`, `https://host:port`, `h2c://host:port` or `unix:/path/to.sock`; one or a list.
-    pub upstream: servers::Servers,
+    pub upstream: Option<servers::Servers>,
     /// Whom `https` servers are trusted as, and what they are shown.
     pub upstream_tls: Option<upstream::UpstreamTls>,
     /// How long it may take.
@@ -167,6 +168,28 @@ pub struct App {
     pub ejection: Option<servers::Ejection>,
     /// How long a server that came back is spared, getting more of its turns little by little; not at all by default.
     pub slow_start: Option<String>,
+    /// In place of an upstream: send people elsewhere.
+    pub redirect: Option<rewriting::Redirect>,
+    /// In place of an upstream: say always the same.
+    pub respond: Option<rewriting::Respond>,
+    /// The `Host` that the app gets: `keep` for the public one, which is the default, or a name.
+    pub host: Option<String>,
+    /// Take the prefix of `url` off the path that the app gets; `false` by default.
+    #[serde(default)]
+    pub strip_prefix: bool,
+    /// Put this before the path that the app gets: `/base`.
+    pub add_prefix: Option<String>,
+    /// Headers that are changed on the way to the app.
+    pub request_headers: Option<rewriting::Headers>,
+    /// Headers that are changed in its answers.
+    pub response_headers: Option<rewriting::Headers>,
+    /// Send `Forwarded` (RFC 7239) beside `X-Forwarded-*`; `false` by default.
+    #[serde(default)]
+    pub forwarded: bool,
+    /// The longest body that the app takes: `100MB`; as long as it likes by default.
+    pub max_body: Option<String>,
+    /// How many requests the app takes; all by default.
+    pub limits: Option<rewriting::AppLimits>,
     /// Headers for the app, each with what it carries: `user`, `email`, `name`, `groups`, `provider`, or a mapped claim.
     #[serde(default)]
     pub identity: BTreeMap<String, String>,
@@ -215,6 +238,10 @@ pub struct PathEntry {
     pub allow: Option<Vec<Rule>>,
     /// Who may not, beside the app's `deny`.
     pub deny: Option<Vec<Rule>>,
+    /// In place of the app: send people elsewhere.
+    pub redirect: Option<rewriting::Redirect>,
+    /// In place of the app: say always the same.
+    pub respond: Option<rewriting::Respond>,
 }
 
 /// The audit trail.

@@ -25,6 +25,7 @@ pub struct Chosen {
 pub struct Way<'a> {
     visit: &'a mut Visit,
     app: &'a App,
+    servers: &'a Servers,
     permit: &'a Permit,
     tried: Tried,
 }
@@ -44,8 +45,9 @@ type Key = [u8; 8];
 impl<'a> Way<'a> {
     /// Chooses the first server.
     pub fn begin(visit: &'a mut Visit, app: &'a App, permit: &'a Permit) -> Result<(Self, &'a Upstream), NoneHealthy> {
-        let mut way = Self { visit, app, permit, tried: Tried::default() };
-        let upstream = match app.servers.only() {
+        let servers = app.servers.as_ref().ok_or(NoneHealthy)?;
+        let mut way = Self { visit, app, servers, permit, tried: Tried::default() };
+        let upstream = match servers.only() {
             Some(only) => {
                 way.visit.chosen = Some(Chosen { index: 0, at: 0, _occupied: None });
                 &*only.upstream
@@ -66,7 +68,7 @@ impl<'a> Way<'a> {
 
     /// Whether there is another server that can be tried.
     pub fn goes_on(&self) -> bool {
-        let servers = &self.app.servers;
+        let servers = self.servers;
         let mut left = servers.iter().enumerate().filter(|(index, _)| !self.tried.has(*index));
         servers.only().is_none() && left.any(|(_, server)| !server.live.is_down())
     }
@@ -77,7 +79,7 @@ impl<'a> Way<'a> {
     }
 
     fn choose(&mut self) -> Option<&'a Upstream> {
-        let (servers, at) = (&self.app.servers, clock::ticks());
+        let (servers, at) = (self.servers, clock::ticks());
         let index = pick(servers, self.tried, at, |affinity| key(affinity, self.visit.client, self.permit))?;
         let server = servers.at(index)?;
         self.tried.0 |= 1 << index;
@@ -104,9 +106,10 @@ pub fn answered(visit: &Visit, app: &App, status: StatusCode) {
 
 /// There is no connection to the server, or no answer over it.
 pub fn failed(visit: &Visit, app: &App) {
-    let (Some((chosen, server)), Some(rule)) = (choice(visit, app), &app.servers.care.ejection) else { return };
+    let (Some((chosen, server)), Some(servers)) = (choice(visit, app), &app.servers) else { return };
+    let Some(rule) = &servers.care.ejection else { return };
     let now = clock::ticks();
-    if let Some(time) = server.live.failed(chosen.at, now, rule, || app.servers.can_spare_one(now)) {
+    if let Some(time) = server.live.failed(chosen.at, now, rule, || servers.can_spare_one(now)) {
         let (app, server) = (&*app.name, server.upstream.name());
         tracing::warn!(app, server, seconds = time.as_secs(), "a server failed too often and is left out");
         visit.gate().metrics.ejected(app, server);
@@ -116,7 +119,7 @@ pub fn failed(visit: &Visit, app: &App) {
 /// The server that was chosen; nothing where there was no choice.
 fn choice<'a>(visit: &'a Visit, app: &'a App) -> Option<(&'a Chosen, &'a Server)> {
     let chosen = visit.chosen.as_ref().filter(|chosen| chosen.at != 0)?;
-    Some((chosen, app.servers.at(chosen.index)?))
+    Some((chosen, app.servers.as_ref()?.at(chosen.index)?))
 }
 
 fn key(affinity: Affinity, client: IpAddr, permit: &Permit) -> Key {

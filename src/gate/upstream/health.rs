@@ -116,23 +116,25 @@ async fn follow(gate: &Arc<Gate>) {
 /// Goes on with the servers that are the same, and are checked in the same way.
 fn adopt(before: Vec<Watch>, snapshot: &Snapshot, gate: &Arc<Gate>) -> Vec<Watch> {
     let mut before: HashMap<*const Live, Watch> = before.into_iter().map(|watch| (Arc::as_ptr(&watch.live), watch)).collect();
-    let several = snapshot.apps.iter().filter(|app| app.servers.only().is_none());
-    let servers = several.flat_map(|app| app.servers.iter().map(move |server| (app, server)));
-    let known: Vec<_> = servers.map(|(app, server)| (app, server, before.remove(&Arc::as_ptr(&server.live)))).collect();
+    let apps = snapshot.apps.iter().filter_map(|app| Some((app, app.servers.as_ref()?)));
+    let several = apps.filter(|(_, servers)| servers.only().is_none());
+    let servers = several.flat_map(|(app, servers)| servers.iter().map(move |server| (app, &servers.care.health, server)));
+    let known = servers.map(|(app, health, server)| (app, health, server, before.remove(&Arc::as_ptr(&server.live))));
+    let known: Vec<_> = known.collect();
     for Watch { app, server, .. } in before.values() {
         gate.metrics.server_gone(app, server);
     }
     known
         .into_iter()
-        .map(|(app, server, known)| {
-            known.filter(|watch| watch.health == app.servers.care.health).unwrap_or_else(|| Watch::begin(app, server, gate))
+        .map(|(app, health, server, known)| {
+            known.filter(|watch| watch.health == *health).unwrap_or_else(|| Watch::begin(app, health, server, gate))
         })
         .collect()
 }
 
 impl Watch {
-    fn begin(app: &App, server: &Server, gate: &Arc<Gate>) -> Self {
-        let (name, live, health) = (server.upstream.to_string(), Arc::clone(&server.live), app.servers.care.health.clone());
+    fn begin(app: &App, health: &Option<HealthCheck>, server: &Server, gate: &Arc<Gate>) -> Self {
+        let (name, live, health) = (server.upstream.to_string(), Arc::clone(&server.live), health.clone());
         let task = health.clone().map(|health| {
             let check = Check {
                 app: Arc::clone(&app.name),

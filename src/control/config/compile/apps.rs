@@ -3,7 +3,7 @@
 use super::paths::{self, Access, Entry};
 use super::rules::{self, Written};
 use super::values::{Address, address, is_key};
-use super::{Context, headers, servers, upstream};
+use super::{Context, fixed, headers, limits, rewriting, servers, upstream};
 use crate::control::config::file::{self, File};
 use crate::control::config::findings::Wrong;
 use crate::control::config::near::did_you_mean;
@@ -11,9 +11,13 @@ use crate::control::config::place::Place;
 use crate::model::ProviderName;
 use crate::policy::Effect;
 use crate::snapshot::Attribute;
+use crate::snapshot::fixed::Fixed;
+use crate::snapshot::limits::Limits;
+use crate::snapshot::rewriting::Rewriting;
 use crate::snapshot::servers::Servers;
 use crate::snapshot::upstream::{Pooling, Timeouts};
 use http::HeaderName;
+use std::sync::Arc;
 
 /// An app, complete when there are no errors.
 pub(in crate::control::config) struct Drafted {
@@ -21,9 +25,13 @@ pub(in crate::control::config) struct Drafted {
     pub(in crate::control::config) title: String,
     pub(in crate::control::config) place: Place,
     pub(in crate::control::config) address: Option<Address>,
+    /// `None` also where the app has an answer of its own.
     pub(in crate::control::config) servers: Option<Servers>,
     pub(in crate::control::config) timeouts: Timeouts,
     pub(in crate::control::config) pooling: Pooling,
+    pub(in crate::control::config) fixed: Option<Arc<Fixed>>,
+    pub(in crate::control::config) rewriting: Rewriting,
+    pub(in crate::control::config) limits: Option<Box<Limits>>,
     pub(in crate::control::config) identity: Vec<(HeaderName, Attribute)>,
     pub(in crate::control::config) providers: Vec<ProviderName>,
     pub(in crate::control::config) cors_preflight: bool,
@@ -48,10 +56,12 @@ fn one(name: &str, app: &file::App, place: Place, file: &File, context: &mut Con
         context.findings.error(&place.key("allow"), wrong);
     }
     let address = context.findings.take(&place.key("url"), address(&app.url));
-    let servers = servers::compile(app, &place, address.as_ref(), context);
+    let (servers, fixed) = destination(app, &place, address.as_ref(), context);
     let timeouts = upstream::timeouts(app, &place, context);
     let pooling = upstream::pooling(app, &place, context);
     let identity = headers::compile(app, &place, &accepted, file, context);
+    let rewriting = rewriting::compile(app, &place, (address.as_ref(), servers.as_ref()), &identity, context);
+    let limits = limits::compile(app, &place, context);
     let mut list = |key: &str, rules: &Option<Vec<file::Rule>>, effect| {
         rules::list(rules.as_deref(), &place.key(key), &format!("{name}.{key}"), effect, context)
     };
@@ -67,12 +77,45 @@ fn one(name: &str, app: &file::App, place: Place, file: &File, context: &mut Con
         servers,
         timeouts,
         pooling,
+        fixed,
+        rewriting,
+        limits,
         identity,
         providers: accepted.iter().filter_map(|name| ProviderName::parse(name)).collect(),
         cors_preflight: app.cors_preflight,
         allow,
         deny,
         entries,
+    }
+}
+
+/// Where its requests go: to an upstream, or nowhere because it has an answer of its own.
+fn destination(
+    app: &file::App,
+    place: &Place,
+    address: Option<&Address>,
+    context: &mut Context<'_>,
+) -> (Option<Servers>, Option<Arc<Fixed>>) {
+    let fixed = fixed::compile(app.redirect.as_ref(), app.respond.as_ref(), place, context);
+    let answers = app.redirect.is_some() || app.respond.is_some();
+    match &app.upstream {
+        Some(_) if answers => {
+            let wrong = Wrong::new(
+                "an app with an answer of its own has no upstream",
+                "keep either; an entry under `paths` can have the other",
+            );
+            context.findings.error_in_key(&place.key("upstream"), wrong);
+            (None, fixed)
+        }
+        Some(_) => (servers::compile(app, place, address, context), fixed),
+        None if answers => (None, fixed),
+        None => {
+            let place = place.key("upstream");
+            let wrong =
+                Wrong::new(format!("`{place}` is missing"), "say where the app is, or in its place `redirect` or `respond`");
+            context.findings.error(&place, wrong);
+            (None, None)
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::control::config::findings::{Findings, Wrong};
 use crate::control::config::place::Place;
 use crate::model::Origin;
 use crate::snapshot::tls::Tls;
+use http::HeaderValue;
 use std::collections::HashMap;
 
 /// Where people sign in: a whole host.
@@ -31,6 +32,7 @@ fn auth_place() -> Place {
 /// No two things at one place, no host with two ports, nothing beside the sign-in.
 pub(super) fn check(auth: Option<&Address>, apps: &[Drafted], findings: &mut Findings) {
     let mut ports: HashMap<&str, (u16, &str)> = HashMap::new();
+    let mut transport: HashMap<&str, (Option<&HeaderValue>, &str)> = HashMap::new();
     let mut taken: HashMap<(&str, &str), &str> = HashMap::new();
     for (app, address) in with_address(apps) {
         let (place, host, port) = (app.place.key("url"), address.origin.host(), address.origin.port());
@@ -41,6 +43,13 @@ pub(super) fn check(auth: Option<&Address>, apps: &[Drafted], findings: &mut Fin
         let (first, owner) = *ports.entry(host).or_insert((port, &app.name));
         if first != port {
             let wrong = Wrong::plain(format!("`{owner}` has this host with port {first}: cookies do not tell ports apart"));
+            findings.error(&place, wrong);
+        }
+        let hsts = app.rewriting.hsts();
+        let (first, owner) = *transport.entry(host).or_insert((hsts, &app.name));
+        if first != hsts {
+            let wrong =
+                Wrong::plain(format!("`{owner}` has this host with another `Strict-Transport-Security`, which is a whole host's"));
             findings.error(&place, wrong);
         }
         if let Some(other) = taken.insert((host, &address.prefix), &app.name) {

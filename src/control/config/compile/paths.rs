@@ -1,14 +1,16 @@
 //! `paths:` of an app. In: entries as they are written. Out: entries with patterns and rules.
 
-use super::Context;
 use super::rules::{self, Written};
+use super::{Context, fixed};
 use crate::control::config::file;
 use crate::control::config::findings::Wrong;
 use crate::control::config::place::Place;
 use crate::model::route::{Pattern, Segment};
 use crate::policy::Effect;
+use crate::snapshot::fixed::Fixed;
 use http::Method;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// One entry.
 pub(in crate::control::config) struct Entry {
@@ -16,6 +18,8 @@ pub(in crate::control::config) struct Entry {
     pub(in crate::control::config) patterns: Vec<Pattern>,
     pub(in crate::control::config) methods: Option<Vec<Method>>,
     pub(in crate::control::config) access: Access,
+    /// What it answers by itself.
+    pub(in crate::control::config) fixed: Option<Arc<Fixed>>,
 }
 
 /// Who may use the paths of an entry.
@@ -37,6 +41,7 @@ pub(super) fn compile(name: &str, app: &file::App, place: &Place, prefix: Option
             patterns: patterns(entry, &place.key("match"), prefix, &mut seen, context),
             methods: entry.methods.as_ref().map(|methods| rules::methods(methods, &place.key("methods"), context)),
             access: access(entry, &place, &format!("{name}.paths[{index}]"), context),
+            fixed: fixed::compile(entry.redirect.as_ref(), entry.respond.as_ref(), &place, context),
             place,
         }
     });

@@ -45,7 +45,8 @@ const fn balance(written: Written) -> Balance {
 
 fn list(app: &App, place: &Place, context: &mut Context<'_>) -> Option<Vec<(Upstream, u32)>> {
     let upstreams = upstream::compile(app, place, context);
-    let (place, listed) = (place.key("upstream"), &app.upstream.0);
+    let written = app.upstream.as_ref()?;
+    let (place, listed) = (place.key("upstream"), &written.0);
     context.refuse_empty(listed, &place);
     if listed.len() > MOST {
         context.findings.error(&place, Wrong::plain(format!("an app has {MOST} servers at most, and these are {}", listed.len())));

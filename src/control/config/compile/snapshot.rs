@@ -52,9 +52,11 @@ fn add(snapshot: &mut Snapshot, app: Drafted, findings: &mut Findings) -> Option
         url: format!("{}{}", address.origin, address.prefix).into(),
         origin: address.origin,
         prefix: address.prefix.into(),
-        servers: app.servers?,
+        servers: app.servers,
         timeouts: app.timeouts,
         pooling: app.pooling,
+        rewriting: app.rewriting,
+        limits: app.limits,
         identity: app.identity,
         providers: app.providers,
         cors_preflight: app.cors_preflight,
@@ -80,7 +82,8 @@ fn routes(snapshot: &mut Snapshot, app: &Drafted, index: AppIndex, findings: &mu
         .map(|entry| {
             let label = format!("{} {}", app.name, entry.patterns.first()?);
             let access = access(app, entry, findings)?;
-            Some((entry, push(snapshot, index, &label, access)?))
+            let fixed = entry.fixed.as_ref().or(app.fixed.as_ref()).cloned();
+            Some((entry, push(snapshot, Route { app: index, label: label.into(), access, fixed })?))
         })
         .collect::<Option<_>>()?;
     let everything = entries.iter().find(|(entry, _)| entry.patterns.contains(&whole));
@@ -88,7 +91,7 @@ fn routes(snapshot: &mut Snapshot, app: &Drafted, index: AppIndex, findings: &mu
         Some((_, route)) => *route,
         None => {
             let access = compile(app, &app.place, app.allow.iter().chain(&app.deny), None, findings)?;
-            push(snapshot, index, &app.name, access)?
+            push(snapshot, Route { app: index, label: app.name.as_str().into(), access, fixed: app.fixed.clone() })?
         }
     };
     let mut paths = Paths::new(default_route);
@@ -100,10 +103,9 @@ fn routes(snapshot: &mut Snapshot, app: &Drafted, index: AppIndex, findings: &mu
     Some(paths)
 }
 
-fn push(snapshot: &mut Snapshot, app: AppIndex, label: &str, access: Access) -> Option<RouteIndex> {
+fn push(snapshot: &mut Snapshot, route: Route) -> Option<RouteIndex> {
     let index = RouteIndex(u32::try_from(snapshot.routes.len()).ok()?);
-    let label = label.into();
-    snapshot.routes.push(Route { app, label, access });
+    snapshot.routes.push(route);
     Some(index)
 }
 

@@ -26,7 +26,7 @@ const LONGEST_PATH: usize = 107;
 pub(super) fn compile(app: &file::App, place: &Place, context: &mut Context<'_>) -> Vec<Option<Upstream>> {
     let trust = tls::compile(app.upstream_tls.as_ref(), &place.key("upstream_tls"), context);
     let at = |index| place.key("upstream").index(index).key("url");
-    let listed = app.upstream.0.iter().enumerate();
+    let listed = app.upstream.iter().flat_map(|upstream| &upstream.0).enumerate();
     let servers: Vec<_> = listed.map(|(index, listed)| server(&listed.url, &at(index), trust.as_ref(), context)).collect();
     let is_clear =
         |server: &Option<Upstream>| server.as_ref().is_some_and(|server| !matches!(server.transport(), Transport::Tls(_)));

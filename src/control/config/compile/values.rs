@@ -127,14 +127,20 @@ pub(super) fn address(text: &str) -> Result<Address, Wrong> {
 /// The path as it is written, which must be as plain as it is after normalization.
 fn prefix(rest: &str, url: &Url) -> Result<String, Wrong> {
     let written = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/");
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-_.~".contains(&b);
-    if written != url.path() || written.contains("//") || !written.bytes().all(plain) {
+    if written != url.path() || !is_plain_path(written) {
         return Err(Wrong::new("not a plain path prefix", "letters, digits, `-`, `_`, `.` and `~`, as in `/wiki`"));
     }
     if written == "/.doorward" || written.starts_with("/.doorward/") {
         return Err(Wrong::plain("`/.doorward/` belongs to Doorward on every host"));
     }
     Ok(written.trim_end_matches('/').to_owned())
+}
+
+/// Whether every parser reads this path in the same way.
+pub(super) fn is_plain_path(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-_.~".contains(&b);
+    let dots = |segment: &str| matches!(segment, "." | "..");
+    text.starts_with('/') && !text.contains("//") && text.bytes().all(plain) && !text.split('/').any(dots)
 }
 
 /// A URL with nothing in it that the parser would silently take out.

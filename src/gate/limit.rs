@@ -1,0 +1,123 @@
+//! How much of what an app takes. In: who asks how often. Out: a refusal where it is too much. Must never wait, and never take a
+//! lock: counts are shared by all workers, and outlive configurations because they are kept by the names of apps.
+//!
+//! Counts are those of a count–min sketch: where many ask at once, one may be taken for more than it asked, never for less.
+
+mod windows;
+
+use super::body::RequestBody;
+use super::decide::Permit;
+use super::visit::Visit;
+use crate::model::{Reason, Refusal, TokenHash};
+use crate::snapshot::App;
+use crate::snapshot::limits::{Limits, Period, Rate};
+use http::{Request, header};
+use http_body::Body as _;
+use pingora_limits::inflight::{Guard, Inflight};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::LazyLock;
+use std::time::Duration;
+use windows::Windows;
+
+/// What all workers have counted; takes no memory before something has a limit.
+pub struct Counts {
+    in_flight: LazyLock<Inflight>,
+    second: LazyLock<Windows>,
+    minute: LazyLock<Windows>,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            in_flight: LazyLock::new(Inflight::new),
+            second: LazyLock::new(|| Windows::new(Duration::from_secs(1))),
+            minute: LazyLock::new(|| Windows::new(Duration::from_secs(60))),
+        }
+    }
+}
+
+/// A request's place among those in flight; given back when this is dropped.
+#[derive(Default)]
+pub struct Held {
+    _of_session: Option<Guard>,
+    _of_app: Option<Guard>,
+}
+
+/// What is counted.
+#[derive(Hash)]
+enum Key<'a> {
+    App(&'a str),
+    Session(&'a str, TokenHash),
+    Address(&'a str, u128),
+}
+
+/// How often this address asks: before anybody is looked up, so that guesses do not reach the store.
+pub fn address(visit: &Visit, app: &App) -> Result<(), Refusal> {
+    match app.limits.as_ref().and_then(|limits| limits.rate_per_address) {
+        Some(rate) => visit.gate().limits.rate(visit, &Key::Address(&app.name, network(visit.client)), rate),
+        None => Ok(()),
+    }
+}
+
+/// How often this session asks, and how much is in flight. Until the visit ends, it is.
+pub fn enter(visit: &mut Visit, app: &App, permit: &Permit) -> Result<(), Refusal> {
+    let Some(limits) = &app.limits else { return Ok(()) };
+    let session = permit.session().map(|session| session.known().session.cookie);
+    let held = visit.gate().limits.enter(visit, &app.name, limits, session)?;
+    visit.held = Some(Box::new(held));
+    Ok(())
+}
+
+impl Counts {
+    fn enter(&self, visit: &Visit, app: &str, limits: &Limits, session: Option<TokenHash>) -> Result<Held, Refusal> {
+        let mut held = Held::default();
+        if let Some(session) = session {
+            let key = Key::Session(app, session);
+            limits.rate_per_session.map_or(Ok(()), |rate| self.rate(visit, &key, rate))?;
+            held._of_session = self.hold(&key, limits.in_flight_per_session, Reason::SessionBusy)?;
+        }
+        held._of_app = self.hold(&Key::App(app), limits.in_flight, Reason::AppBusy)?;
+        Ok(held)
+    }
+
+    fn hold(&self, key: &Key<'_>, limit: Option<NonZeroU32>, reason: Reason) -> Result<Option<Guard>, Refusal> {
+        let Some(limit) = limit else { return Ok(None) };
+        let (guard, count) = self.in_flight.incr(key, 1);
+        if i64::try_from(count).is_ok_and(|count| count > i64::from(limit.get())) { Err(reason.into()) } else { Ok(Some(guard)) }
+    }
+
+    fn rate(&self, visit: &Visit, key: &Key<'_>, rate: Rate) -> Result<(), Refusal> {
+        let windows = match rate.per {
+            Period::Second => &self.second,
+            Period::Minute => &self.minute,
+        };
+        windows
+            .admit(key, rate.count, visit.started)
+            .map_err(|wait| Refusal { retry_after: Some(wait), ..Refusal::from(Reason::RateLimited) })
+    }
+}
+
+/// Whoever has one IPv6 address has its whole /64.
+fn network(client: IpAddr) -> u128 {
+    match client {
+        IpAddr::V4(address) => u128::from(address.to_bits()),
+        IpAddr::V6(address) => address.to_bits() & !u128::from(u64::MAX),
+    }
+}
+
+/// Refuses a body that says that it is too long, and has any other cut where it becomes so.
+pub fn body(app: &App, request: &mut Request<RequestBody>) -> Result<(), Refusal> {
+    let Some(limit) = app.limits.as_ref().and_then(|limits| limits.body) else { return Ok(()) };
+    let waits = request.headers().contains_key(header::EXPECT);
+    let body = request.body_mut();
+    if body.size_hint().lower() <= limit {
+        body.limit(limit);
+        return Ok(());
+    }
+    // Whoever waits to be told to go on has sent nothing that would be in the way of the answer.
+    if !waits {
+        body.linger();
+    }
+    Err(Reason::BodyTooLarge.into())
+}

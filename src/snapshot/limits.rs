@@ -1,0 +1,37 @@
+//! How much an app takes. In: what `control::config` compiled. Out: numbers. Must never hold a count: what has happened is
+//! not part of a configuration.
+
+use std::num::NonZeroU32;
+
+/// The limits of one app; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request's body.
+    pub body: Option<u64>,
+    /// Requests in flight.
+    pub in_flight: Option<NonZeroU32>,
+    /// Requests in flight of one session.
+    pub in_flight_per_session: Option<NonZeroU32>,
+    /// Requests of one session.
+    pub rate_per_session: Option<Rate>,
+    /// Requests of one address; of one /64 where it is IPv6.
+    pub rate_per_address: Option<Rate>,
+}
+
+/// So many in so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub count: NonZeroU32,
+    /// In how long.
+    pub per: Period,
+}
+
+/// The time that a rate is counted over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Period {
+    /// One second.
+    Second,
+    /// One minute.
+    Minute,
+}
