@@ -14,7 +14,7 @@ fn streams(first: u32, count: u32) -> impl Iterator<Item = u32> + Clone {
 async fn requests_that_are_reset_at_once_cost_the_connection() {
     let world = World::start().await;
     let head = get(&world.authority(WIKI), "/public/x");
-    let attacker = Frames::connect(&world, WIKI).await;
+    let mut attacker = Frames::connect(&world, WIKI).await;
     let flood = |round: u32| {
         let pair = |n| [frame(HEADERS, END_HEADERS | END_STREAM, n, &head), frame(RESET, 0, n, CANCEL)].concat();
         streams(round * 100, 100).flat_map(pair).collect()
@@ -28,7 +28,7 @@ async fn requests_that_are_reset_at_once_cost_the_connection() {
 async fn requests_that_are_given_up_by_the_hundred_cost_the_connection() {
     let world = World::start().await;
     let head = get(&world.authority(ROUGH), "/silent");
-    let attacker = Frames::connect(&world, ROUGH).await;
+    let mut attacker = Frames::connect(&world, ROUGH).await;
     let flood = |round: u32| {
         let streams = streams(round / 2 * 100, 100);
         match round % 2 {
@@ -63,7 +63,7 @@ async fn a_head_that_goes_on_for_ever_costs_the_connection() {
     let head = get(&world.authority(WIKI), "/public/x");
     let field = [&[0, 6], &b"x-fill"[..], &[100], &[b'x'; 100]].concat();
     for part in [field.repeat(100), Vec::new()] {
-        let attacker = Frames::connect(&world, WIKI).await;
+        let mut attacker = Frames::connect(&world, WIKI).await;
         let flood = |round: u32| match round {
             0 => frame(HEADERS, END_STREAM, 1, &head),
             _ => frame(CONTINUATION, 0, 1, &part),
