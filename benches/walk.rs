@@ -6,8 +6,9 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use doorward::assertion::Keys;
 use doorward::control::config;
+use doorward::gate::upstream::balance;
 use doorward::gate::visit::{Connection, Gate, Visit, Worker};
-use doorward::gate::{self, audit, route, session, target};
+use doorward::gate::{self, audit, decide, route, session, target};
 use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Email, Identity, ProviderName, Timestamp, Token};
 use doorward::policy::Principal;
@@ -26,8 +27,8 @@ use tokio::runtime::Runtime;
 
 const RULES: usize = 20;
 
-/// A configuration with this many apps.
-fn snapshot(folder: &Path, apps: usize, rules: usize) -> Snapshot {
+/// A configuration with this many apps, each with this `upstream`, which can hold more keys.
+fn snapshot(folder: &Path, apps: usize, rules: usize, upstream: &str) -> Snapshot {
     let made = rcgen::generate_simple_self_signed(vec!["*.corp.example".to_owned()]).unwrap();
     std::fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
     std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
@@ -36,7 +37,7 @@ fn snapshot(folder: &Path, apps: usize, rules: usize) -> Snapshot {
          identity_providers: { staff: { issuer: https://idp.corp.example, client_id: doorward, claims: { groups: groups } } }\nstore: sqlite:bench.db\napps:\n",
     );
     for app in 0..apps {
-        writeln!(yaml, "  app{app}:\n    url: https://app{app}.corp.example\n    upstream: http://127.0.0.1:1\n    identity: {{ X-Remote-User: email }}\n    allow:").unwrap();
+        writeln!(yaml, "  app{app}:\n    url: https://app{app}.corp.example\n    upstream: {upstream}\n    identity: {{ X-Remote-User: email }}\n    allow:").unwrap();
         for rule in 1..rules {
             writeln!(yaml, "      - groups: [none{rule}]").unwrap();
         }
@@ -83,9 +84,13 @@ struct Bench {
 }
 
 fn bench(apps: usize, rules: usize) -> Bench {
+    bench_with(apps, rules, "http://127.0.0.1:1")
+}
+
+fn bench_with(apps: usize, rules: usize, upstream: &str) -> Bench {
     let runtime = Runtime::new().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let snapshot = snapshot(folder.path(), apps, rules);
+    let snapshot = snapshot(folder.path(), apps, rules, upstream);
     let location = format!("sqlite:{}", folder.path().join("bench.db").display());
     let (store, keys) = runtime.block_on(async {
         let store = Store::open(&location, tokio::runtime::Handle::current()).await.unwrap();
@@ -175,6 +180,39 @@ fn decisions(criterion: &mut Criterion) {
     }
 }
 
+/// Which server a request goes to; the choice, and the guard that counts it where that matters.
+fn choices(criterion: &mut Criterion) {
+    let ten: Vec<String> = (0..10).map(|n| format!("http://127.0.0.{n}:1")).collect();
+    let one = "http://127.0.0.1:1".to_owned();
+    let several = |balance: &str| format!("[{}]\n    balance: {balance}\n    slow_start: 30s", ten.join(", "));
+    let cases = [
+        ("1 server", one),
+        ("10 servers in turn", several("round_robin")),
+        ("10 servers, least in flight", several("least_in_flight")),
+        ("10 servers by session", several("by_session")),
+    ];
+    for (name, upstream) in cases {
+        let bench = bench_with(1, 2, &upstream);
+        let host = "app0.corp.example";
+        let cookie = bench.runtime.block_on(sign_in(&bench.store, 2, host));
+        let (mut visit, permit) = bench.runtime.block_on(admitted(&bench.worker, request(host, "/", &cookie)));
+        let snapshot = visit.snapshot.clone();
+        let app = &snapshot.apps[0];
+        criterion.bench_function(&format!("choose/{name}"), |b| {
+            b.iter(|| balance::Way::begin(&mut visit, black_box(app), &permit).is_ok());
+        });
+    }
+}
+
+async fn admitted(worker: &Rc<Worker>, request: Request<()>) -> (Box<Visit>, decide::Permit) {
+    let mut visit = Visit::begin(Rc::clone(worker), connection(), request.headers(), request.method());
+    let target = target::read(&request).unwrap();
+    let snapshot = visit.snapshot.clone();
+    let route::Place::Route(place) = route::find(&snapshot, &target).unwrap() else { panic!("not reserved") };
+    let (_, permit) = gate::judge(&mut visit, &target, &place, request).await.unwrap();
+    (visit, permit)
+}
+
 fn walks(criterion: &mut Criterion) {
     for (name, path, groups) in [("signed in", "/reports", 2), ("signed in, 200 groups", "/reports", 200), ("public", "/health", 2)]
     {
@@ -205,5 +243,5 @@ fn time(criterion: &mut Criterion) {
     criterion.bench_function("clock", |b| b.iter(|| -> Timestamp { clock::now() }));
 }
 
-criterion_group!(benches, rooms, sessions, decisions, walks, time);
+criterion_group!(benches, rooms, sessions, decisions, choices, walks, time);
 criterion_main!(benches);

@@ -14,6 +14,7 @@ use crate::control::config::{self, Listen, Loaded, Problems};
 use crate::control::{self, Control, admin};
 use crate::gate::listen::{self, Sockets};
 use crate::gate::route::Site;
+use crate::gate::upstream::health;
 use crate::gate::visit::{Answer, Gate, Reserved, ReservedRequest};
 use crate::gate::{audit, session};
 use crate::snapshot::Snapshot;
@@ -60,6 +61,9 @@ pub enum Error {
     /// A listener.
     #[error("can't listen on {0}")]
     Listen(io::Error),
+    /// Threads.
+    #[error("a thread can't be started: {0}")]
+    Thread(io::Error),
     /// Signals.
     #[error("signals can't be received: {0}")]
     Signals(io::Error),
@@ -69,6 +73,7 @@ pub enum Error {
 pub struct Running {
     gate: Arc<Gate>,
     workers: listen::Workers,
+    checks: health::Checks,
     writer: JoinHandle<()>,
     store: Arc<Store>,
     snapshot: Arc<ArcSwap<Snapshot>>,
@@ -183,6 +188,7 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
     let admin = bound.admin.map(|listener| admin::start(listener, state)).transpose().map_err(Error::Listen)?;
     control.start();
     let workers = listen::start(&bound.gate, cores(), &gate).map_err(Error::Listen)?;
+    let checks = health::start(&gate).map_err(Error::Thread)?;
     follow(path.to_owned(), Arc::clone(&snapshot), started, configuration);
     let status = format!("serving {} apps on {}", snapshot.load().apps.len(), listen.https);
     tokio::spawn(notify::watchdog(workers.pulse()));
@@ -191,7 +197,7 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
         None => notify::ready(&status),
     }
     tracing::info!(https = %listen.https, apps = snapshot.load().apps.len(), "doorward is running");
-    Ok(Running { gate, workers, writer, store, snapshot, admin, sockets })
+    Ok(Running { gate, workers, checks, writer, store, snapshot, admin, sockets })
 }
 
 /// All that the process listens on.
@@ -270,7 +276,7 @@ impl Running {
     }
 
     async fn leave(self, linger: Duration) {
-        let Self { gate, workers, writer, store, snapshot, admin, sockets } = self;
+        let Self { gate, workers, checks, writer, store, snapshot, admin, sockets } = self;
         drop(sockets);
         if let Some(admin) = &admin {
             admin.not_ready();
@@ -278,6 +284,7 @@ impl Running {
         // Waiting for threads would block the runtime that they wait for.
         let drained = tokio::task::spawn_blocking(move || {
             workers.drain(linger);
+            checks.stop();
             drop(gate);
             drop(writer.join());
         });

@@ -18,6 +18,7 @@ pub mod target;
 mod tls;
 pub mod upstream;
 pub mod visit;
+mod websocket;
 
 use crate::model::Refusal;
 use body::{RequestBody, ResponseBody};
@@ -38,8 +39,10 @@ pub async fn serve(mut visit: Box<Visit>, request: Request<Incoming>) -> Respons
     audit::follow(visit, response)
 }
 
-async fn walk(visit: &mut Visit, request: Request<Incoming>) -> Result<Response<ResponseBody>, Refusal> {
+async fn walk(visit: &mut Visit, mut request: Request<Incoming>) -> Result<Response<ResponseBody>, Refusal> {
     audit::admit(visit).await?;
+    websocket::unify(&mut request);
+    visit.trail.method.clone_from(request.method());
     let target = target::read(&request)?;
     visit.trail.target = Some(target.clone());
     let snapshot = visit.snapshot.clone();

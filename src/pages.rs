@@ -188,9 +188,14 @@ const fn explanation_of_failure(reason: Reason) -> (&'static str, &'static str) 
         Reason::UnknownHost | Reason::UnknownPath => {
             ("There is nothing here", "No app lives at this address. Check it for typing errors.")
         }
-        Reason::UpstreamFailed | Reason::UpstreamTimeout | Reason::UpstreamUnreachable => {
+        Reason::NoHealthyUpstream
+        | Reason::UpstreamBusy
+        | Reason::UpstreamFailed
+        | Reason::UpstreamTimeout
+        | Reason::UpstreamUnreachable => {
             ("The app does not answer", "You have access, but the app itself is not working right now. Try again in a few minutes.")
         }
+        Reason::UploadTooSlow => ("This took too long", "What you sent came too slowly. Try again on a better connection."),
         _ => ("This did not work", "Try again; if it stays so, tell your help desk."),
     }
 }

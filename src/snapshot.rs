@@ -4,7 +4,9 @@
 pub mod entrance;
 pub mod hosts;
 pub mod paths;
+pub mod servers;
 pub mod tls;
+pub mod upstream;
 
 use crate::model::identity::is_domain;
 use crate::model::{AppIndex, Origin, ProviderName};
@@ -16,10 +18,13 @@ use ipnet::IpNet;
 use openidconnect::IssuerUrl;
 use paths::Paths;
 use secrecy::SecretString;
-use std::collections::{BTreeMap, HashSet};
+use servers::Servers;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use upstream::Upstream;
 
 /// Everything that a request is judged by.
 pub struct Snapshot {
@@ -62,7 +67,11 @@ pub struct App {
     /// The path prefix without a trailing slash; empty for a whole host.
     pub prefix: Box<str>,
     /// Where it really is.
-    pub upstream: Arc<Upstream>,
+    pub servers: Servers,
+    /// How long it may take.
+    pub timeouts: upstream::Timeouts,
+    /// How many connections to it are kept.
+    pub pooling: upstream::Pooling,
     /// Which header carries what.
     pub identity: Vec<(HeaderName, Attribute)>,
     /// The providers whose sign-ins it takes; never empty in a compiled snapshot that has an app with rules.
@@ -93,15 +102,6 @@ pub enum Access {
     Public(Option<Vec<Method>>),
     /// Whom the rules allow.
     Rules(Box<Ruleset>),
-}
-
-/// An HTTP/1.1 server in clear text.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Upstream {
-    /// A name or an address, without brackets.
-    pub host: Box<str>,
-    /// The port.
-    pub port: u16,
 }
 
 /// A fact of an identity that a header can carry.
@@ -168,6 +168,16 @@ impl Snapshot {
     /// The route at this place in the list.
     pub fn route(&self, index: RouteIndex) -> Option<&Route> {
         self.routes.get(usize::try_from(index.0).ok()?)
+    }
+
+    /// Goes on with what is known of the servers that the configuration before had too.
+    pub fn take_over(&mut self, before: &Self, now: u64) {
+        let known: HashMap<&str, &App> = before.apps.iter().map(|app| (&*app.name, app)).collect();
+        for app in &mut self.apps {
+            if let Some(before) = known.get(&*app.name) {
+                app.servers.take_over(&before.servers, now);
+            }
+        }
     }
 }
 

@@ -14,5 +14,7 @@ mod reload;
 mod rendering;
 #[path = "config/scene.rs"]
 mod scene;
+#[path = "config/upstream.rs"]
+mod upstream;
 #[path = "config/warnings.rs"]
 mod warnings;

@@ -4,6 +4,8 @@
 
 #[path = "gate/answers.rs"]
 mod answers;
+#[path = "gate/balance.rs"]
+mod balance;
 #[path = "gate/cookies.rs"]
 mod cookies;
 #[path = "gate/entrance.rs"]

@@ -6,6 +6,8 @@ use crate::model::route::Pattern;
 use crate::model::{AppIndex, Origin, ProviderName};
 use crate::snapshot::hosts::{Host, Hosts};
 use crate::snapshot::paths::Paths;
+use crate::snapshot::servers::Servers;
+use crate::snapshot::upstream::{Address, Pooling, Timeouts, Transport};
 use crate::snapshot::{Access, App, Lifetimes, Provider, Route, RouteIndex, Snapshot, Upstream, tls::Tls};
 use openidconnect::IssuerUrl;
 use rustls::ServerConfig;
@@ -50,13 +52,16 @@ pub(super) fn snapshot(providers: Vec<Provider>) -> Snapshot {
 }
 
 fn app(host: &str, port: u16, prefix: &str, providers: &[ProviderName]) -> App {
+    let address = Address::Tcp { host: "127.0.0.1".into(), port: 9 };
     App {
         name: host.into(),
         title: format!("The app at {host}").into(),
         origin: Origin::https(host.to_owned(), port),
         url: format!("https://{host}").into(),
         prefix: prefix.into(),
-        upstream: Arc::new(Upstream { host: "127.0.0.1".into(), port: 9 }),
+        servers: Servers::single(Upstream::new(String::new(), address, Transport::Http1, None)),
+        timeouts: Timeouts::default(),
+        pooling: Pooling::default(),
         identity: Vec::new(),
         providers: providers.to_vec(),
         cors_preflight: false,

@@ -9,7 +9,7 @@ pub mod writer;
 
 pub use buffer::Buffer;
 
-use super::body::ResponseBody;
+use super::body::{ResponseBody, Upload};
 use super::route::Routed;
 use super::session::Recognized;
 use super::target::Target;
@@ -17,11 +17,11 @@ use super::visit::Visit;
 use crate::model::identity::Acted;
 use crate::model::{AppIndex, Reason, Refusal};
 use crate::policy::RuleIndex;
-use crate::snapshot::{RouteIndex, Upstream};
+use crate::snapshot::RouteIndex;
 use http::{Method, Response};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -36,24 +36,12 @@ pub struct Trail {
     /// Which rule of the route.
     pub(super) rule: Option<RuleIndex>,
     pub(super) reason: Option<Reason>,
-    pub(super) upstream: Option<Arc<Upstream>>,
-    pub(super) bytes_in: Option<Arc<AtomicU64>>,
+    pub(super) upload: Option<Arc<Upload>>,
 }
 
 impl Trail {
     pub(super) const fn new(method: Method) -> Self {
-        Self {
-            method,
-            target: None,
-            app: None,
-            route: None,
-            session: None,
-            acted: None,
-            rule: None,
-            reason: None,
-            upstream: None,
-            bytes_in: None,
-        }
+        Self { method, target: None, app: None, route: None, session: None, acted: None, rule: None, reason: None, upload: None }
     }
 
     /// Notes where it goes.
@@ -91,6 +79,7 @@ impl Verdict {
         match reason {
             Reason::Allowed | Reason::PublicRoute | Reason::Preflight => Self::Allow,
             Reason::UpstreamFailed | Reason::UpstreamTimeout | Reason::UpstreamUnreachable => Self::Allow,
+            Reason::NoHealthyUpstream | Reason::UpstreamBusy | Reason::UploadTooSlow => Self::Allow,
             Reason::Reserved => Self::Own,
             Reason::NotSignedIn | Reason::SessionInvalid | Reason::SessionExpired | Reason::ProviderNotAccepted => Self::Challenge,
             _ => Self::Deny,

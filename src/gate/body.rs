@@ -2,9 +2,10 @@
 //! trailer pass that could be taken for a header of ours.
 
 use super::audit::Ending;
-use super::upstream::pool::Lease;
+use super::headers;
+use super::upstream::in_flight::{Expired, InFlight};
+use crate::snapshot::Snapshot;
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -12,24 +13,95 @@ use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-/// What a client sends.
-pub struct RequestBody {
-    inner: Incoming,
-    bytes: Arc<AtomicU64>,
+/// What a client sends; nothing for most requests.
+pub struct RequestBody(Option<Sent>);
+
+struct Sent {
+    body: Incoming,
+    upload: Arc<Upload>,
+    /// What may not be a trailer; until that is known, nothing may.
+    snapshot: Option<Arc<Snapshot>>,
+}
+
+/// How far a request's body has come.
+#[derive(Default)]
+pub struct Upload {
+    bytes: AtomicU64,
+    state: AtomicU8,
+}
+
+/// The app does not want more of the body now, or there is no more.
+const RESTS: u8 = 0;
+/// The app wants more than the client has sent.
+const WAITS: u8 = 1;
+/// The client broke off.
+const BROKE: u8 = 2;
+
+impl Upload {
+    /// How many bytes have passed.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is the client that is waited for.
+    pub fn waits(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == WAITS
+    }
+
+    /// More bytes have passed; whether it is the client that is waited for.
+    #[cfg(test)]
+    pub(super) fn set(&self, more: u64, waits: bool) {
+        self.bytes.fetch_add(more, Ordering::Relaxed);
+        self.state.store(if waits { WAITS } else { RESTS }, Ordering::Relaxed);
+    }
+
+    /// Whether the client broke off.
+    pub fn broke(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == BROKE
+    }
 }
 
 impl RequestBody {
     /// The body of a request.
-    pub fn new(inner: Incoming) -> Self {
-        Self { inner, bytes: Arc::default() }
+    pub fn new(body: Incoming) -> Self {
+        let sent = (!body.is_end_stream()).then(|| Sent { body, upload: Arc::default(), snapshot: None });
+        Self(sent)
     }
 
-    /// How many bytes have passed; goes on counting after the body was moved away.
-    pub fn counter(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.bytes)
+    /// The body of a request of our own: nothing.
+    pub const fn empty() -> Self {
+        Self(None)
+    }
+
+    /// How far it has come; `None` where there is nothing to come.
+    pub fn upload(&self) -> Option<Arc<Upload>> {
+        self.0.as_ref().map(|sent| Arc::clone(&sent.upload))
+    }
+
+    /// Lets trailers pass, except what no client may send.
+    pub fn pass_trailers(&mut self, snapshot: &Arc<Snapshot>) {
+        if let Some(sent) = &mut self.0 {
+            sent.snapshot = Some(Arc::clone(snapshot));
+        }
+    }
+}
+
+impl Sent {
+    fn passed(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match frame.into_trailers() {
+            Ok(trailers) => Frame::trailers(match &self.snapshot {
+                Some(snapshot) => headers::trailers(trailers, snapshot),
+                None => http::HeaderMap::new(),
+            }),
+            Err(frame) => {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                self.upload.bytes.fetch_add(u64::try_from(length).unwrap_or(0), Ordering::Relaxed);
+                frame
+            }
+        }
     }
 }
 
@@ -38,23 +110,23 @@ impl Body for RequestBody {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            self.bytes.fetch_add(u64::try_from(length).unwrap_or(0), Ordering::Relaxed);
-        }
-        // An app that folds trailers into its headers would take them for what the gate has set.
-        polled.map(|frame| {
-            frame.map(|frame| frame.map(|frame| if frame.is_trailers() { Frame::trailers(HeaderMap::new()) } else { frame }))
-        })
+        let Some(sent) = &mut self.0 else { return Poll::Ready(None) };
+        let polled = Pin::new(&mut sent.body).poll_frame(context);
+        let state = match &polled {
+            Poll::Pending => WAITS,
+            Poll::Ready(Some(Err(_))) => BROKE,
+            Poll::Ready(_) => RESTS,
+        };
+        sent.upload.state.store(state, Ordering::Relaxed);
+        polled.map(|frame| frame.map(|frame| frame.map(|frame| sent.passed(frame))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.0.as_ref().is_none_or(|sent| sent.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.0.as_ref().map_or(SizeHint::with_exact(0), |sent| sent.body.size_hint())
     }
 }
 
@@ -64,6 +136,17 @@ pub struct ResponseBody {
     /// Writes the audit record when the body is over or let go.
     pub(super) ending: Option<Ending>,
     tunnel: Option<Rc<Tunnel>>,
+}
+
+/// Why an answer breaks off.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// The app broke off.
+    #[error("the app broke off: {0}")]
+    App(hyper::Error),
+    /// It took too long.
+    #[error(transparent)]
+    Expired(#[from] Expired),
 }
 
 /// A connection that goes on after its answer: the audit record waits for its end.
@@ -82,7 +165,7 @@ impl Tunnel {
 
 enum Source {
     Full(Full<Bytes>),
-    Upstream { body: Incoming, lease: Option<Lease> },
+    App(InFlight),
 }
 
 impl ResponseBody {
@@ -98,48 +181,11 @@ impl ResponseBody {
         (body, tunnel)
     }
 
-    /// An app's body; the connection goes back to its pool when the body has ended.
-    pub(super) const fn upstream(body: Incoming, lease: Option<Lease>) -> Self {
-        Self { source: Source::Upstream { body, lease }, ending: None, tunnel: None }
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = match &mut self.source {
-            Source::Full(body) => {
-                Pin::new(body).poll_frame(context).map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
-            }
-            Source::Upstream { body, .. } => Pin::new(body).poll_frame(context),
-        };
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => self.passed(frame.data_ref().map_or(0, Bytes::len)),
-            Poll::Ready(Some(Err(_))) => self.broke(),
-            Poll::Ready(None) => self.over(),
-            Poll::Pending => {}
-        }
-        polled
+    /// An app's body.
+    pub(super) const fn app(in_flight: InFlight) -> Self {
+        Self { source: Source::App(in_flight), ending: None, tunnel: None }
     }
 
-    fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Full(body) => body.is_end_stream(),
-            Source::Upstream { body, .. } => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Full(body) => body.size_hint(),
-            Source::Upstream { body, .. } => body.size_hint(),
-        }
-    }
-}
-
-impl ResponseBody {
     fn passed(&mut self, length: usize) {
         if let Some(ending) = &mut self.ending {
             ending.bytes_out += u64::try_from(length).unwrap_or(0);
@@ -150,21 +196,52 @@ impl ResponseBody {
         }
     }
 
-    fn over(&mut self) {
-        if let Source::Upstream { lease, .. } = &mut self.source
-            && let Some(lease) = lease.take()
-        {
-            lease.give_back();
-        }
+    const fn over(&mut self) {
         if let Some(ending) = &mut self.ending {
             ending.complete = true;
         }
     }
+}
 
-    fn broke(&mut self) {
-        if let Source::Upstream { lease, .. } = &mut self.source {
-            *lease = None;
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let polled = match &mut self.source {
+            Source::Full(body) => {
+                Pin::new(body).poll_frame(context).map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
+            }
+            Source::App(in_flight) => in_flight.poll_frame(context).map(|frame| frame.map(|frame| frame.map(told))),
+        };
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => self.passed(frame.data_ref().map_or(0, Bytes::len)),
+            Poll::Ready(None) => self.over(),
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
         }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Full(body) => body.is_end_stream(),
+            Source::App(in_flight) => in_flight.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Full(body) => body.size_hint(),
+            Source::App(in_flight) => in_flight.size_hint(),
+        }
+    }
+}
+
+/// A frame of an app as the client gets it.
+fn told(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(trailers) => Frame::trailers(headers::trailers_of_answer(trailers)),
+        Err(frame) => frame,
     }
 }
 

@@ -8,8 +8,9 @@ pub use identity::{Carried, OwnCopy};
 
 use super::decide::Permit;
 use super::route::Routed;
-use super::target::{Target, origin_form};
+use super::target::{Target, is_framed_clearly, origin_form};
 use super::visit::Visit;
+use super::websocket;
 use crate::cookies;
 use crate::model::{Reason, Refusal};
 use crate::snapshot::{Snapshot, fold};
@@ -33,6 +34,8 @@ const RESERVED: [&str; 11] = [
     "x-http-method-override",
     "x-method-override",
 ];
+/// Names that say where a request ends. Only an alias of one is reserved: an app may believe it.
+const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -49,36 +52,79 @@ pub fn rewrite<B>(
     permit: &Permit,
     mut request: Request<B>,
 ) -> Result<Request<B>, Refusal> {
-    let upgrade = wants_websocket(&request);
+    let upgrade = websocket::wants(&request);
     let headers = request.headers_mut();
+    let trailers = place.app.servers.may_multiplex() && takes_trailers(headers);
     remove_nominated(headers)?;
     remove(headers, |name| is_hop_by_hop(name) || is_reserved(name, &visit.snapshot));
+    announce_trailers(headers, &visit.snapshot);
     remove_our_cookies(headers);
     headers.reserve(ADDED);
     add_circumstances(headers, visit, target);
     if let Some(session) = permit.session() {
         identity::add(headers, visit, place, session)?;
     }
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
     if upgrade {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        websocket::ask(headers);
     }
     *request.uri_mut() = origin_form(target);
     *request.version_mut() = Version::HTTP_11;
     Ok(request)
 }
 
-/// Whether the request asks for a WebSocket (RFC 6455, section 4.1). No other upgrade passes: `h2c` would open a way round
-/// everything here.
-pub fn wants_websocket<B>(request: &Request<B>) -> bool {
-    let is_websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
-    request.version() == Version::HTTP_11
-        && request.headers().get(header::UPGRADE).is_some_and(is_websocket)
-        && list(request.headers(), &header::CONNECTION).any(|option| option.eq_ignore_ascii_case("upgrade"))
-        && request.method() == http::Method::GET
+/// Whether the client takes trailers, which gRPC servers insist on; of the rest of `TE` nothing is ours to promise (RFC 9110,
+/// section 10.1.4).
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TE) && list(headers, &header::TE).any(|coding| coding.eq_ignore_ascii_case("trailers"))
 }
 
-fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+/// Leaves those names in `Trailer` that may be there.
+fn announce_trailers(headers: &mut HeaderMap, snapshot: &Snapshot) {
+    if !headers.contains_key(header::TRAILER) {
+        return;
+    }
+    let names = list(headers, &header::TRAILER).filter_map(|name| name.parse::<HeaderName>().ok());
+    let names: Vec<_> = names.filter(|name| may_trail(name.as_str(), snapshot)).collect();
+    headers.remove(header::TRAILER);
+    for name in names {
+        headers.append(header::TRAILER, name.into());
+    }
+}
+
+/// The trailers of a request without what no client may send, and without what has no place there.
+pub(super) fn trailers(mut trailers: HeaderMap, snapshot: &Snapshot) -> HeaderMap {
+    remove(&mut trailers, |name| !may_trail(name, snapshot));
+    trailers
+}
+
+/// The trailers of an answer without what is ours to say, and without what has no place there.
+pub(super) fn trailers_of_answer(mut trailers: HeaderMap) -> HeaderMap {
+    let is_ours = |name: &str| {
+        name.starts_with("access-control-")
+            || matches!(name, "location" | "set-cookie" | "strict-transport-security" | "www-authenticate" | "x-request-id")
+    };
+    remove(&mut trailers, |name| is_hop_by_hop(name) || needs_to_come_first(name) || is_ours(name));
+    trailers
+}
+
+fn may_trail(name: &str, snapshot: &Snapshot) -> bool {
+    !is_hop_by_hop(name) && !needs_to_come_first(name) && !is_reserved(name, snapshot)
+}
+
+/// What frames, addresses or authorizes (RFC 9110, section 6.5.1).
+fn needs_to_come_first(name: &str) -> bool {
+    name.starts_with("content-")
+        || matches!(
+            name,
+            "authorization" | "cache-control" | "cookie" | "expect" | "host" | "range" | "trailer" | "transfer-encoding"
+        )
+}
+
+/// The items of a header whose value is a list, across all of its lines.
+pub(super) fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).map(str::trim)
 }
 
@@ -112,10 +158,7 @@ fn remove(headers: &mut HeaderMap, is_one: impl Fn(&str) -> bool) {
 
 /// Headers of one connection (RFC 9110, section 7.6.1).
 fn is_hop_by_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "connection" | "http2-settings" | "keep-alive" | "proxy-authorization" | "proxy-connection" | "te" | "trailer" | "upgrade"
-    )
+    matches!(name, "connection" | "http2-settings" | "keep-alive" | "proxy-authorization" | "proxy-connection" | "te" | "upgrade")
 }
 
 /// Whether a client may not send this header.
@@ -126,6 +169,7 @@ pub fn is_reserved(name: &str, snapshot: &Snapshot) -> bool {
     let name = &*folded;
     name.starts_with("x-") && RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || RESERVED.contains(&name)
+        || !plain && FRAMING.contains(&name)
         || snapshot.reserved_headers.contains(name)
 }
 
@@ -167,9 +211,17 @@ fn add_circumstances(headers: &mut HeaderMap, visit: &Visit, target: &Target) {
     headers.insert(X_REQUEST_ID, visit.name.clone());
 }
 
+/// Whether everybody reads alike where an app's answer ends, and what it switches to.
+pub fn is_clear<B>(response: &Response<B>) -> bool {
+    is_framed_clearly(response.headers())
+        && (response.status() != http::StatusCode::SWITCHING_PROTOCOLS || websocket::is_websocket(response.headers()))
+}
+
 /// Makes the answer that the client gets of the one that the app gave: without headers of the connection behind us, and
 /// without cookies in our name.
 pub fn clean_response<B>(visit: &Visit, response: &mut Response<B>) {
+    // The version is one of a connection, not of an answer.
+    *response.version_mut() = Version::HTTP_11;
     let switching = response.status() == http::StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     if !switching {

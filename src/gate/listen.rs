@@ -27,6 +27,7 @@ mod accept;
 mod conduct;
 mod door;
 mod exchange;
+pub mod framing;
 mod local;
 mod plain;
 pub mod proxy;
@@ -129,6 +130,8 @@ impl Prepared {
             tokio::task::spawn_local(async move { of_time.keep_time(beat).await });
             tokio::task::spawn_local(sweep(Rc::clone(&local.worker)));
             tokio::task::spawn_local(settle(Rc::clone(&local.worker)));
+            let watch = Rc::clone(local.worker.pool.watch());
+            tokio::task::spawn_local(async move { watch.run().await });
             for (listener, port) in self.listeners {
                 tokio::task::spawn_local(accept(listener, port, Rc::clone(&local), leaving.clone()));
             }
@@ -157,7 +160,7 @@ async fn sweep(worker: Rc<Worker>) {
 
 /// Runs the streams of a connection on the worker that has the connection.
 #[derive(Clone, Copy, Debug)]
-struct OnThisThread;
+pub(super) struct OnThisThread;
 
 impl<F> Executor<F> for OnThisThread
 where

@@ -74,13 +74,15 @@ const fn status(reason: Reason) -> StatusCode {
         Reason::UnknownPath => StatusCode::NOT_FOUND,
         Reason::UpstreamFailed | Reason::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
         Reason::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+        Reason::UploadTooSlow => StatusCode::REQUEST_TIMEOUT,
+        Reason::NoHealthyUpstream | Reason::UpstreamBusy => StatusCode::SERVICE_UNAVAILABLE,
         Reason::AuditUnavailable | Reason::ProviderUnavailable | Reason::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
 /// Reasons after which nothing more on this connection can be trusted to mean what it says.
 const fn closes(reason: Reason) -> bool {
-    matches!(reason, Reason::AmbiguousTarget | Reason::BadHost | Reason::BadRequest)
+    matches!(reason, Reason::AmbiguousTarget | Reason::BadHost | Reason::BadRequest | Reason::UploadTooSlow)
 }
 
 /// Answers a refused request.

@@ -3,7 +3,7 @@
 
 use crate::model::{Reason, Refusal};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Uri, Version, header};
 use std::sync::Arc;
 
 mod readings;
@@ -18,9 +18,12 @@ pub struct Target {
     readings: Option<Arc<[String]>>,
 }
 
-/// Marks a request (among its extensions) that came with Content-Length beside Transfer-Encoding.
+/// Marks a request (among its extensions) whose end another parser could put elsewhere.
 #[derive(Clone, Copy, Debug)]
-pub struct TwoLengths;
+pub struct Unclear;
+
+/// Methods that open a tunnel, or would read our headers back to the client; in any case, as some apps don't care.
+const NEVER_FORWARDED: [&str; 3] = ["CONNECT", "TRACE", "TRACK"];
 
 /// Why a request has no target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +55,10 @@ pub fn read<B>(request: &Request<B>) -> Result<Target, Error> {
     let authority = authority(request)?;
     let host_length = host_length(authority.as_bytes()).ok_or(Error::Host)?;
     let path = request.uri().path_and_query().ok_or(Error::Form)?.clone();
+    // A query is the app's own, but bytes that may not be in a URL at all end a line, or are a space, for some.
+    if !path.as_str().is_ascii() {
+        return Err(Error::Ambiguous);
+    }
     let readings = readings::others(path.path())?;
     Ok(Target { authority, host_length, path, readings })
 }
@@ -93,18 +100,35 @@ fn check_form<B>(request: &Request<B>) -> Result<(), Error> {
     let h2 = request.version() == Version::HTTP_2;
     let uri = request.uri();
     let absolute = uri.scheme().is_some();
-    // CONNECT opens a tunnel, TRACE would read our headers back to the client.
-    let method_is_fine = !matches!(*request.method(), Method::CONNECT | Method::TRACE);
+    let method_is_fine = !NEVER_FORWARDED.iter().any(|method| method.eq_ignore_ascii_case(request.method().as_str()));
     let scheme_is_fine = !absolute || uri.scheme_str() == Some("https") || (h2 && uri.scheme_str() == Some("http"));
-    let one_length = request.extensions().get::<TwoLengths>().is_none();
-    let one_length = one_length && is_chunked_or_nothing(request.headers());
-    if method_is_fine && scheme_is_fine && one_length && uri.path().starts_with('/') { Ok(()) } else { Err(Error::Form) }
+    let end_is_clear = request.extensions().get::<Unclear>().is_none() && is_framed_clearly(request.headers());
+    // An empty path, which `Uri` shows as a slash, may have a query.
+    let path_is_fine = uri.path_and_query().is_some_and(|path| path.as_str().starts_with('/'));
+    if method_is_fine && scheme_is_fine && end_is_clear && path_is_fine { Ok(()) } else { Err(Error::Form) }
 }
 
-/// A second transfer coding, or a second header, is what parsers disagree about.
-fn is_chunked_or_nothing(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
+/// Whether these headers say in one way only where a message ends: what is there twice, or in a spelling of its own, parsers
+/// disagree about.
+pub fn is_framed_clearly(headers: &HeaderMap) -> bool {
+    let once = |name, is_fine: fn(&[u8]) -> bool| {
+        let mut values = headers.get_all(name).iter();
+        values.next().is_none_or(|value| is_fine(value.as_bytes())) && values.next().is_none()
+    };
+    once(header::CONTENT_LENGTH, |value| length(value).is_some())
+        && once(header::TRANSFER_ENCODING, is_chunked)
+        && !(headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH))
+}
+
+/// A length of content in its only spelling (RFC 9110, section 8.6): a leading zero means octal to some.
+pub fn length(digits: &[u8]) -> Option<u64> {
+    let is_canonical = digits.iter().all(u8::is_ascii_digit) && (digits == b"0" || !digits.starts_with(b"0"));
+    str::from_utf8(digits).ok().filter(|_| is_canonical)?.parse().ok()
+}
+
+/// Whether this is the one transfer coding that a request may have (RFC 9112, section 7).
+pub fn is_chunked(coding: &[u8]) -> bool {
+    coding.eq_ignore_ascii_case(b"chunked")
 }
 
 /// The one host of the request: every place that names one must say the same.
@@ -254,8 +278,49 @@ mod tests {
     }
 
     #[test]
+    fn a_length_or_a_coding_has_one_spelling_and_stands_there_once() {
+        let framed = |lines: &[(&str, &str)]| {
+            let mut request = request("/", &["a.example"]);
+            for (name, value) in lines {
+                request.headers_mut().append(header::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
+            }
+            read(&request)
+        };
+        for lines in [&[][..], &[("content-length", "0")], &[("content-length", "10")], &[("transfer-encoding", "Chunked")]] {
+            assert!(framed(lines).is_ok(), "{lines:?}");
+        }
+        for lines in [
+            &[("content-length", "5"), ("content-length", "5")][..],
+            &[("content-length", "05")],
+            &[("content-length", "+5")],
+            &[("content-length", "5, 5")],
+            &[("content-length", "")],
+            &[("content-length", "18446744073709551616")],
+            &[("transfer-encoding", "gzip, chunked")],
+            &[("content-length", "5"), ("transfer-encoding", "chunked")],
+            &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+        ] {
+            assert_eq!(framed(lines).err(), Some(Error::Form), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_of_ascii() {
+        assert_eq!(read(&request("/a?\u{85}", &["a.example"])).err(), Some(Error::Ambiguous));
+    }
+
+    #[test]
     fn tunnels_and_mirrors_are_refused() {
-        for (method, uri) in [("CONNECT", "a.example:443"), ("TRACE", "/"), ("OPTIONS", "*"), ("GET", "http://a.example/")] {
+        for (method, uri) in [
+            ("CONNECT", "a.example:443"),
+            ("CONNECT", "/"),
+            ("TRACE", "/"),
+            ("trace", "/"),
+            ("TRACK", "/"),
+            ("OPTIONS", "*"),
+            ("GET", "http://a.example/"),
+            ("GET", "https://a.example?x"),
+        ] {
             let mut request = request("/", &["a.example"]);
             *request.method_mut() = method.parse().unwrap();
             *request.uri_mut() = uri.parse().unwrap();

@@ -1,50 +1,82 @@
 //! To the app and back. In: a permit and the rewritten request. Out: the app's answer, streaming. Must never send anything
-//! without a permit, and never send a request twice that an app may have seen.
+//! without a permit, and never send a request twice that an app may have acted on.
 
+pub mod balance;
+mod connect;
+pub mod health;
+mod http2;
+pub mod in_flight;
+mod open;
 pub mod pool;
+mod retry;
+pub mod sender;
+mod stream;
 mod upgrade;
 
-use super::body::{RequestBody, ResponseBody};
+use super::body::{RequestBody, ResponseBody, Upload};
 use super::decide::Permit;
 use super::headers;
 use super::visit::Visit;
+use super::websocket::{Misunderstood, Wanted};
 use crate::model::{Reason, Refusal};
-use crate::snapshot::App;
-use http::{Request, Response, StatusCode};
+use crate::snapshot::{App, Upstream};
+use balance::{NoneHealthy, Way};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
-use pool::{ConnectError, Lease};
+use in_flight::{Expired, InFlight};
+use pool::{ConnectError, Lease, Slot, Was};
+use retry::Spare;
+use sender::Failure;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-/// How long an app may take to begin its answer while nothing comes from the client; up to twice that after its last byte.
-const FIRST_BYTE: Duration = Duration::from_secs(60);
 
 /// Why there is no answer of the app.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// None of its servers works.
+    #[error(transparent)]
+    NoneHealthy(#[from] NoneHealthy),
     /// It can't be reached.
     #[error("the app can't be reached: {0}")]
     Connect(#[from] ConnectError),
-    /// It did not begin to answer.
-    #[error("the app did not answer in time")]
-    Timeout,
+    /// It took too long.
+    #[error(transparent)]
+    Expired(#[from] Expired),
+    /// Where its answer ends, or what it switches to, is not clear.
+    #[error("the app's answer can be read in more than one way")]
+    Unclear,
     /// It answered something else than HTTP, or broke off.
     #[error("the app did not answer properly: {0}")]
     Exchange(hyper::Error),
+    /// It answered something else than was asked.
+    #[error(transparent)]
+    Misunderstood(#[from] Misunderstood),
+    /// It switched protocols, unasked.
+    #[error("the app switches protocols, unasked")]
+    Switched,
 }
 
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        tracing::warn!(%error, "an app failed");
-        match error {
-            Error::Connect(_) => Reason::UpstreamUnreachable.into(),
-            Error::Timeout => Reason::UpstreamTimeout.into(),
-            // The one user of hyper's client is the body of the client's request: that is what broke off.
-            Error::Exchange(error) if error.is_user() => Reason::BadRequest.into(),
-            Error::Exchange(_) => Reason::UpstreamFailed.into(),
+impl Error {
+    /// What the client is told.
+    fn refusal(&self, upload: Option<&Upload>) -> Reason {
+        match self {
+            Self::Exchange(_) if upload.is_some_and(Upload::broke) => Reason::BadRequest,
+            Self::NoneHealthy(_) => Reason::NoHealthyUpstream,
+            Self::Connect(ConnectError::Full(_)) => Reason::UpstreamBusy,
+            Self::Connect(_) => Reason::UpstreamUnreachable,
+            Self::Expired(Expired::Upload) => Reason::UploadTooSlow,
+            Self::Expired(_) => Reason::UpstreamTimeout,
+            Self::Exchange(_) | Self::Misunderstood(_) | Self::Switched | Self::Unclear => Reason::UpstreamFailed,
+        }
+    }
+
+    /// Whether it speaks against the server that was chosen: not where the client is to blame, or we are, nor where there was an
+    /// answer after all.
+    fn accuses(&self, upload: Option<&Upload>) -> bool {
+        match self {
+            Self::NoneHealthy(_) | Self::Misunderstood(_) | Self::Switched | Self::Unclear => false,
+            Self::Connect(error) => !matches!(error, ConnectError::Full(_) | ConnectError::NoTunnel),
+            Self::Expired(expired) => *expired == Expired::Answer || (*expired == Expired::Total && upload.is_none()),
+            Self::Exchange(_) => !upload.is_some_and(Upload::broke),
         }
     }
 }
@@ -57,68 +89,112 @@ pub async fn forward(
     mut request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Refusal> {
     visit.trail.reason = Some(permit.reason());
-    visit.trail.upstream = Some(Arc::clone(&app.upstream));
-    let sent = request.body().counter();
-    visit.trail.bytes_in = Some(Arc::clone(&sent));
-    let client = headers::wants_websocket(&request).then(|| hyper::upgrade::on(&mut request));
-    let (mut response, lease) = in_time(&sent, exchange(visit, app, request)).await?;
+    let wanted = Wanted::of(&mut request)?;
+    let upload = request.body().upload();
+    visit.trail.upload.clone_from(&upload);
+    request.body_mut().pass_trailers(visit.snapshot.shared());
+    let is_grpc = says(request.headers(), "application/grpc");
+    let in_flight = InFlight::begin(visit.worker.pool.watch(), app.timeouts, upload.clone());
+    let answered = in_flight.in_time(exchange(visit, app, &permit, &in_flight, request, wanted.is_some())).await;
+    let answered = answered.and_then(|(mut response, lease)| {
+        if !headers::is_clear(&response) {
+            return Err(Error::Unclear);
+        }
+        let switches = switches(wanted.as_ref(), &mut response, &lease)?;
+        Ok((response, lease, switches))
+    });
+    let (mut response, lease, switches) = answered.map_err(|error| {
+        tracing::warn!(%error, app = &*app.name, "an app failed");
+        if error.accuses(upload.as_deref()) {
+            balance::failed(visit, app);
+        }
+        error.refusal(upload.as_deref())
+    })?;
     headers::clean_response(visit, &mut response);
-    match client {
-        Some(client) if response.status() == StatusCode::SWITCHING_PROTOCOLS => Ok(upgrade::join(visit, permit, client, response)),
-        None if response.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Reason::UpstreamFailed.into()),
-        _ => Ok(response.map(|body| ResponseBody::upstream(body, Some(lease)))),
+    if let Some(wanted) = wanted.filter(|_| switches) {
+        return Ok(upgrade::join(visit, (permit, lease), wanted.client, response));
+    }
+    let is_stream = is_grpc || says(response.headers(), "text/event-stream");
+    let (parts, body) = response.into_parts();
+    in_flight.answered(body, lease, is_stream);
+    Ok(Response::from_parts(parts, ResponseBody::app(in_flight)))
+}
+
+/// Whether this is the type of the content.
+fn says(headers: &HeaderMap, kind: &str) -> bool {
+    let start = headers.get(header::CONTENT_TYPE).and_then(|value| value.as_bytes().get(..kind.len()));
+    start.is_some_and(|start| start.eq_ignore_ascii_case(kind.as_bytes()))
+}
+
+/// Whether a tunnel is open now.
+fn switches(wanted: Option<&Wanted>, response: &mut Response<Incoming>, lease: &Lease) -> Result<bool, Error> {
+    match wanted {
+        Some(wanted) => Ok(wanted.answered(response, lease.is_multiplexed())?),
+        None if response.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Error::Switched),
+        None => Ok(false),
     }
 }
 
-/// The app's patience is tried only while nothing comes from the client: a long upload is not a slow app.
-async fn in_time<T>(sent: &AtomicU64, exchange: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let mut exchange = std::pin::pin!(exchange);
-    let mut before = sent.load(Ordering::Relaxed);
+/// Sends the request, to one server after the other, until it is answered or can't be sent again.
+async fn exchange(
+    visit: &mut Visit,
+    app: &App,
+    permit: &Permit,
+    in_flight: &InFlight,
+    mut request: Request<RequestBody>,
+    tunnel: bool,
+) -> Result<(Response<Incoming>, Lease), Error> {
+    let (mut way, mut upstream) = Way::begin(visit, app, permit)?;
+    let mut waited = false;
     loop {
-        if let Ok(outcome) = tokio::time::timeout(FIRST_BYTE, exchange.as_mut()).await {
-            return outcome;
-        }
-        let now = sent.load(Ordering::Relaxed);
-        if std::mem::replace(&mut before, now) == now {
-            return Err(Error::Timeout);
-        }
+        in_flight.connecting();
+        let slot = way.visit().worker.pool.slot(upstream, app.pooling);
+        let mut lease = match lease(way.visit(), app, &slot, upstream, tunnel).await {
+            Ok(lease) => lease,
+            Err(error) if !may_go_on(&error, &mut waited) => return Err(error.into()),
+            Err(error) => {
+                upstream = way.go_on(error)?;
+                continue;
+            }
+        };
+        slot.budget.earn();
+        let spare = Spare::of(&request, &mut lease, tunnel || way.goes_on());
+        in_flight.sent();
+        request = match lease.sender().send(request).await {
+            Ok(response) => {
+                balance::answered(way.visit(), app, response.status());
+                return Ok((response, lease));
+            }
+            Err(Failure::Unsent(unsent)) => {
+                if lease.was() == Was::New {
+                    upstream = way.go_on(ConnectError::Closed)?;
+                }
+                *unsent
+            }
+            Err(Failure::Sent(error)) => match spare.and_then(|spare| spare.again(&error, &slot.budget)) {
+                Some(again) => {
+                    // Where there is no other, the same one may do better over another connection.
+                    upstream = way.go_on(error).unwrap_or(upstream);
+                    again
+                }
+                None => return Err(Error::Exchange(error)),
+            },
+        };
     }
 }
 
-/// Sends the request over a pooled connection, or a new one where the pooled one has gone before it took anything.
-async fn exchange(visit: &Visit, app: &App, mut request: Request<RequestBody>) -> Result<(Response<Incoming>, Lease), Error> {
-    let pool = &visit.worker.pool;
-    while let Some(sender) = pool.take(&app.upstream) {
-        match send(sender, request).await {
-            Ok((response, sender)) => return Ok((response, Lease::new(Rc::clone(pool), Arc::clone(&app.upstream), sender))),
-            Err(Failure::Unsent(unsent)) => request = *unsent,
-            Err(Failure::Sent(error)) => return Err(Error::Exchange(error)),
-        }
-    }
-    let sender = pool::connect(&app.upstream, visit.gate()).await?;
-    match send(sender, request).await {
-        Ok((response, sender)) => Ok((response, Lease::new(Rc::clone(pool), Arc::clone(&app.upstream), sender))),
-        Err(Failure::Unsent(_)) => Err(Error::Connect(ConnectError::Closed)),
-        Err(Failure::Sent(error)) => Err(Error::Exchange(error)),
+async fn lease(visit: &Visit, app: &App, slot: &Rc<Slot>, upstream: &Upstream, tunnel: bool) -> Result<Lease, ConnectError> {
+    match tunnel {
+        true => slot.lease_tunnel(upstream, app.timeouts.connect, visit.gate()).await,
+        false => slot.lease(upstream, app.timeouts.connect, visit.gate()).await,
     }
 }
 
-enum Failure {
-    /// Nothing of it left: it may be sent again.
-    Unsent(Box<Request<RequestBody>>),
-    /// The app may have seen it.
-    Sent(hyper::Error),
-}
-
-async fn send(
-    mut sender: SendRequest<RequestBody>,
-    request: Request<RequestBody>,
-) -> Result<(Response<Incoming>, SendRequest<RequestBody>), Failure> {
-    match sender.try_send_request(request).await {
-        Ok(response) => Ok((response, sender)),
-        Err(mut error) => Err(match error.take_message() {
-            Some(unsent) => Failure::Unsent(Box::new(unsent)),
-            None => Failure::Sent(error.into_error()),
-        }),
+/// Whether another server may be asked for a connection: that this one says no costs nothing, but one wait is enough.
+fn may_go_on(error: &ConnectError, waited: &mut bool) -> bool {
+    match error {
+        ConnectError::Full(_) | ConnectError::NoTunnel => false,
+        ConnectError::Timeout(_) => !std::mem::replace(waited, true),
+        _ => true,
     }
 }

@@ -9,11 +9,12 @@ use super::headers;
 use super::route::Site;
 use super::session::{Cache, Recognized};
 use super::target::Target;
+use super::upstream::balance::Chosen;
 use super::upstream::pool::Pool;
 use crate::assertion::Keys;
 use crate::clock;
 use crate::model::{Reason, Refusal, RequestId, Timestamp};
-use crate::snapshot::{App, Snapshot};
+use crate::snapshot::{App, Snapshot, Upstream};
 use crate::store::Store;
 use crate::telemetry::metrics;
 use arc_swap::ArcSwap;
@@ -83,6 +84,13 @@ pub struct Worker {
 /// A configuration as one worker holds it. Its visits count their references to this: a count that all workers share would be
 /// fought over at every request.
 pub struct InForce(Arc<Snapshot>);
+
+impl InForce {
+    /// For what is not this worker's alone.
+    pub(super) const fn shared(&self) -> &Arc<Snapshot> {
+        &self.0
+    }
+}
 
 impl Deref for InForce {
     type Target = Snapshot;
@@ -191,6 +199,8 @@ pub struct Visit {
     pub name: HeaderValue,
     /// What audit will say of it.
     pub trail: Trail,
+    /// The server that it went to, the last one where there were several. Counts it there until its answer is over.
+    pub(super) chosen: Option<Chosen>,
     /// The status of its answer.
     pub(super) status: u16,
     /// How many bytes of the answer have passed.
@@ -220,6 +230,7 @@ impl Visit {
             request_id,
             name: request_id.header(),
             trail: Trail::new(method.clone()),
+            chosen: None,
             status: ABANDONED,
             bytes_out: 0,
             complete: false,
@@ -235,6 +246,11 @@ impl Visit {
     /// The app that it goes to, once that is known.
     pub fn app(&self) -> Option<&App> {
         self.snapshot.app(self.trail.app?)
+    }
+
+    /// The server that it went to.
+    pub fn upstream(&self) -> Option<&Upstream> {
+        Some(&*self.app()?.servers.at(self.chosen.as_ref()?.index)?.upstream)
     }
 }
 
@@ -260,7 +276,7 @@ pub async fn hand_over(
     site: Site,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Refusal> {
-    let snapshot = Arc::clone(&visit.snapshot.0);
+    let snapshot = Arc::clone(visit.snapshot.shared());
     let (host, authority) = (target.host().to_owned(), target.authority().to_owned());
     let request = request.map(RequestBody::new);
     let asked = ReservedRequest { request, snapshot, host, authority, site };

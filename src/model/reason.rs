@@ -22,6 +22,8 @@ pub enum Reason {
     DeniedByRule,
     /// The handoff code is unknown, used, expired or another browser's.
     HandoffInvalid,
+    /// None of the app's servers is healthy.
+    NoHealthyUpstream,
     /// No rule allows it.
     NotAllowed,
     /// Nobody is signed in.
@@ -56,6 +58,10 @@ pub enum Reason {
     UnknownHost,
     /// Nothing lives at this path.
     UnknownPath,
+    /// The client sends its request too slowly.
+    UploadTooSlow,
+    /// Every connection to the app is in use, and none became free in time.
+    UpstreamBusy,
     /// The app answered something that is not HTTP, or broke off.
     UpstreamFailed,
     /// The app did not answer in time.
@@ -77,6 +83,7 @@ impl Reason {
             Self::BadReturnTarget => "bad_return_target",
             Self::DeniedByRule => "denied_by_rule",
             Self::HandoffInvalid => "handoff_invalid",
+            Self::NoHealthyUpstream => "no_healthy_upstream",
             Self::NotAllowed => "not_allowed",
             Self::NotSignedIn => "not_signed_in",
             Self::PolicyError => "policy_error",
@@ -94,6 +101,8 @@ impl Reason {
             Self::StoreUnavailable => "store_unavailable",
             Self::UnknownHost => "unknown_host",
             Self::UnknownPath => "unknown_path",
+            Self::UploadTooSlow => "upload_too_slow",
+            Self::UpstreamBusy => "upstream_busy",
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamUnreachable => "upstream_unreachable",

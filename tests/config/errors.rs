@@ -5,6 +5,8 @@ use crate::scene::{BASE, Scene, with};
 /// What is replaced in the base, by what; the line of the error; what it says; what would be right.
 type Case = (&'static str, &'static str, usize, &'static str, &'static str);
 
+const UPSTREAM: &str = "upstream: http://127.0.0.1:8080";
+
 fn check(cases: &[Case]) {
     let scene = Scene::new();
     for (from, to, line, message, help) in cases {
@@ -59,8 +61,56 @@ fn the_shape() {
         ("store:", "audit: { when_full: shedd }\nstore:", 12, "one of `refuse`, `shed`", "did you mean `shed`?"),
         ("store:", "store: sqlite:a\nstore:", 13, "`store` is here twice", "line 12"),
         ("store: ", "store: !secret ", 12, "tags", ""),
-        ("upstream: http://127.0.0.1:8080", "upstream: [http://127.0.0.1:8080]", 16, "must be a text, and this is a list", ""),
+        (UPSTREAM, "upstream:", 16, "`apps.wiki.upstream` must be a server or a list of servers, and this is nothing", ""),
+        (UPSTREAM, "upstream: [[http://127.0.0.1:8080]]", 16, "`apps.wiki.upstream[0]` must be a mapping", ""),
+        (UPSTREAM, "upstream: { weight: 2 }", 16, "`apps.wiki.upstream[0].url` is missing", ""),
+        (UPSTREAM, "upstream: { url: [], weight: 2 }", 16, "`apps.wiki.upstream[0].url` must be a text, and this is a list", ""),
+        (UPSTREAM, "upstream: [{ url: http://a, wieght: 2 }]", 16, "unknown key `wieght`", "did you mean `weight`?"),
+        (UPSTREAM, "upstream: http://a\n    balance: random", 17, "one of `round_robin`, `least_in_flight`, `by_session`", ""),
     ]);
+}
+
+#[test]
+fn servers_and_what_looks_after_them() {
+    let two = |more: &str| format!("upstream: [http://a, http://b]\n    {more}");
+    let many: Vec<String> = (0..65).map(|n| format!("http://a{n}")).collect();
+    let cases = [
+        ("upstream: []".to_owned(), 16, "an empty list", "list something"),
+        ("upstream: [http://a, http://b, 'http://A:80']".to_owned(), 16, "here twice", "`weight`"),
+        ("upstream: [http://a, { url: ftp://b }]".to_owned(), 16, "kind of upstream", ""),
+        ("upstream: { url: http://a, weight: 0 }".to_owned(), 16, "not a number", "from 1 to 100"),
+        ("upstream: { url: http://a, weight: +3 }".to_owned(), 16, "not a number", "from 1 to 100"),
+        ("upstream:\n      - http://a\n      - url: http://b\n        weight: 101".to_owned(), 19, "not a number", ""),
+        (format!("upstream: [{}]", many.join(", ")), 16, "64 servers at most, and these are 65", ""),
+        (two("health: {}"), 17, "`apps.wiki.health.path` is missing", ""),
+        (two("health: { path: healthz }"), 17, "not a path to ask for", "/healthz"),
+        (two("health: { path: '/a b' }"), 17, "not a path to ask for", ""),
+        (two("health: { path: '/a#b' }"), 17, "not a path to ask for", ""),
+        (two("health: { path: /, host: 'a b' }"), 17, "not a host to ask for", ""),
+        (two("health: { path: /, host: eve@a }"), 17, "not a host to ask for", ""),
+        (two("health: { path: /, host: '' }"), 17, "not a host to ask for", ""),
+        (two("health: { path: /, interval: 10 }"), 17, "not a duration", "90s"),
+        (two("health: { path: /, timeout: 2h }"), 17, "longer than an hour", ""),
+        (two("health: { path: /, healthy: none }"), 17, "not a number", "from 1 to 100"),
+        (two("health: { path: /, unhealthy: 1.5 }"), 17, "not a number", "from 1 to 100"),
+        (two("health: { path: /, status: [200, 2xx] }"), 17, "not a status", "200-399"),
+        (two("health: { path: /, status: 399-200 }"), 17, "not a status", ""),
+        (two("health: { path: /, status: 101 }"), 17, "not a status", ""),
+        (two("health: { path: /, status: [] }"), 17, "an empty list", ""),
+        (two("ejection: { failures: 0 }"), 17, "not a number", "from 1 to 100"),
+        (two("ejection: { for: 0s }"), 17, "can't be zero", ""),
+        (two("ejection: off"), 17, "must be a mapping", ""),
+        (two("slow_start: soon"), 17, "not a duration", ""),
+    ];
+    let scene = Scene::new();
+    for (to, line, message, help) in cases {
+        let errors = scene.errors(&with(UPSTREAM, &to));
+        let [error] = errors.as_slice() else { panic!("{to}: {errors:#?}") };
+        assert!(error.message.contains(message) && error.line == line, "{to}: {} {}", error.line, error.message);
+        assert!(error.help.as_deref().unwrap_or_default().contains(help), "{to}: {:?}", error.help);
+    }
+    let wildcard = with(UPSTREAM, &two("health: { path: / }")).replace("https://wiki.corp", "https://'*'.corp").replace("'*'", "*");
+    assert!(scene.errors(&wildcard)[0].message.contains("which host"));
 }
 
 #[test]
@@ -126,8 +176,7 @@ fn urls_and_hosts() {
         (URL, "url: https://LOGIN.corp.example/wiki", 15, "the sign-in's", ""),
         (AUTH, "https://login.corp.example/sso", 6, "without a path", ""),
         (AUTH, "https://*.corp.example", 6, "one host", ""),
-        (UP, "https://127.0.0.1", 16, "kind of upstream", "http://host:port"),
-        (UP, "unix:/run/app", 16, "kind of upstream", "http://host:port"),
+        (UP, "ftp://127.0.0.1", 16, "kind of upstream", "http://host:port"),
         (UP, "127.0.0.1:8080", 16, "not a URL", "http://host:port"),
         (URL, "url: \"https://wi\\tki.corp.example\"", 15, "white space", ""),
         (ISSUER, "'https://idp.corp.example '", 9, "white space", ""),
@@ -353,7 +402,7 @@ store: mysql:x
 apps:
   wiki:
     url: https://wiki.corp.example
-    upstream: https://127.0.0.1
+    upstream: ftp://127.0.0.1
     identity: { Host: email }
     allow: [{ groups: [] }, { users: [eve] }]
     paths: [{ match: admin }]

@@ -5,7 +5,10 @@ use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Email, Identity, ProviderName, Timestamp};
 use doorward::policy::{Decision, Principal};
 use doorward::snapshot::hosts::Host;
-use doorward::snapshot::{Access, Attribute, Snapshot};
+use doorward::snapshot::servers::live::Grade;
+use doorward::snapshot::servers::{Ejection, Order};
+use doorward::snapshot::upstream::Address;
+use doorward::snapshot::{Access, App, Attribute, Snapshot};
 use http::Method;
 use std::time::Duration;
 
@@ -122,9 +125,10 @@ fn hosts_and_prefixes_find_their_app() {
     }
     let zoo = snapshot.apps.iter().find(|app| &*app.name == "zoo").unwrap();
     assert_eq!((&*zoo.url, &*zoo.prefix), ("https://wiki.corp.example/zoo", "/zoo"));
-    assert_eq!((&*zoo.upstream.host, zoo.upstream.port), ("zoo", 80));
+    let address = |app: &App| app.servers.only().unwrap().upstream.address().clone();
+    assert_eq!(address(zoo), Address::Tcp { host: "zoo".into(), port: 80 });
     let any = snapshot.apps.iter().find(|app| &*app.name == "any").unwrap();
-    assert_eq!((&*any.upstream.host, any.upstream.port), ("::1", 81));
+    assert_eq!(address(any), Address::Tcp { host: "::1".into(), port: 81 });
 }
 
 #[test]
@@ -154,6 +158,64 @@ fn an_issuer_keeps_its_spelling() {
         let loaded = Scene::new().fine(&with("https://idp.corp.example", issuer));
         assert_eq!(loaded.snapshot.providers.values().next().unwrap().issuer.as_str(), issuer);
     }
+}
+
+#[test]
+fn servers_are_taken_in_every_form_and_looked_after_by_default() {
+    let servers = |to: &str| {
+        let snapshot = Scene::new().fine(&with("upstream: http://127.0.0.1:8080", to)).snapshot;
+        let servers = &snapshot.apps[0].servers;
+        servers.iter().map(|server| (server.upstream.to_string(), server.weight)).collect::<Vec<_>>()
+    };
+    let (a, b) = (("http://a:80".to_owned(), 1), ("http://b:8080".to_owned(), 3));
+    for (to, expected) in [
+        ("upstream: http://a", vec![a.clone()]),
+        ("upstream: [http://a]", vec![a.clone()]),
+        ("upstream: { url: http://a }", vec![a.clone()]),
+        ("upstream: { weight: 3, url: 'http://b:8080' }", vec![b.clone()]),
+        ("upstream: [http://a, { url: http://b:8080, weight: 3 }]", vec![a.clone(), b.clone()]),
+        ("upstream:\n      - url: http://a\n      - url: http://b:8080\n        weight: '3'", vec![a, b]),
+    ] {
+        assert_eq!(servers(to), expected, "{to}");
+    }
+    let app = |to: &str| Scene::new().fine(&with("upstream: http://127.0.0.1:8080", to)).snapshot.apps.remove(0);
+    assert!(app("upstream: http://a").servers.only().is_some(), "a single server costs nothing");
+    let plain = app("upstream: [http://a, http://b]").servers;
+    assert!(plain.only().is_none() && matches!(plain.order, Order::Turns(_)));
+    assert_eq!(plain.care.ejection, Some(Ejection { failures: 5, time: Duration::from_secs(10) }));
+    assert_eq!((&plain.care.health, plain.care.slow_start), (&None, None));
+    let off = app("upstream: [http://a, http://b]\n    balance: least_in_flight\n    ejection: { failures: off }").servers;
+    assert!(off.care.ejection.is_none() && matches!(off.order, Order::Least(_)));
+    let checked = app("upstream: http://a\n    health: { path: '/up?deep=1', status: [204, 300-302] }").servers;
+    assert!(checked.only().is_none(), "a check can take a single server down");
+    let health = checked.care.health.unwrap();
+    assert_eq!((health.path.as_str(), health.host.to_str().unwrap()), ("/up?deep=1", "wiki.corp.example"));
+    assert_eq!((health.interval.as_secs(), health.timeout.as_secs(), health.healthy, health.unhealthy), (10, 2, 2, 3));
+    assert_eq!(health.statuses, [204..=204, 300..=302]);
+}
+
+#[test]
+fn what_is_known_of_a_server_outlives_a_reload_while_the_app_has_it() {
+    let snapshot = |servers: &str, more: &str| {
+        let text = format!("upstream: {servers}\n    health: {{ path: /up }}\n    slow_start: 30s\n{more}");
+        Scene::new().fine(&with("upstream: http://127.0.0.1:8080", &text)).snapshot
+    };
+    let (before, mut after) = (snapshot("[http://a, http://b]", ""), snapshot("[http://c, { url: http://b, weight: 2 }]", ""));
+    let b = before.apps[0].servers.at(1).unwrap().live.clone();
+    let held = b.enter();
+    b.set_down(true, 1);
+    after.take_over(&before, 1000);
+    let [new, kept] = [0, 1].map(|index| after.apps[0].servers.at(index).unwrap().live.clone());
+    assert!(std::sync::Arc::ptr_eq(&kept, &b) && kept.is_down() && kept.load() == 1);
+    drop(held);
+    assert_eq!((kept.load(), new.grade(1000, Some(Duration::from_secs(30)), 255)), (0, Grade::Warming));
+    let mut unchecked = Scene::new().fine(&with("upstream: http://127.0.0.1:8080", "upstream: http://b")).snapshot;
+    unchecked.take_over(&after, 2000);
+    assert!(!b.is_down(), "nobody is left who would say that it works again");
+    let mut renamed =
+        Scene::new().fine(&with("upstream: http://127.0.0.1:8080", "upstream: http://b").replace("  wiki:", "  else:")).snapshot;
+    renamed.take_over(&after, 2000);
+    assert!(!std::sync::Arc::ptr_eq(&renamed.apps[0].servers.at(0).unwrap().live, &b));
 }
 
 #[test]

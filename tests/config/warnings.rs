@@ -30,6 +30,8 @@ fn each_kind() {
         ),
         (ALLOW, "    paths: [{ match: /**, public: true }]\n    allow:\n", 18, "no path is left"),
         (ALLOW, "    paths: [{ match: /a }]\n    allow:\n", 17, "changes nothing"),
+        (ALLOW, "    balance: by_session\n    allow:\n", 17, "changes nothing for a single server"),
+        (ALLOW, "    slow_start: 30s\n    allow:\n", 17, "changes nothing for a single server"),
         ("store:", "trusted_proxies: ['0.0.0.0/0']\nstore:", 12, "trusts everybody"),
         ("\"127.0.0.1:8443\"", "\"127.0.0.1:8443\", admin: \"0.0.0.0:9901\"", 1, "other machines"),
         ("url: https://wiki.corp.example", "url: https://wiki.else.example", 15, "no certificate is for `wiki.else.example`"),

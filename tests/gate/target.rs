@@ -165,49 +165,6 @@ async fn a_host_that_nobody_configured_is_misdirected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tunnels_mirrors_and_unclear_framing_are_refused() {
-    let world = World::start().await;
-    let host = world.authority(WIKI);
-    let smuggled = format!("GET /public/smuggled HTTP/1.1\r\nHost: {host}\r\n\r\n");
-    let post = |lines: &str, body: &str| format!("POST /public/x HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n{body}{smuggled}");
-    for bytes in [
-        format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
-        world.head("TRACE", WIKI, "/public/x", ""),
-        world.head("OPTIONS", WIKI, "*", ""),
-        post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),
-        post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"),
-        post("transfer-encoding:chunked\r\nX: 1\r\ncontent-length:0\r\n", "0\r\n\r\n"),
-        post("Content-Length: 5\r\nContent-Length: 6\r\n", "abcde"),
-        post("Content-Length: +5\r\n", "abcde"),
-        post("Content-Length: 0x5\r\n", "abcde"),
-        post("Content-Length: -1\r\n", "abcde"),
-        post("Content-Length: 5 5\r\n", "abcde"),
-        post("Content-Length : 5\r\n", "abcde"),
-        post(" Content-Length: 5\r\n", "abcde"),
-        post("X: 1\r\n Content-Length: 5\r\n", "abcde"),
-        post("Transfer-Encoding: identity\r\n", "abcde"),
-        post("Transfer-Encoding: chunked, identity\r\n", "0\r\n\r\n"),
-        post("Transfer-Encoding: xchunked\r\n", "0\r\n\r\n"),
-        post("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "0\r\n\r\n"),
-        post("Transfer-Encoding: \x0bchunked\r\n", "0\r\n\r\n"),
-        post("X\0Y: 1\r\n", ""),
-        format!("GET  /public/x HTTP/1.1\r\nHost: {host}\r\n\r\n"),
-        format!("GET /public/x HTTP/1.2\r\nHost: {host}\r\n\r\n"),
-        format!("POST /public/x HTTP/1.0\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-    ] {
-        refused(&world, &bytes, 400).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_head_is_bounded() {
-    let world = World::start().await;
-    for lines in [format!("X: {}\r\n", "x".repeat(40_000)), "X: 1\r\n".repeat(200)] {
-        refused(&world, &world.head("GET", WIKI, "/public/x", &lines), 431).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_broken_chunk_ends_the_request_and_the_connection() {
     let world = World::start().await;
     for chunks in ["zz\r\nabc\r\n0\r\n\r\n", "3\r\nabcX\r\n0\r\n\r\n", "-1\r\n\r\n", "11111111111111111\r\nabc"] {

@@ -52,6 +52,21 @@ async fn a_malformed_visit_leaves_a_record_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_can_not_be_read_leaves_a_record_too() {
+    let world = World::start().await;
+    world.send(WIKI, world.head("GET", WIKI, "/x", "X : 1\r\n")).await;
+    world.send(WIKI, world.head("GET", WIKI, "/x", &format!("X: {}\r\n", "x".repeat(60_000)))).await;
+    world.send(WIKI, "\x16\x03\x01\r\n\r\n").await;
+    let trail = eventually("there are three records", async || Some(world.trail()).filter(|trail| trail.len() >= 3)).await;
+    let statuses: Vec<_> = trail.iter().map(|record| record["status"].as_u64().unwrap()).collect();
+    assert_eq!(statuses, [400, 431, 400]);
+    for record in trail {
+        assert_eq!((&record["reason"], &record["decision"]), (&json!("bad_request"), &json!("deny")));
+        assert_eq!((&record["method"], &record["path"], &record["peer"]), (&json!("-"), &json!(null), &json!("127.0.0.1")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_download_that_the_client_breaks_off_leaves_one_incomplete_record() {
     let world = World::start().await;
     let session = world.session(WIKI, ALICE).await;

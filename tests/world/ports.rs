@@ -26,6 +26,11 @@ impl Ports {
         panic!("no free ports");
     }
 
+    /// One of a block that is nobody's world, from 1 to 15.
+    pub(crate) fn nth(&self, offset: u16) -> u16 {
+        self.first + offset
+    }
+
     /// The public origin of a host.
     pub(crate) fn url(&self, host: &str) -> String {
         format!("https://{host}:{}", self.https())
@@ -76,5 +81,9 @@ impl Ports {
     /// For an admin listener after a restart: the process ends before it lets go of the first.
     pub(crate) fn second_admin(&self) -> u16 {
         self.first + 11
+    }
+
+    pub(crate) fn tape(&self) -> u16 {
+        self.first + 12
     }
 }

@@ -5,12 +5,17 @@
 
 pub(crate) mod browser;
 pub(crate) mod entrance;
+pub(crate) mod farm;
 pub(crate) mod frames;
 pub(crate) mod http2;
 pub(crate) mod ports;
 pub(crate) mod provider;
+pub(crate) mod raw;
 pub(crate) mod recorder;
 pub(crate) mod rough;
+pub(crate) mod speaker;
+pub(crate) mod strict;
+pub(crate) mod tape;
 pub(crate) mod wire;
 
 use doorward::app::{self, Running};
@@ -25,12 +30,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tape::Tape;
 use tempfile::TempDir;
 use wire::{Answer, Connection};
 
 pub(crate) const WIKI: &str = "wiki.corp.test";
 pub(crate) const PAYROLL: &str = "payroll.other.example";
 pub(crate) const ROUGH: &str = "rough.corp.test";
+pub(crate) const TAPE: &str = "tape.corp.test";
 pub(crate) const LOGIN: &str = "login.corp.test";
 pub(crate) const TOKEN: &str = "the-admin-token";
 
@@ -54,23 +61,21 @@ pub(crate) struct Setup {
     pub(crate) listen: &'static str,
     /// More lines at the end of the configuration.
     pub(crate) more: &'static str,
-}
-
-impl Setup {
-    /// What most tests need.
-    pub(crate) const DEFAULT: Self = Self {
-        session: "{ idle: 1h, lifetime: 12h }",
-        token_life: Duration::from_secs(300),
-        provider_up: true,
-        partners: false,
-        listen: "",
-        more: "",
-    };
+    /// More entries for `apps`, with `PORT` in place of the port of https.
+    pub(crate) apps: String,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self::DEFAULT
+        Self {
+            session: "{ idle: 1h, lifetime: 12h }",
+            token_life: Duration::from_secs(300),
+            provider_up: true,
+            partners: false,
+            listen: "",
+            more: "",
+            apps: String::new(),
+        }
     }
 }
 
@@ -80,6 +85,7 @@ pub(crate) struct World {
     pub(crate) staff: Provider,
     pub(crate) partners: Option<Provider>,
     pub(crate) app: Recorder,
+    pub(crate) tape: Tape,
     entrance: Entrance,
     pub(crate) folder: TempDir,
     running: Option<Running>,
@@ -102,7 +108,7 @@ impl World {
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let (ports, folder) = (Ports::take(), tempfile::tempdir().unwrap());
         let roots = Arc::new(certificates(&folder));
-        let entrance = Entrance { port: ports.https(), roots, hosts: vec![WIKI, PAYROLL, ROUGH, LOGIN] };
+        let entrance = Entrance { port: ports.https(), roots, hosts: vec![WIKI, PAYROLL, ROUGH, TAPE, LOGIN] };
         let auth = ports.url(LOGIN);
         let staff = Provider::start(ports.staff(), ports.staff_behind(), &auth, setup.token_life).await;
         let partners = match setup.partners {
@@ -112,11 +118,12 @@ impl World {
         staff.is_up(setup.provider_up);
         let app = Recorder::start(ports.app()).await;
         rough::start(ports.rough()).await;
+        let tape = Tape::start(ports.tape()).await;
         for (name, text) in [("idp-secret", provider::SECRET), ("admin-token", TOKEN)] {
             fs::write(folder.path().join(name), text).unwrap();
         }
         fs::write(folder.path().join("doorward.yaml"), configuration(&ports, &setup)).unwrap();
-        let mut world = Self { ports, staff, partners, app, entrance, folder, running: None };
+        let mut world = Self { ports, staff, partners, app, tape, entrance, folder, running: None };
         world.run().await;
         if setup.provider_up {
             world.discovered().await;
@@ -226,7 +233,7 @@ fn certificates(folder: &TempDir) -> RootCertStore {
     let mut ca_params = CertificateParams::default();
     ca_params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = ca_params.self_signed(&ca_key).unwrap();
-    let params = CertificateParams::new([WIKI, PAYROLL, ROUGH, LOGIN].map(String::from)).unwrap();
+    let params = CertificateParams::new([WIKI, PAYROLL, ROUGH, TAPE, LOGIN].map(String::from)).unwrap();
     let certificate = params.signed_by(&key, &Issuer::from_params(&ca_params, &ca_key)).unwrap();
     fs::write(folder.path().join("server.pem"), certificate.pem()).unwrap();
     fs::write(folder.path().join("server.key"), key.serialize_pem()).unwrap();
@@ -280,11 +287,17 @@ apps:
     url: https://{ROUGH}:{https}
     upstream: http://127.0.0.1:{rough}
     paths: [{{ match: /**, public: true }}]
+  tape:
+    url: https://{TAPE}:{https}
+    upstream: http://127.0.0.1:{tape}
+    identity: {{ X-Remote-User: email }}
+    allow: [{{ domains: [corp.example] }}]
+    paths: [{{ match: /public/**, public: true }}]
   nowhere:
     url: https://{ROUGH}:{https}/nowhere
     upstream: http://127.0.0.1:{nowhere}
     paths: [{{ match: /nowhere/**, public: true }}]
-audit: {{ file: audit.jsonl }}
+{apps}audit: {{ file: audit.jsonl }}
 {more}
 ",
         https = ports.https(),
@@ -293,8 +306,10 @@ audit: {{ file: audit.jsonl }}
         listen = setup.listen,
         more = setup.more,
         session = setup.session,
+        apps = setup.apps.replace("PORT", &ports.https().to_string()),
         app = ports.app(),
         rough = ports.rough(),
+        tape = ports.tape(),
         nowhere = ports.nowhere(),
     )
 }

@@ -10,7 +10,9 @@ mod paths;
 mod providers;
 mod rules;
 mod secret;
+mod servers;
 mod snapshot;
+mod upstream;
 mod values;
 
 pub(super) use apps::Drafted;
@@ -37,6 +39,8 @@ struct Context<'a> {
     sources: &'a mut Sources,
     /// Every provider of the file, sound or not.
     provider_keys: BTreeSet<&'a str>,
+    /// Verifies servers by the system's authorities, once an app needs that.
+    shared_client: Option<upstream::Client>,
 }
 
 /// A checked configuration, complete when there are no errors.
@@ -58,7 +62,7 @@ pub(super) struct Draft {
 /// Checks everything.
 pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Findings) -> Draft {
     let provider_keys = file.identity_providers.keys().map(String::as_str).collect();
-    let context = &mut Context { findings, sources, provider_keys };
+    let context = &mut Context { findings, sources, provider_keys, shared_client: None };
     let providers = providers::compile(file, context);
     let apps = apps::compile(file, context);
     let auth = hosts::auth(file, context);

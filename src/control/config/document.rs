@@ -9,7 +9,7 @@ mod mask;
 mod node;
 mod read;
 
-pub(super) use read::ONE_OR_MANY;
+pub(super) use read::{ONE_OR_MANY, SERVERS};
 
 use super::findings::{Finding, Findings};
 use super::place::Place;

@@ -4,6 +4,8 @@
 //! Only texts, truth values, lists, mappings and plain enums: [`super::document`] relies on it.
 
 mod limits;
+pub mod servers;
+pub mod upstream;
 
 pub use limits::Limits;
 
@@ -149,8 +151,22 @@ pub struct App {
     pub url: String,
     /// What people call it; the key by default.
     pub name: Option<String>,
-    /// Where the app really is: `http://host:port`.
-    pub upstream: String,
+    /// Where the app really is: `http://host:port`, `https://host:port`, `h2c://host:port` or `unix:/path/to.sock`; one or a list.
+    pub upstream: servers::Servers,
+    /// Whom `https` servers are trusted as, and what they are shown.
+    pub upstream_tls: Option<upstream::UpstreamTls>,
+    /// How long it may take.
+    pub timeouts: Option<upstream::Timeouts>,
+    /// How many connections to it are kept.
+    pub pool: Option<upstream::Pool>,
+    /// How one of several servers is chosen; `round_robin` by default.
+    pub balance: Option<servers::Balance>,
+    /// A request that says from time to time whether a server works.
+    pub health: Option<servers::Health>,
+    /// When one of several servers that fails requests is left out.
+    pub ejection: Option<servers::Ejection>,
+    /// How long a server that came back is spared, getting more of its turns little by little; not at all by default.
+    pub slow_start: Option<String>,
     /// Headers for the app, each with what it carries: `user`, `email`, `name`, `groups`, `provider`, or a mapped claim.
     #[serde(default)]
     pub identity: BTreeMap<String, String>,

@@ -6,6 +6,7 @@ mod links;
 use super::problem::{Problem, Problems};
 use super::sources::Watched;
 use super::{Listen, Loaded, load};
+use crate::clock;
 use crate::snapshot::Snapshot;
 use arc_swap::ArcSwap;
 use notify::event::{AccessKind, AccessMode};
@@ -125,7 +126,8 @@ async fn reload(path: &Path, started: &Started, current: &ArcSwap<Snapshot>, rep
     let (path, epoch) = (path.to_owned(), current.load().epoch + 1);
     let loaded = tokio::task::spawn_blocking(move || load(&path, epoch)).await;
     match loaded {
-        Ok(Ok(loaded)) => {
+        Ok(Ok(mut loaded)) => {
+            loaded.snapshot.take_over(&current.load(), clock::ticks());
             let restart = started.differences(&loaded);
             current.store(Arc::new(loaded.snapshot));
             let warnings = loaded.warnings;

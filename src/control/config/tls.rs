@@ -54,53 +54,56 @@ impl Loader<'_> {
     /// A server configuration and the names that it is for.
     fn load(&mut self, certificate: &file::Certificate, place: &Place) -> Option<(Arc<ServerConfig>, Vec<String>)> {
         let (at_cert, at_key) = (place.key("cert"), place.key("key"));
-        let chain = self.chain(&certificate.cert);
+        let chain = chain(&certificate.cert, self.sources);
         let chain = self.findings.take(&at_cert, chain);
-        let key = self.key(&certificate.key);
+        let key = key(&certificate.key, self.sources);
         let key = self.findings.take(&at_key, key);
-        self.warn_of_open_key(&certificate.key, &at_key);
+        warn_of_open_key(&certificate.key, &at_key, self.sources, self.findings);
         let (chain, key) = chain.zip(key)?;
         let names = self.findings.take(&at_cert, names(&chain))?;
         let certified = CertifiedKey::from_der(chain, key, &self.provider);
-        let certified = self.findings.take(&at_key, certified.map_err(|error| mismatch(&error, certificate)));
+        let certified =
+            self.findings.take(&at_key, certified.map_err(|error| mismatch(&error, &certificate.cert, &certificate.key)));
         let config = certified.map(|certified| server_config(certified, &self.provider))?;
         let config = self.findings.take(place, config.map_err(|error| Wrong::plain(error.to_string())));
         Some((Arc::new(config?), names))
     }
+}
 
-    fn chain(&mut self, name: &str) -> Result<Vec<CertificateDer<'static>>, Wrong> {
-        let pem = self.read(name)?;
-        match certificates(&pem) {
-            Ok(chain) if !chain.is_empty() => Ok(chain),
-            Ok(_) => Err(Wrong::plain(format!("`{name}` has no certificate in PEM form"))),
-            Err(error) => Err(Wrong::plain(format!("`{name}` is not PEM: {error}"))),
-        }
-    }
-
-    fn key(&mut self, name: &str) -> Result<PrivateKeyDer<'static>, Wrong> {
-        let pem = self.read(name)?;
-        // The parser's own message could quote the key.
-        PrivateKeyDer::from_pem_slice(&pem).map_err(|_| Wrong::plain(format!("`{name}` has no private key in PEM form")))
-    }
-
-    fn read(&mut self, name: &str) -> Result<Vec<u8>, Wrong> {
-        self.sources.read(name).map_err(|error| Wrong::plain(format!("can't read `{name}`: {error}")))
-    }
-
-    fn warn_of_open_key(&mut self, name: &str, place: &Place) {
-        if self.sources.is_open_to_all(name) {
-            let wrong = Wrong::new(format!("everybody on this machine can read `{name}`"), "take that away: `chmod o-rwx`");
-            self.findings.warning(place, wrong);
-        }
+/// The certificates in a file, at least one.
+pub(super) fn chain(name: &str, sources: &mut Sources) -> Result<Vec<CertificateDer<'static>>, Wrong> {
+    let pem = read(name, sources)?;
+    match certificates(&pem) {
+        Ok(chain) if !chain.is_empty() => Ok(chain),
+        Ok(_) => Err(Wrong::plain(format!("`{name}` has no certificate in PEM form"))),
+        Err(error) => Err(Wrong::plain(format!("`{name}` is not PEM: {error}"))),
     }
 }
 
-fn mismatch(error: &rustls::Error, certificate: &file::Certificate) -> Wrong {
+/// The private key in a file.
+pub(super) fn key(name: &str, sources: &mut Sources) -> Result<PrivateKeyDer<'static>, Wrong> {
+    let pem = read(name, sources)?;
+    // The parser's own message could quote the key.
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| Wrong::plain(format!("`{name}` has no private key in PEM form")))
+}
+
+fn read(name: &str, sources: &mut Sources) -> Result<Vec<u8>, Wrong> {
+    sources.read(name).map_err(|error| Wrong::plain(format!("can't read `{name}`: {error}")))
+}
+
+/// Private means private.
+pub(super) fn warn_of_open_key(name: &str, place: &Place, sources: &Sources, findings: &mut Findings) {
+    if sources.is_open_to_all(name) {
+        let wrong = Wrong::new(format!("everybody on this machine can read `{name}`"), "take that away: `chmod o-rwx`");
+        findings.warning(place, wrong);
+    }
+}
+
+/// Why a key can't be used with its certificate.
+pub(super) fn mismatch(error: &rustls::Error, cert: &str, key: &str) -> Wrong {
     match error {
-        rustls::Error::InconsistentKeys(_) => {
-            Wrong::plain(format!("`{}` is not the key of `{}`", certificate.key, certificate.cert))
-        }
-        _ => Wrong::plain(format!("`{}` can't be used: {error}", certificate.key)),
+        rustls::Error::InconsistentKeys(_) => Wrong::plain(format!("`{key}` is not the key of `{cert}`")),
+        _ => Wrong::plain(format!("`{key}` can't be used: {error}")),
     }
 }
 

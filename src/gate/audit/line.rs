@@ -5,8 +5,7 @@
 use super::{Trail, Verdict};
 use crate::gate::visit::Visit;
 use crate::model::Reason;
-use crate::snapshot::Access;
-use std::sync::atomic::Ordering;
+use crate::snapshot::{Access, Upstream};
 use std::time::Duration;
 
 /// Appends the record of a visit. Times are milliseconds.
@@ -20,10 +19,9 @@ pub(super) fn append(line: &mut Vec<u8>, visit: &Visit, reason: Reason, time: &s
     object.text(b",\"peer\":", visit.client_text.to_str().ok());
     who(&mut object, &visit.trail);
     decision(&mut object, visit, reason);
-    let upstream = visit.trail.upstream.as_ref().map(|to| format!("{}:{}", to.host, to.port));
-    object.text(b",\"upstream\":", upstream.as_deref());
+    object.text(b",\"upstream\":", visit.upstream().map(Upstream::name));
     object.number(b",\"status\":", visit.status);
-    object.number(b",\"bytes_in\":", visit.trail.bytes_in.as_ref().map_or(0, |bytes| bytes.load(Ordering::Relaxed)));
+    object.number(b",\"bytes_in\":", visit.trail.upload.as_ref().map_or(0, |upload| upload.bytes()));
     object.number(b",\"bytes_out\":", visit.bytes_out);
     object.0.extend_from_slice(if visit.complete { b",\"complete\":true" } else { b",\"complete\":false" });
     duration(&mut object, took);

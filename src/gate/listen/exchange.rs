@@ -8,12 +8,13 @@ use super::wire::{Seen, Wire};
 use super::{HEAD, HEAD_SIZE, IDLE, OnThisThread, READ_SIZE};
 use crate::gate::body::ResponseBody;
 use crate::gate::serve;
-use crate::gate::target::TwoLengths;
+use crate::gate::target::Unclear;
 use crate::gate::tls::TlsStream;
 use crate::gate::visit::Visit;
+use crate::model::Reason;
 use bytes::Bytes;
-use http::header::{CONNECTION, TRANSFER_ENCODING};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::CONNECTION;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -77,10 +78,9 @@ async fn http1(stream: Stream, before: Bytes, guest: &Guest) -> hyper::Result<Op
     let (of_service, of_answer) = (Rc::clone(&guest.connection), Rc::clone(&guest.local));
     let of_wire = Arc::clone(&seen);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        if of_wire.has_two_lengths() && request.headers().contains_key(TRANSFER_ENCODING) {
-            request.extensions_mut().insert(TwoLengths);
+        if !of_wire.next_is_clear() {
+            request.extensions_mut().insert(Unclear);
         }
-        of_wire.next();
         of_service.has_body.set(!request.body().is_end_stream());
         let local = Rc::clone(&of_answer);
         let visit = Visit::begin(Rc::clone(&local.worker), Rc::clone(&of_service), request.headers(), request.method());
@@ -94,7 +94,7 @@ async fn http1(stream: Stream, before: Bytes, guest: &Guest) -> hyper::Result<Op
         true => Ease::Flushed,
         false => Ease::Unknown,
     };
-    match conduct(std::pin::Pin::new(&mut exchange), guest, ease).await? {
+    match conduct(std::pin::Pin::new(&mut exchange), guest, ease).await.inspect_err(|error| record_unread(error, guest))? {
         Outcome::Ended => Ok(None),
         Outcome::Rests => Ok(exchange.into_parts().map(|parts| {
             // Nothing read is a part of a buffer too, and would keep all of it.
@@ -102,6 +102,18 @@ async fn http1(stream: Stream, before: Bytes, guest: &Guest) -> hyper::Result<Op
             (parts.io.into_inner().into_inner(), before.unwrap_or_default())
         })),
     }
+}
+
+/// hyper answers a head that it can't read by itself: a record tells of it all the same, with neither method nor target.
+fn record_unread(error: &hyper::Error, guest: &Guest) {
+    if !error.is_parse() {
+        return;
+    }
+    let (worker, connection) = (Rc::clone(&guest.local.worker), Rc::clone(&guest.connection));
+    let method = Method::from_bytes(b"-").unwrap_or_default();
+    let mut visit = Visit::begin(worker, connection, &HeaderMap::new(), &method);
+    visit.trail.reason = Some(Reason::BadRequest);
+    visit.status = if error.is_parse_too_large() { 431 } else { 400 };
 }
 
 /// While the process stops, an answer is the last of its connection, and says so.
@@ -126,7 +138,7 @@ fn h1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     // The alarm of the connection keeps the time of heads: a timer for each request would cost.
     builder.timer(TokioTimer::new()).header_read_timeout(None);
-    builder.max_header_size(HEAD_SIZE).max_headers(128).max_buf_size(READ_SIZE);
+    builder.max_header_size(HEAD_SIZE).max_buf_size(READ_SIZE);
     builder
 }
 

@@ -1,119 +1,275 @@
-//! Connections to apps, kept by each worker for itself. In: an upstream. Out: a connection that is free. Must never give out
-//! one on which an exchange is still going on.
+//! Connections to servers, kept by each worker for itself. In: an upstream. Out: a connection that is free. Must never give out
+//! one on which an exchange is still going on, nor one that was made for another server or under another TLS configuration.
 
+pub use super::connect::{Error as ConnectError, connect};
+
+use super::connect::{Dial, in_time};
+use super::http2::{Multiplexed, Share};
+use super::in_flight::Watch;
+use super::open::Open;
+use super::retry::Budget;
+use super::sender::Sender;
 use crate::gate::body::RequestBody;
 use crate::gate::visit::Gate;
 use crate::snapshot::Upstream;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use std::cell::RefCell;
+use crate::snapshot::upstream::{Pooling, Transport, UpstreamId};
+use hyper::client::conn::http1::SendRequest;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
+use std::time::Duration;
 
-/// How long to try to connect.
-const CONNECT: Duration = Duration::from_secs(5);
-/// How long an idle connection is kept: less than the minute or so that servers do.
-const IDLE: Duration = Duration::from_secs(50);
-/// How many idle connections a worker keeps for one upstream.
-const KEPT: usize = 256;
+/// After how long a connection may well have been closed by the other end.
+const RESTED: u64 = 1000;
 
-/// The idle connections of one worker.
+/// The connections of one worker, and what goes on on them.
 #[derive(Default)]
-pub struct Pool(RefCell<HashMap<Arc<Upstream>, Vec<Idle>>>);
+pub struct Pool {
+    slots: RefCell<HashMap<UpstreamId, Rc<Slot>, BuildHasherDefault<Spread>>>,
+    watch: Rc<Watch>,
+}
+
+/// The connections to one server.
+#[derive(Default)]
+pub struct Slot {
+    watch: Rc<Watch>,
+    terms: Cell<Pooling>,
+    /// HTTP/1.1: those that no request is on.
+    idle: RefCell<Vec<Idle>>,
+    /// HTTP/2: all.
+    shared: RefCell<Vec<Rc<Multiplexed>>>,
+    /// How many are being made that others may share.
+    promised: Cell<usize>,
+    /// The server had the choice, and chose HTTP/1.1.
+    chose_http1: Cell<bool>,
+    open: Arc<Open>,
+    pub(super) budget: Budget,
+}
 
 struct Idle {
     sender: SendRequest<RequestBody>,
-    since: Instant,
+    /// By the worker's watch.
+    since: u64,
 }
 
 /// A connection in use; given back only when its answer was read to the end.
 pub struct Lease {
-    pool: Rc<Pool>,
-    upstream: Arc<Upstream>,
-    sender: SendRequest<RequestBody>,
+    slot: Rc<Slot>,
+    sender: Sender,
+    was: Was,
 }
 
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// The system says no.
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-    /// It takes too long.
-    #[error("no connection within {} s", CONNECT.as_secs())]
-    Timeout,
-    /// HTTP can't begin.
-    #[error("{0}")]
-    Handshake(hyper::Error),
-    /// It was closed before it took a request.
-    #[error("the connection was closed at once")]
-    Closed,
+/// What a connection went through before this request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Was {
+    /// It was made for it.
+    New,
+    /// It was in use just now.
+    Warm,
+    /// Nothing has happened on it for a while.
+    Rested,
+}
+
+/// Takes [`UpstreamId::spread`] for a hash.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, spread: u64) {
+        self.0 = spread;
+    }
 }
 
 impl Pool {
+    /// What watches over the requests.
+    pub const fn watch(&self) -> &Rc<Watch> {
+        &self.watch
+    }
+
+    /// The connections to a server, kept on these terms from now on.
+    pub fn slot(&self, upstream: &Upstream, terms: Pooling) -> Rc<Slot> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.entry(upstream.id()).or_insert_with(|| Rc::new(Slot::watched(&self.watch)));
+        slot.terms.set(terms);
+        Rc::clone(slot)
+    }
+
+    /// Closes what has been idle for too long.
+    pub fn sweep(&self) {
+        self.slots.borrow_mut().retain(|_, slot| {
+            slot.budget.refill();
+            slot.sweep() || Rc::strong_count(slot) > 1
+        });
+    }
+}
+
+impl Slot {
+    fn watched(watch: &Rc<Watch>) -> Self {
+        Self { watch: Rc::clone(watch), ..Self::default() }
+    }
+
+    /// A connection for one request: one that is free, or a new one where there may be one more.
+    pub async fn lease(self: &Rc<Self>, upstream: &Upstream, patience: Duration, gate: &Gate) -> Result<Lease, ConnectError> {
+        match self.take() {
+            Some(lease) => Ok(lease),
+            None => in_time(patience, self.find(upstream, gate)).await.map_err(|error| self.explain(error)),
+        }
+    }
+
+    /// The same for a WebSocket, which an HTTP/2 server takes only if it says so (RFC 8441, section 3).
+    pub async fn lease_tunnel(
+        self: &Rc<Self>,
+        upstream: &Upstream,
+        patience: Duration,
+        gate: &Gate,
+    ) -> Result<Lease, ConnectError> {
+        let lease = self.lease(upstream, patience, gate).await?;
+        match &lease.sender {
+            Sender::Http1(_) => Ok(lease),
+            Sender::Http2(share) if share.connection().takes_tunnels().await => Ok(lease),
+            Sender::Http2(_) if matches!(upstream.transport(), Transport::Tls(_)) => {
+                let dial = Dial::new(upstream, &self.open).by_http1();
+                Ok(self.leased(in_time(patience, dial.connect(gate)).await?, Was::New))
+            }
+            Sender::Http2(_) => Err(ConnectError::NoTunnel),
+        }
+    }
+
+    /// Waiting in vain may have been for nothing but a connection to become free.
+    fn explain(&self, error: ConnectError) -> ConnectError {
+        match error {
+            ConnectError::Timeout(patience) if self.is_full() => ConnectError::Full(patience),
+            error => error,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.open.count() >= self.terms.get().max_connections
+    }
+
+    fn leased(self: &Rc<Self>, sender: Sender, was: Was) -> Lease {
+        Lease { slot: Rc::clone(self), sender, was }
+    }
+
     /// The connection that was used last and is free.
-    pub fn take(&self, upstream: &Upstream) -> Option<SendRequest<RequestBody>> {
-        let mut pool = self.0.borrow_mut();
-        let idle = pool.get_mut(upstream)?;
+    fn take(self: &Rc<Self>) -> Option<Lease> {
+        if let Some(shared) = self.shared.borrow().iter().find(|shared| shared.has_room()) {
+            return Some(self.leased(Sender::Http2(Share::of(shared)), Was::Warm));
+        }
+        let (mut idle, now) = (self.idle.borrow_mut(), self.watch.now());
         while let Some(candidate) = idle.pop() {
-            if candidate.sender.is_ready() && candidate.since.elapsed() < IDLE {
-                return Some(candidate.sender);
+            let rested = now.saturating_sub(candidate.since);
+            if candidate.sender.is_ready() && !self.is_over(rested) {
+                let was = if rested < RESTED { Was::Warm } else { Was::Rested };
+                return Some(self.leased(Sender::Http1(candidate.sender), was));
             }
         }
         None
     }
 
-    /// Closes what has been idle for too long.
-    pub fn sweep(&self) {
-        self.0.borrow_mut().retain(|_, idle| {
-            idle.retain(|candidate| !candidate.sender.is_closed() && candidate.since.elapsed() < IDLE);
-            !idle.is_empty()
-        });
+    async fn find(self: &Rc<Self>, upstream: &Upstream, gate: &Gate) -> Result<Lease, ConnectError> {
+        loop {
+            // One connection for all, where the server speaks HTTP/2; that is not known before there is one.
+            let promised = self.promised.get() > 0 && upstream.may_multiplex() && !self.chose_http1.get();
+            if !promised && !self.is_full() {
+                return self.connect(upstream, gate).await;
+            }
+            self.open.changed().await;
+            if let Some(lease) = self.take() {
+                return Ok(lease);
+            }
+        }
     }
 
-    fn put(&self, upstream: Arc<Upstream>, sender: SendRequest<RequestBody>) {
-        let mut pool = self.0.borrow_mut();
-        let idle = pool.entry(upstream).or_default();
-        if idle.len() < KEPT {
-            idle.push(Idle { sender, since: Instant::now() });
+    async fn connect(self: &Rc<Self>, upstream: &Upstream, gate: &Gate) -> Result<Lease, ConnectError> {
+        let promise = Promise::of(self);
+        let sender = Dial::new(upstream, &self.open).connect(gate).await?;
+        drop(promise);
+        Ok(self.add(sender))
+    }
+
+    /// Takes a new connection in, for one request to begin with.
+    fn add(self: &Rc<Self>, sender: Sender) -> Lease {
+        match &sender {
+            Sender::Http1(_) => self.chose_http1.set(true),
+            Sender::Http2(share) => self.shared.borrow_mut().push(Rc::clone(share.connection())),
         }
+        self.leased(sender, Was::New)
+    }
+
+    fn put(&self, sender: SendRequest<RequestBody>) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < self.terms.get().max_idle {
+            idle.push(Idle { sender, since: self.watch.now() });
+        }
+        self.open.notify();
+    }
+
+    fn is_over(&self, rested: u64) -> bool {
+        u128::from(rested) >= self.terms.get().idle.as_millis()
+    }
+
+    /// Closes what is over; whether anything is left.
+    fn sweep(&self) -> bool {
+        let (mut idle, mut shared, now) = (self.idle.borrow_mut(), self.shared.borrow_mut(), self.watch.now());
+        idle.retain(|candidate| !candidate.sender.is_closed() && !self.is_over(now.saturating_sub(candidate.since)));
+        let terms = self.terms.get();
+        shared.retain(|connection| !connection.is_closed() && connection.idle().is_none_or(|idle| idle < terms.idle));
+        !idle.is_empty() || !shared.is_empty()
+    }
+}
+
+/// Others wait for the connection that is being made.
+struct Promise(Rc<Slot>);
+
+impl Promise {
+    fn of(slot: &Rc<Slot>) -> Self {
+        slot.promised.set(slot.promised.get() + 1);
+        Self(Rc::clone(slot))
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.0.promised.set(self.0.promised.get().saturating_sub(1));
+        self.0.open.notify_all();
     }
 }
 
 impl Lease {
-    pub(super) const fn new(pool: Rc<Pool>, upstream: Arc<Upstream>, sender: SendRequest<RequestBody>) -> Self {
-        Self { pool, upstream, sender }
+    /// What the request goes by.
+    pub const fn sender(&mut self) -> &mut Sender {
+        &mut self.sender
+    }
+
+    /// Whether others may have requests on the same connection.
+    pub const fn is_multiplexed(&self) -> bool {
+        matches!(self.sender, Sender::Http2(_))
+    }
+
+    /// What the connection went through before.
+    pub const fn was(&self) -> Was {
+        self.was
     }
 
     /// The answer was read to the end: another request may have the connection.
     pub fn give_back(self) {
-        if !self.sender.is_closed() {
-            self.pool.put(self.upstream, self.sender);
+        let Self { slot, sender, .. } = self;
+        match sender {
+            Sender::Http1(sender) if !sender.is_closed() => slot.put(sender),
+            _ => {}
         }
     }
-}
-
-/// A new connection, driven by a task of this worker.
-pub async fn connect(upstream: &Upstream, gate: &Gate) -> Result<SendRequest<RequestBody>, ConnectError> {
-    let connected = connect_in_time(upstream).await.inspect_err(|_| gate.metrics.upstream_failures.inc())?;
-    let (sender, connection) = http1::handshake(TokioIo::new(connected)).await.map_err(ConnectError::Handshake)?;
-    let open = gate.metrics.upstream_connections.clone();
-    tokio::task::spawn_local(async move {
-        open.inc();
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%error, "a connection to an app ended");
-        }
-        open.dec();
-    });
-    Ok(sender)
-}
-
-async fn connect_in_time(upstream: &Upstream) -> Result<TcpStream, ConnectError> {
-    let connecting = TcpStream::connect((&*upstream.host, upstream.port));
-    let stream = tokio::time::timeout(CONNECT, connecting).await.map_err(|_| ConnectError::Timeout)??;
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }

@@ -3,7 +3,7 @@
 
 use crate::model::AppIndex;
 use prometheus::local::{LocalHistogram, LocalIntCounter};
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ pub struct Gate {
     requests: IntCounterVec,
     seconds: HistogramVec,
     decisions: Histogram,
+    healthy: IntGaugeVec,
+    ejections: IntCounterVec,
     /// Connections from clients that are open.
     pub connections: IntGauge,
     refused_connections: IntCounterVec,
@@ -41,10 +43,14 @@ impl Gate {
             .buckets(buckets());
         let fast = vec![1e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 1e-2];
         let decisions = HistogramOpts::new("doorward_decision_seconds", "Decisions that were not remembered.").buckets(fast);
+        let healthy = Opts::new("doorward_upstream_healthy", "1 while a server takes its turns, 0 while it is down or left out.");
+        let ejections = Opts::new("doorward_upstream_ejections_total", "How often a server was left out because requests failed.");
         let gate = Self {
             requests: IntCounterVec::new(requests, &["app", "decision", "status"])?,
             seconds: HistogramVec::new(seconds, &["app"])?,
             decisions: Histogram::with_opts(decisions)?,
+            healthy: IntGaugeVec::new(healthy, &["app", "server"])?,
+            ejections: IntCounterVec::new(ejections, &["app", "server"])?,
             connections: gauge("doorward_connections", "Open connections from clients.")?,
             refused_connections: IntCounterVec::new(
                 Opts::new(
@@ -63,6 +69,8 @@ impl Gate {
         registry.register(Box::new(gate.requests.clone()))?;
         registry.register(Box::new(gate.seconds.clone()))?;
         registry.register(Box::new(gate.decisions.clone()))?;
+        registry.register(Box::new(gate.healthy.clone()))?;
+        registry.register(Box::new(gate.ejections.clone()))?;
         Ok(gate)
     }
 
@@ -74,6 +82,23 @@ impl Gate {
     /// A decision was made anew.
     pub fn decided(&self, took: Duration) {
         self.decisions.observe(took.as_secs_f64());
+    }
+
+    /// A server was left out because requests failed.
+    pub fn ejected(&self, app: &str, server: &str) {
+        self.ejections.with_label_values(&[app, server]).inc();
+    }
+
+    /// Whether a server takes its turns.
+    pub fn server_health(&self, app: &str, server: &str) -> IntGauge {
+        self.healthy.with_label_values(&[app, server])
+    }
+
+    /// A server is no longer configured.
+    pub fn server_gone(&self, app: &str, server: &str) {
+        // They fail where the series was never made, which is as good.
+        let _ = self.healthy.remove_label_values(&[app, server]);
+        let _ = self.ejections.remove_label_values(&[app, server]);
     }
 }
 

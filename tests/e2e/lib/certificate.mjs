@@ -13,11 +13,11 @@ export function makeAuthority(directory) {
   return { directory, cert, key, pem: readFileSync(cert, 'utf8') };
 }
 
-export function issueCertificate(authority, name, hosts) {
+export function issueCertificate(authority, name, hosts, usage = 'serverAuth') {
   const base = join(authority.directory, name);
   const extensions = `${base}.ext`;
   const alternatives = hosts.map((host) => `DNS:${host}`).join(',');
-  writeFileSync(extensions, `subjectAltName=${alternatives}\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n`);
+  writeFileSync(extensions, `subjectAltName=${alternatives}\nextendedKeyUsage=${usage}\nbasicConstraints=CA:FALSE\n`);
   openssl('req', ...newKey(`${base}.key`), '-out', `${base}.csr`, '-subj', `/CN=${hosts[0]}`);
   openssl('x509', '-req', '-in', `${base}.csr`, '-CA', authority.cert, '-CAkey', authority.key, '-CAcreateserial',
     '-days', '2', '-extfile', extensions, '-out', `${base}.pem`);

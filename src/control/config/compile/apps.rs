@@ -2,15 +2,17 @@
 
 use super::paths::{self, Access, Entry};
 use super::rules::{self, Written};
-use super::values::{Address, address, is_key, upstream};
-use super::{Context, headers};
+use super::values::{Address, address, is_key};
+use super::{Context, headers, servers, upstream};
 use crate::control::config::file::{self, File};
 use crate::control::config::findings::Wrong;
 use crate::control::config::near::did_you_mean;
 use crate::control::config::place::Place;
 use crate::model::ProviderName;
 use crate::policy::Effect;
-use crate::snapshot::{Attribute, Upstream};
+use crate::snapshot::Attribute;
+use crate::snapshot::servers::Servers;
+use crate::snapshot::upstream::{Pooling, Timeouts};
 use http::HeaderName;
 
 /// An app, complete when there are no errors.
@@ -19,7 +21,9 @@ pub(in crate::control::config) struct Drafted {
     pub(in crate::control::config) title: String,
     pub(in crate::control::config) place: Place,
     pub(in crate::control::config) address: Option<Address>,
-    pub(in crate::control::config) upstream: Option<Upstream>,
+    pub(in crate::control::config) servers: Option<Servers>,
+    pub(in crate::control::config) timeouts: Timeouts,
+    pub(in crate::control::config) pooling: Pooling,
     pub(in crate::control::config) identity: Vec<(HeaderName, Attribute)>,
     pub(in crate::control::config) providers: Vec<ProviderName>,
     pub(in crate::control::config) cors_preflight: bool,
@@ -44,7 +48,9 @@ fn one(name: &str, app: &file::App, place: Place, file: &File, context: &mut Con
         context.findings.error(&place.key("allow"), wrong);
     }
     let address = context.findings.take(&place.key("url"), address(&app.url));
-    let upstream = context.findings.take(&place.key("upstream"), upstream(&app.upstream));
+    let servers = servers::compile(app, &place, address.as_ref(), context);
+    let timeouts = upstream::timeouts(app, &place, context);
+    let pooling = upstream::pooling(app, &place, context);
     let identity = headers::compile(app, &place, &accepted, file, context);
     let mut list = |key: &str, rules: &Option<Vec<file::Rule>>, effect| {
         rules::list(rules.as_deref(), &place.key(key), &format!("{name}.{key}"), effect, context)
@@ -58,7 +64,9 @@ fn one(name: &str, app: &file::App, place: Place, file: &File, context: &mut Con
         title: app.name.as_deref().unwrap_or(name).to_owned(),
         place,
         address,
-        upstream,
+        servers,
+        timeouts,
+        pooling,
         identity,
         providers: accepted.iter().filter_map(|name| ProviderName::parse(name)).collect(),
         cors_preflight: app.cors_preflight,

@@ -2,7 +2,7 @@
 //! of somebody who is not trusted.
 
 use super::Context;
-use super::values::count;
+use super::values::positive;
 use crate::control::config::file::File;
 use crate::control::config::findings::Wrong;
 use crate::control::config::place::Place;
@@ -16,7 +16,7 @@ pub(super) fn compile(file: &File, context: &mut Context<'_>) -> Entrance {
         context.findings.error(&Place::root().key("listen").key("proxy_protocol"), wrong);
     }
     let (place, limits) = (Place::root().key("limits"), file.limits.as_ref());
-    let mut one = |key: &str, text: Option<&String>| text.and_then(|text| context.findings.take(&place.key(key), count(text)));
+    let mut one = |key: &str, text: Option<&String>| text.and_then(|text| context.findings.take(&place.key(key), positive(text)));
     let connections = one("connections", limits.and_then(|limits| limits.connections.as_ref()));
     let per_address = one("connections_per_address", limits.and_then(|limits| limits.connections_per_address.as_ref()));
     let connections = connections.map_or(Entrance::default().connections, NonZeroU32::get);

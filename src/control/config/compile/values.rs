@@ -3,11 +3,12 @@
 use crate::control::config::findings::Wrong;
 use crate::model::Origin;
 use crate::model::identity::is_domain;
-use crate::snapshot::{Upstream, is_host};
+use crate::snapshot::is_host;
 use http::Method;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 use url::{Host, Url};
 
@@ -28,10 +29,22 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
 }
 
 /// A whole number from 1.
-pub(super) fn count(text: &str) -> Result<NonZeroU32, Wrong> {
-    let digits = text.bytes().all(|b| b.is_ascii_digit());
-    let wrong = || Wrong::new("not a number", "a whole number from 1, as in `1000`");
-    text.parse().ok().filter(|_| digits).ok_or_else(wrong)
+pub(super) fn positive(text: &str) -> Result<NonZeroU32, Wrong> {
+    let most = usize::try_from(u32::MAX).unwrap_or(usize::MAX);
+    let number = count(text, 1..=most)?;
+    u32::try_from(number).ok().and_then(NonZeroU32::new).ok_or_else(|| Wrong::plain("not a number that can be used here"))
+}
+
+/// A whole number within bounds.
+pub(super) fn count(text: &str, bounds: RangeInclusive<usize>) -> Result<usize, Wrong> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    match text.parse() {
+        Ok(count) if digits && bounds.contains(&count) => Ok(count),
+        _ => {
+            let help = format!("a whole number from {} to {}", bounds.start(), bounds.end());
+            Err(Wrong::new("not a number that can be used here", help))
+        }
+    }
 }
 
 /// `127.0.0.1:9901`, `[::]:443`.
@@ -141,25 +154,4 @@ pub(super) fn bare(url: &Url) -> Result<(), Wrong> {
         return Err(Wrong::plain("a query or fragment has no place in this URL"));
     }
     Ok(())
-}
-
-/// `http://host:port`.
-pub(super) fn upstream(text: &str) -> Result<Upstream, Wrong> {
-    let wrong = |message: &str| Wrong::new(message, "this version forwards to `http://host:port`");
-    let url = parse(text).map_err(|_| wrong("not a URL"))?;
-    if url.scheme() != "http" {
-        return Err(wrong("this kind of upstream is not known"));
-    }
-    bare(&url)?;
-    if url.path() != "/" {
-        return Err(Wrong::plain("an upstream has no path: the app receives the path that the browser sent"));
-    }
-    let host = match url.host() {
-        Some(Host::Domain(host)) => host.to_owned(),
-        Some(Host::Ipv4(address)) => address.to_string(),
-        Some(Host::Ipv6(address)) => address.to_string(),
-        None => return Err(wrong("no host")),
-    };
-    let port = url.port().unwrap_or(80);
-    Ok(Upstream { host: host.into(), port })
 }

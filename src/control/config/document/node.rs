@@ -75,7 +75,7 @@ impl Node {
                 }),
                 (Step::Index(index), Kind::List(items)) => items.get(*index).map(|item| (item, item.span)),
                 // A single value stands for a list of one.
-                (Step::Index(0), Kind::Scalar { .. }) => Some((node, best)),
+                (Step::Index(0), Kind::Scalar { .. } | Kind::Mapping(_)) => Some((node, best)),
                 _ => None,
             };
             match next {

@@ -18,6 +18,10 @@ use std::fmt;
 
 /// The name of the newtype that takes one text in place of a list of texts.
 pub(in crate::control::config) const ONE_OR_MANY: &str = "Texts";
+/// The name of the newtype that takes one server in place of a list of servers; it can't be left out.
+pub(in crate::control::config) const SERVERS: &str = "Servers";
+/// The name of the struct that a text can stand for: that is its first field.
+const TEXT_OR_MAPPING: &str = "Server";
 
 /// Reads a value from the tree.
 pub(super) fn read<T: DeserializeOwned>(root: &Node, faults: &mut Vec<Fault>) -> Option<T> {
@@ -41,6 +45,38 @@ enum From<'d> {
     Absent,
     /// Something wrong that was written down already.
     Broken,
+}
+
+/// What a list is of, and so what stands for a list of one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum List {
+    /// Nothing does.
+    Plain,
+    /// A text.
+    Texts,
+    /// A text or a mapping.
+    Servers,
+}
+
+impl List {
+    fn items(self, node: &Node) -> Option<&[Node]> {
+        match (&node.kind, self) {
+            (Kind::List(items), _) => Some(items),
+            _ if node.is_nothing() => None,
+            (Kind::Scalar { .. }, Self::Texts | Self::Servers) | (Kind::Mapping(_), Self::Servers) => {
+                Some(std::slice::from_ref(node))
+            }
+            _ => None,
+        }
+    }
+
+    const fn what(self) -> &'static str {
+        match self {
+            Self::Plain => "a list",
+            Self::Texts => "a text or a list of texts",
+            Self::Servers => "a server or a list of servers",
+        }
+    }
 }
 
 struct Reader<'d> {
@@ -109,16 +145,16 @@ impl<'d> Reader<'d> {
         text == "true"
     }
 
-    fn elements(self, one_or_many: bool) -> Elements<'d> {
+    fn elements(self, list: List) -> Elements<'d> {
         let items = match self.from {
-            From::Node(node) => match &node.kind {
-                Kind::List(items) => items.as_slice(),
-                Kind::Scalar { .. } if one_or_many && !node.is_nothing() => std::slice::from_ref(node),
-                _ => {
-                    self.expected(if one_or_many { "a text or a list of texts" } else { "a list" });
-                    &[]
-                }
-            },
+            From::Node(node) => list.items(node).unwrap_or_else(|| {
+                self.expected(list.what());
+                &[]
+            }),
+            From::Absent if list == List::Servers => {
+                self.expected(list.what());
+                &[]
+            }
             From::Absent | From::Broken => &[],
         };
         Elements::new(items, self.place, self.sink)
@@ -152,11 +188,15 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Impossible> {
-        if name == ONE_OR_MANY { visitor.visit_seq(self.elements(true)) } else { visitor.visit_newtype_struct(self) }
+        match name {
+            ONE_OR_MANY => visitor.visit_seq(self.elements(List::Texts)),
+            SERVERS => visitor.visit_seq(self.elements(List::Servers)),
+            _ => visitor.visit_newtype_struct(self),
+        }
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Impossible> {
-        visitor.visit_seq(self.elements(false))
+        visitor.visit_seq(self.elements(List::Plain))
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Impossible> {
@@ -165,11 +205,12 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Impossible> {
-        visitor.visit_map(Fields::of(self, fields))
+        let short = name == TEXT_OR_MAPPING && matches!(self.from, From::Node(Node { kind: Kind::Scalar { .. }, .. }));
+        visitor.visit_map(if short { Fields::first(self, fields) } else { Fields::of(self, fields) })
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

@@ -92,9 +92,16 @@ pub(super) struct Fields<'d> {
     entries: Option<&'d [Entry]>,
     fields: std::slice::Iter<'static, &'static str>,
     current: &'static str,
+    /// The field that the text here stands for.
+    short: Option<&'static str>,
 }
 
 impl<'d> Fields<'d> {
+    /// A text in place of a struct that has it for its first field and nothing else.
+    pub(super) fn first(reader: Reader<'d>, fields: &'static [&'static str]) -> Self {
+        Self { reader, entries: Some(&[]), short: fields.first().copied(), fields: fields.iter(), current: "" }
+    }
+
     pub(super) fn of(reader: Reader<'d>, fields: &'static [&'static str]) -> Self {
         let entries = entries_of(&reader);
         for entry in entries.unwrap_or_default() {
@@ -102,8 +109,7 @@ impl<'d> Fields<'d> {
                 unknown(&reader, entry, fields);
             }
         }
-        let fields = fields.iter();
-        Self { reader, entries, fields, current: "" }
+        Self { reader, entries, short: None, fields: fields.iter(), current: "" }
     }
 }
 
@@ -132,6 +138,9 @@ impl<'de> MapAccess<'de> for Fields<'_> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Impossible> {
         let (reader, field) = (&self.reader, self.current);
+        if self.short == Some(field) {
+            return seed.deserialize(Reader { place: reader.place.clone(), ..*reader });
+        }
         let found = self.entries.and_then(|entries| entries.iter().find(|entry| entry.key == field));
         if let Some(entry) = found {
             return seed.deserialize(value_of(entry, &reader.place, reader.sink));

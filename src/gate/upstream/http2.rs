@@ -1,0 +1,179 @@
+//! HTTP/2 towards a server: one connection that takes many requests at a time. In: a stream of bytes. Out: a
+//! [`Multiplexed`]. Must never open more streams than the server allows.
+
+use super::open::Open;
+use super::stream::Stream;
+use crate::gate::body::RequestBody;
+use crate::gate::listen::OnThisThread;
+use crate::gate::websocket;
+use crate::snapshot::Upstream;
+use crate::snapshot::upstream::Transport;
+use http::uri::{Authority, Parts, Scheme};
+use http::{Request, Response, Uri, Version, header};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http2::{Builder, Connection, SendRequest};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+/// How many streams are opened before the server has said how many it takes: a number that no server says.
+const UNTOLD: usize = 97;
+/// How often, and how many times, to look whether it has.
+const TOLD: (Duration, u32) = (Duration::from_millis(5), 200);
+/// The most that is read ahead of one client, and of all clients of a connection, in bytes.
+const WINDOWS: (u32, u32) = (256 * 1024, 4 * 1024 * 1024);
+/// How often a connection with requests on it is asked whether it is still there, and how long it may take to say so.
+const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+/// The largest head of an answer, in bytes.
+const HEAD_SIZE: u32 = 64 * 1024;
+
+/// An open connection.
+pub(super) struct Multiplexed {
+    sender: SendRequest<RequestBody>,
+    scheme: Scheme,
+    /// How many requests are on it.
+    streams: Cell<usize>,
+    /// How many the server takes.
+    limit: Cell<usize>,
+    /// When the last request on it ended.
+    since: Cell<Instant>,
+    /// Whether the server takes WebSockets.
+    tunnels: Cell<bool>,
+    /// Has the connection looked after, which is when `limit` and `tunnels` are brought up to date.
+    driver: Cell<Option<Waker>>,
+    open: Arc<Open>,
+}
+
+/// A stream of a connection, for one request.
+pub struct Share(Rc<Multiplexed>);
+
+impl Multiplexed {
+    /// Begins to speak HTTP/2; `open` is told when there is room again.
+    pub(super) async fn open(upstream: &Upstream, stream: Stream, open: Arc<Open>) -> hyper::Result<Rc<Self>> {
+        let mut builder = Builder::new(OnThisThread);
+        builder
+            .timer(TokioTimer::new())
+            .initial_max_send_streams(UNTOLD)
+            .initial_stream_window_size(WINDOWS.0)
+            .initial_connection_window_size(WINDOWS.1)
+            .max_header_list_size(HEAD_SIZE)
+            .max_send_buf_size(64 * 1024)
+            .keep_alive_interval(PING.0)
+            .keep_alive_timeout(PING.1);
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
+        let multiplexed = Rc::new(Self {
+            sender,
+            scheme: if matches!(upstream.transport(), Transport::Tls(_)) { Scheme::HTTPS } else { Scheme::HTTP },
+            streams: Cell::new(0),
+            limit: Cell::new(UNTOLD),
+            since: Cell::new(Instant::now()),
+            tunnels: Cell::new(false),
+            driver: Cell::new(None),
+            open,
+        });
+        tokio::task::spawn_local(drive(connection, Rc::downgrade(&multiplexed)));
+        Ok(multiplexed)
+    }
+
+    /// Whether it takes one more request now.
+    pub(super) fn has_room(&self) -> bool {
+        !self.sender.is_closed() && self.streams.get() < self.limit.get()
+    }
+
+    /// Whether it takes no more requests for good.
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// For how long no request has been on it.
+    pub(super) fn idle(&self) -> Option<Duration> {
+        (self.streams.get() == 0).then(|| self.since.get().elapsed())
+    }
+
+    /// Whether the server takes WebSockets: it says so when the connection begins.
+    pub(super) async fn takes_tunnels(&self) -> bool {
+        for _ in 0..TOLD.1 {
+            if self.limit.get() != UNTOLD {
+                break;
+            }
+            tokio::time::sleep(TOLD.0).await;
+            if let Some(driver) = self.driver.take() {
+                driver.wake();
+                tokio::task::yield_now().await;
+            }
+        }
+        self.tunnels.get()
+    }
+
+    /// Makes an HTTP/2 request of one for HTTP/1.1: the host moves into the URI (RFC 9113, section 8.3.1).
+    fn adapt<B>(&self, request: &mut Request<B>) {
+        if websocket::wants(request) {
+            websocket::ask_by_connect(request);
+        }
+        *request.version_mut() = Version::HTTP_2;
+        request.headers_mut().remove(header::CONNECTION);
+        let Some(host) = request.headers_mut().remove(header::HOST) else { return };
+        let Ok(authority) = Authority::from_maybe_shared(host) else { return };
+        let mut parts = Parts::default();
+        parts.path_and_query = request.uri().path_and_query().cloned();
+        (parts.scheme, parts.authority) = (Some(self.scheme.clone()), Some(authority));
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+}
+
+impl Share {
+    /// One more request begins.
+    pub(super) fn of(connection: &Rc<Multiplexed>) -> Self {
+        connection.streams.set(connection.streams.get() + 1);
+        Self(Rc::clone(connection))
+    }
+
+    /// What it is a stream of.
+    pub(super) const fn connection(&self) -> &Rc<Multiplexed> {
+        &self.0
+    }
+
+    /// Sends a request that is written for HTTP/1.1.
+    pub(super) fn send(
+        &self,
+        mut request: Request<RequestBody>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<> {
+        self.0.adapt(&mut request);
+        self.0.sender.clone().try_send_request(request)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.0.streams.set(self.0.streams.get().saturating_sub(1));
+        if self.0.streams.get() == 0 {
+            self.0.since.set(Instant::now());
+        }
+        self.0.open.notify();
+    }
+}
+
+/// Reads and writes until the connection ends, and keeps what the server has said of it.
+async fn drive(connection: Connection<TokioIo<Stream>, RequestBody, OnThisThread>, of: Weak<Multiplexed>) {
+    let mut connection = pin!(connection);
+    let ended = poll_fn(|context| {
+        let polled = connection.as_mut().poll(context);
+        if let Some(multiplexed) = of.upgrade() {
+            multiplexed.limit.set(connection.current_max_send_streams());
+            multiplexed.tunnels.set(connection.is_extended_connect_protocol_enabled());
+            multiplexed.driver.set(Some(context.waker().clone()));
+        }
+        polled
+    });
+    if let Err(error) = ended.await {
+        tracing::debug!(%error, "a connection to an app ended");
+    }
+}

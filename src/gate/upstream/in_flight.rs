@@ -1,0 +1,303 @@
+//! What was forwarded and is not over, and for how long it may go on. In: terms. Out: an end for whatever nothing moves in any
+//! more. Must never cost a request a timer: one look at all of them, a few times a second, is enough.
+//!
+//! The rooms only count bytes. The look finds what has moved since the last one, so that nobody reads a clock.
+
+use super::pool::Lease;
+use crate::gate::body::{Broken, Upload};
+use crate::snapshot::upstream::Timeouts;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// How often everything is looked at, in milliseconds, and so how late an end may come.
+const LOOK: u64 = 250;
+/// The least that an upload must bring on average while its answer has not begun, in bytes a second. Whoever is slower holds a
+/// connection for next to nothing.
+const PACE: u64 = 500;
+
+/// Everything that one worker has forwarded and that is not over.
+pub struct Watch {
+    begun: Instant,
+    /// Milliseconds since `begun`, at the last look.
+    now: Cell<u64>,
+    all: RefCell<Vec<Rc<State>>>,
+}
+
+/// One request that was forwarded; watched until this is dropped.
+pub struct InFlight {
+    watch: Rc<Watch>,
+    state: Rc<State>,
+}
+
+/// Why something had to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Expired {
+    /// The app did not begin to answer.
+    #[error("the app did not answer in time")]
+    Answer,
+    /// The client sends too slowly.
+    #[error("the client sends too slowly")]
+    Upload,
+    /// Nothing moved.
+    #[error("nothing moved for too long")]
+    Idle,
+    /// It takes too long.
+    #[error("the exchange took too long")]
+    Total,
+}
+
+struct State {
+    /// Where it stands in [`Watch::all`].
+    place: Cell<usize>,
+    terms: Timeouts,
+    phase: Cell<Phase>,
+    started: u64,
+    upload: Option<Arc<Upload>>,
+    /// Bytes that came down.
+    down: Cell<u64>,
+    /// Bytes in both directions at the last look.
+    seen: Cell<u64>,
+    /// When bytes were last seen to have moved.
+    moved: Cell<u64>,
+    expired: Cell<Option<Expired>>,
+    /// The answer ended before its end.
+    broken: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+    /// The answer's body and the connection that it comes by. Held here so that they can be let go while nobody reads.
+    answer: RefCell<Option<(Incoming, Lease)>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// No connection yet.
+    Connecting,
+    /// No answer yet.
+    Head,
+    /// The answer has begun.
+    Body,
+    /// It is a stream: silence means nothing.
+    Stream,
+}
+impl Default for Watch {
+    fn default() -> Self {
+        Self { begun: Instant::now(), now: Cell::new(0), all: RefCell::default() }
+    }
+}
+
+impl Watch {
+    /// Looks at everything, for ever.
+    pub async fn run(&self) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(LOOK)).await;
+            self.look();
+        }
+    }
+
+    fn look(&self) {
+        let now = milliseconds(self.begun.elapsed());
+        self.now.set(now);
+        self.all.borrow().iter().for_each(|state| state.look(now));
+    }
+
+    /// Milliseconds since this worker began, late by a look at most.
+    pub const fn now(&self) -> u64 {
+        self.now.get()
+    }
+
+    /// The same, early by a look at most: what begins now is not over before its time.
+    const fn soon(&self) -> u64 {
+        self.now.get() + LOOK
+    }
+
+    fn add(&self, state: &Rc<State>) {
+        let mut all = self.all.borrow_mut();
+        state.place.set(all.len());
+        all.push(Rc::clone(state));
+    }
+
+    fn remove(&self, state: &State) {
+        let (mut all, place) = (self.all.borrow_mut(), state.place.get());
+        if place < all.len() {
+            all.swap_remove(place);
+        }
+        if let Some(moved) = all.get(place) {
+            moved.place.set(place);
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl InFlight {
+    /// A request is about to be forwarded.
+    pub fn begin(watch: &Rc<Watch>, terms: Timeouts, upload: Option<Arc<Upload>>) -> Self {
+        let started = watch.soon();
+        let state = Rc::new(State {
+            place: Cell::new(0),
+            terms,
+            phase: Cell::new(Phase::Connecting),
+            started,
+            upload,
+            down: Cell::new(0),
+            seen: Cell::new(0),
+            moved: Cell::new(started),
+            expired: Cell::new(None),
+            broken: Cell::new(false),
+            waker: RefCell::new(None),
+            answer: RefCell::new(None),
+        });
+        watch.add(&state);
+        Self { watch: Rc::clone(watch), state }
+    }
+
+    /// A connection is being looked for: that has a limit of its own.
+    pub fn connecting(&self) {
+        self.state.phase.set(Phase::Connecting);
+    }
+
+    /// The request is on its way: from now on the app is waited for.
+    pub fn sent(&self) {
+        self.state.phase.set(Phase::Head);
+        self.state.moved.set(self.watch.soon());
+    }
+
+    /// What comes of forwarding, in time.
+    pub async fn in_time<T, E: From<Expired>>(&self, exchange: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        let mut exchange = pin!(exchange);
+        poll_fn(|context| {
+            if let Some(expired) = self.state.expired.get() {
+                return Poll::Ready(Err(expired.into()));
+            }
+            let polled = exchange.as_mut().poll(context);
+            if polled.is_pending() {
+                self.state.wake_with(context);
+            }
+            polled
+        })
+        .await
+    }
+
+    /// The answer has begun; a stream may be silent for as long as it likes.
+    pub fn answered(&self, body: Incoming, lease: Lease, is_stream: bool) {
+        *self.state.answer.borrow_mut() = Some((body, lease));
+        self.state.phase.set(if is_stream { Phase::Stream } else { Phase::Body });
+        self.state.moved.set(self.watch.soon());
+        self.state.give_back_if_over();
+    }
+
+    /// More of the answer.
+    pub fn poll_frame(&self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let polled = match self.state.answer.borrow_mut().as_mut() {
+            Some((body, _)) => Pin::new(body).poll_frame(context),
+            None => return Poll::Ready(self.state.expired.get().map(|expired| Err(expired.into()))),
+        };
+        match &polled {
+            Poll::Pending => self.state.wake_with(context),
+            Poll::Ready(Some(Ok(frame))) => {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                self.state.down.set(self.state.down.get() + u64::try_from(length).unwrap_or(0));
+                self.state.give_back_if_over();
+            }
+            Poll::Ready(None) => self.state.give_back(),
+            Poll::Ready(Some(Err(_))) => self.state.break_off(),
+        }
+        polled.map(|frame| frame.map(|frame| frame.map_err(Broken::App)))
+    }
+
+    /// Whether the whole answer has passed.
+    pub fn is_end_stream(&self) -> bool {
+        match &*self.state.answer.borrow() {
+            Some((body, _)) => body.is_end_stream(),
+            None => !self.state.broken.get(),
+        }
+    }
+
+    /// How long the rest of the answer is.
+    pub fn size_hint(&self) -> SizeHint {
+        match &*self.state.answer.borrow() {
+            Some((body, _)) => body.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.watch.remove(&self.state);
+    }
+}
+
+impl State {
+    fn wake_with(&self, context: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        match &*waker {
+            Some(waker) if waker.will_wake(context.waker()) => {}
+            _ => *waker = Some(context.waker().clone()),
+        }
+    }
+
+    /// Another request may have the connection as soon as this one has had all of its answer.
+    fn give_back_if_over(&self) {
+        if self.answer.borrow().as_ref().is_some_and(|(body, _)| body.is_end_stream()) {
+            self.give_back();
+        }
+    }
+
+    fn give_back(&self) {
+        if let Some((_, lease)) = self.answer.take() {
+            lease.give_back();
+        }
+    }
+
+    fn break_off(&self) {
+        self.broken.set(true);
+        self.answer.take();
+    }
+
+    fn look(&self, now: u64) {
+        let uploaded = self.upload.as_ref().map_or(0, |upload| upload.bytes());
+        let bytes = self.down.get() + uploaded;
+        if self.seen.replace(bytes) != bytes {
+            self.moved.set(now);
+        }
+        let Some(expired) = self.verdict(now, uploaded) else { return };
+        self.expired.set(Some(expired));
+        self.break_off();
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn verdict(&self, now: u64, uploaded: u64) -> Option<Expired> {
+        let over =
+            |limit: Option<Duration>, since: u64| limit.is_some_and(|limit| now >= since.saturating_add(milliseconds(limit)));
+        let starves = || self.upload.as_ref().is_some_and(|upload| upload.waits());
+        match self.phase.get() {
+            Phase::Stream => None,
+            _ if over(self.terms.total, self.started) => Some(Expired::Total),
+            Phase::Connecting => None,
+            Phase::Head if over(self.terms.first_byte, self.moved.get()) => {
+                Some(if starves() { Expired::Upload } else { Expired::Answer })
+            }
+            Phase::Head => {
+                let crawls = uploaded < (now.saturating_sub(self.started)) / 1000 * PACE;
+                (over(self.terms.first_byte, self.started) && crawls && starves()).then_some(Expired::Upload)
+            }
+            Phase::Body => over(self.terms.idle, self.moved.get()).then_some(Expired::Idle),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing)]
+mod tests;
