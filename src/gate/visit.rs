@@ -153,7 +153,7 @@ pub struct Connection {
     peer_text: HeaderValue,
     /// How many requests have come by it.
     pub visits: Cell<u64>,
-    /// How many of them were given up by the client before they were answered; forgotten every few seconds.
+    /// How many of them were given up by the client before they were answered; forgotten little by little.
     pub given_up: Cell<u32>,
     /// Whether the last request had a body.
     pub has_body: Cell<bool>,

@@ -134,3 +134,39 @@ async fn signing_keys_outlive_the_sealing_key_that_they_were_made_under() {
         assert_eq!(**store.signing_keys().await.unwrap()[0].pkcs8, *b"secret");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_process_ends_ends_here_soon_and_nothing_else_does() {
+    let (folder, store) = store().await;
+    let other = Store::open(&format!("sqlite:{}", folder.path().join("db").display()), Handle::current()).await.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let sign_in = store.create_sign_in(new_sign_in(hash())).await.unwrap();
+        let (code, cookie) = (hash(), hash());
+        let expires = clock::now().plus(HOUR);
+        let handoff = Handoff { code, sign_in: sign_in.id, host: HOST.to_owned(), binding: code, expires };
+        assert!(store.create_handoff(&handoff).await.unwrap());
+        assert!(store.take_handoff(&code, HOST, &code, &cookie).await.unwrap());
+        held.push(store.app_session(cookie, HOST).await.unwrap().unwrap());
+    }
+    let following = tokio::spawn(Arc::clone(&store).follow_others());
+    let life = |index: usize| (held[index].sign_in.life(clock::now(), HOUR), held[index].life(clock::now(), HOUR));
+    let eventually = async |index: usize, expected| {
+        for _ in 0..100 {
+            if life(index) == expected {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{index} is still {:?}", life(index));
+    };
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    other.end_sign_in(held[0].sign_in.id).await.unwrap();
+    eventually(0, (Life::Ended, Life::Ended)).await;
+    other.end_app_session(&held[1].cookie).await.unwrap();
+    eventually(1, (Life::Live, Life::Ended)).await;
+    other.create_sign_in(new_sign_in(hash())).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(life(2), (Life::Live, Life::Live));
+    following.abort();
+}

@@ -14,12 +14,12 @@ fn streams(first: u32, count: u32) -> impl Iterator<Item = u32> + Clone {
 async fn requests_that_are_reset_at_once_cost_the_connection() {
     let world = World::start().await;
     let head = get(&world.authority(WIKI), "/public/x");
-    let attacker = Frames::connect(&world, WIKI).await;
+    let mut attacker = Frames::connect(&world, WIKI).await;
     let flood = |round: u32| {
         let pair = |n| [frame(HEADERS, END_HEADERS | END_STREAM, n, &head), frame(RESET, 0, n, CANCEL)].concat();
         streams(round * 100, 100).flat_map(pair).collect()
     };
-    let (cut_off, answer) = tokio::join!(attacker.gets_cut_off(flood), world.get(WIKI, "/public/y", ""));
+    let (cut_off, answer) = tokio::join!(attacker.is_cut_off(flood), world.get(WIKI, "/public/y", ""));
     assert!(cut_off);
     assert_eq!(answer.status, 200);
 }
@@ -28,7 +28,7 @@ async fn requests_that_are_reset_at_once_cost_the_connection() {
 async fn requests_that_are_given_up_by_the_hundred_cost_the_connection() {
     let world = World::start().await;
     let head = get(&world.authority(ROUGH), "/silent");
-    let attacker = Frames::connect(&world, ROUGH).await;
+    let mut attacker = Frames::connect(&world, ROUGH).await;
     let flood = |round: u32| {
         let streams = streams(round / 2 * 100, 100);
         match round % 2 {
@@ -36,7 +36,7 @@ async fn requests_that_are_given_up_by_the_hundred_cost_the_connection() {
             _ => streams.flat_map(|n| frame(RESET, 0, n, CANCEL)).collect(),
         }
     };
-    let (cut_off, answer) = tokio::join!(attacker.gets_cut_off(flood), world.get(WIKI, "/public/y", ""));
+    let (cut_off, answer) = tokio::join!(attacker.is_cut_off(flood), world.get(WIKI, "/public/y", ""));
     assert!(cut_off);
     assert_eq!(answer.status, 200);
 }
@@ -54,7 +54,7 @@ async fn a_client_may_give_up_what_it_does_not_need_any_more() {
         assert!(client.send(&frame(RESET, 0, n, CANCEL)).await);
     }
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-    assert!(client.gets_answered(&frame(HEADERS, END_HEADERS | END_STREAM, 201, &get(&world.authority(WIKI), "/public/z"))).await);
+    assert!(client.is_answered(&frame(HEADERS, END_HEADERS | END_STREAM, 201, &get(&world.authority(WIKI), "/public/z"))).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,12 +63,12 @@ async fn a_head_that_goes_on_for_ever_costs_the_connection() {
     let head = get(&world.authority(WIKI), "/public/x");
     let field = [&[0, 6], &b"x-fill"[..], &[100], &[b'x'; 100]].concat();
     for part in [field.repeat(100), Vec::new()] {
-        let attacker = Frames::connect(&world, WIKI).await;
+        let mut attacker = Frames::connect(&world, WIKI).await;
         let flood = |round: u32| match round {
             0 => frame(HEADERS, END_STREAM, 1, &head),
             _ => frame(CONTINUATION, 0, 1, &part),
         };
-        let (cut_off, answer) = tokio::join!(attacker.gets_cut_off(flood), world.get(WIKI, "/public/y", ""));
+        let (cut_off, answer) = tokio::join!(attacker.is_cut_off(flood), world.get(WIKI, "/public/y", ""));
         assert!(cut_off, "{} bytes a frame", part.len());
         assert_eq!(answer.status, 200);
     }

@@ -47,7 +47,7 @@ impl Frames {
     }
 
     /// Sends the same bytes again and again; whether the other side has put an end to it before long.
-    pub(crate) async fn gets_cut_off(mut self, mut bytes: impl FnMut(u32) -> Vec<u8>) -> bool {
+    pub(crate) async fn is_cut_off(&mut self, mut bytes: impl FnMut(u32) -> Vec<u8>) -> bool {
         for round in 0..2_000 {
             if !self.send(&bytes(round)).await {
                 return true;
@@ -62,7 +62,7 @@ impl Frames {
     }
 
     /// Sends bytes; whether the head of an answer comes back.
-    pub(crate) async fn gets_answered(mut self, bytes: &[u8]) -> bool {
+    pub(crate) async fn is_answered(&mut self, bytes: &[u8]) -> bool {
         assert!(self.send(bytes).await);
         let answered = async {
             loop {

@@ -131,3 +131,27 @@ async fn a_sign_in_whose_row_is_gone_ends_instead_of_asking_for_ever() {
     assert!(!lives(&sign_in));
     assert_eq!(provider.asked(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_another_process_has_used_ends_nothing() {
+    let (world, provider, sign_in) = signed_in().await;
+    provider.set(|b| b.response = json!({"error": "invalid_grant"}));
+    let store = Arc::clone(&world.control.store);
+    let tokens = store.tokens(sign_in.id).await.unwrap().unwrap();
+    let identity = crate::model::Identity::clone(&sign_in.identity());
+    // The other process writes down what it got while this one is told that the token is spent.
+    let (id, elsewhere) = (sign_in.id, Arc::clone(&sign_in));
+    let other = async {
+        for _ in 0..100 {
+            if provider.asked() > 1 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let renewed = crate::store::Tokens { refresh_token: Some("rotated".to_owned()), ..tokens };
+        assert!(store.renew_sign_in(&elsewhere, identity, renewed).await.unwrap());
+    };
+    tokio::join!(renew(&world, &sign_in), other);
+    assert!(lives(&sign_in) && !sign_in.renewal_is_due(crate::clock::now()));
+    assert_eq!(world.control.store.tokens(id).await.unwrap().unwrap().refresh_token.as_deref(), Some("rotated"));
+}

@@ -14,7 +14,7 @@ use std::time::Duration;
 const AT_REST: usize = 2;
 /// How long a connection on which nothing is going on may take to close.
 const CLOSING: Duration = Duration::from_secs(2);
-/// How many requests a client may give up between two strokes, before they were answered.
+/// How many requests a client may have given up lately, before they were answered; every stroke forgets one in eight.
 const GIVEN_UP: u32 = 500;
 
 /// An HTTP/1.1 or HTTP/2 connection: alike but for their types.
@@ -135,7 +135,9 @@ impl Quiet {
         let rests = self.strokes > 0 && ease == Ease::Rests;
         // Bytes of a head may have come, and the rest of it takes too long.
         let stalls = self.strokes >= strokes(HEAD) && (ease != Ease::Unknown || self.visits == 0);
-        if guest.connection.given_up.replace(0) > GIVEN_UP {
+        let given_up = guest.connection.given_up.get();
+        guest.connection.given_up.set(given_up - given_up.div_ceil(8));
+        if given_up > GIVEN_UP {
             tracing::warn!(client = %guest.connection.peer, "a client gives up its requests by the hundred: its connection is closed");
             return Turn::End;
         }

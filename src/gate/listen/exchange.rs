@@ -96,7 +96,11 @@ async fn http1(stream: Stream, before: Bytes, guest: &Guest) -> hyper::Result<Op
     };
     match conduct(std::pin::Pin::new(&mut exchange), guest, ease).await.inspect_err(|error| record_unread(error, guest))? {
         Outcome::Ended => Ok(None),
-        Outcome::Rests => Ok(exchange.into_parts().map(|parts| (parts.io.into_inner().into_inner(), parts.read_buf))),
+        Outcome::Rests => Ok(exchange.into_parts().map(|parts| {
+            // Nothing read is a part of a buffer too, and would keep all of it.
+            let before = Some(parts.read_buf).filter(|read| !read.is_empty());
+            (parts.io.into_inner().into_inner(), before.unwrap_or_default())
+        })),
     }
 }
 

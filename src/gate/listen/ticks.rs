@@ -1,4 +1,4 @@
-//! Time for connections. In: a stroke every few seconds, and the end of the process. Out: wake-ups of those whose time has come.
+//! Time for connections. In: a stroke several times a second, and the end of the process. Out: wake-ups of those whose time has come.
 //! One clock for all connections of a worker: none of them has a timer or a lock of its own, and none pays at a request. Must
 //! never keep a connection alive.
 
@@ -9,12 +9,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// How long a stroke is after the one before it.
-pub(super) const STROKE: Duration = Duration::from_secs(2);
+pub(super) const STROKE: Duration = Duration::from_millis(500);
 
 /// How many strokes this time has, rounded up.
 pub(super) const fn strokes(time: Duration) -> u32 {
     // Far below the bounds of u32: no time here is longer than minutes.
-    time.as_secs().div_ceil(STROKE.as_secs()) as u32
+    time.as_millis().div_ceil(STROKE.as_millis()) as u32
 }
 
 /// The clock of a worker.
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn times_are_rounded_up() {
-        let seconds = STROKE.as_secs();
-        assert_eq!([1, seconds, seconds + 1].map(|seconds| strokes(Duration::from_secs(seconds))), [1, 1, 2]);
+        let one = Duration::from_millis(1);
+        assert_eq!([one, STROKE, STROKE + one].map(strokes), [1, 1, 2]);
     }
 }
