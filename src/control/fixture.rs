@@ -60,7 +60,7 @@ fn app(host: &str, port: u16, prefix: &str, providers: &[ProviderName]) -> App {
         origin: Origin::https(host.to_owned(), port),
         url: format!("https://{host}").into(),
         prefix: prefix.into(),
-        servers: Some(Servers::single(Upstream::new(String::new(), address, Transport::Http1, None))),
+        servers: Some(Servers::single(Upstream::new(String::new(), address, Transport::Http1))),
         timeouts: Timeouts::default(),
         pooling: Pooling::default(),
         rewriting: Rewriting::default(),

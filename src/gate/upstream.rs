@@ -1,6 +1,7 @@
 //! To the app and back. In: a permit and the rewritten request. Out: the app's answer, streaming. Must never send anything
 //! without a permit, and never send a request twice that an app may have acted on.
 
+pub mod announce;
 pub mod balance;
 mod connect;
 pub mod health;
@@ -149,7 +150,7 @@ async fn exchange(
     let mut waited = false;
     loop {
         in_flight.connecting();
-        let slot = way.visit().worker.pool.slot(upstream, app.pooling);
+        let slot = announce::slot(way.visit(), upstream, app.pooling);
         let mut lease = match lease(way.visit(), app, &slot, upstream, tunnel).await {
             Ok(lease) => lease,
             Err(error) if !may_go_on(&error, &mut waited) => return Err(error.into()),

@@ -8,8 +8,9 @@ use super::body::{RequestBody, ResponseBody};
 use super::route::Site;
 use super::session::{Cache, Recognized};
 use super::target::Target;
+use super::upstream::announce::Ends;
 use super::upstream::balance::Chosen;
-use super::upstream::pool::Pool;
+use super::upstream::pool::{Pool, Slot};
 use super::{headers, limit};
 use crate::assertion::Keys;
 use crate::clock;
@@ -151,6 +152,10 @@ pub struct Connection {
     pub peer: IpAddr,
     /// The same as an app is told it.
     peer_text: HeaderValue,
+    /// Its two ends, where they are known.
+    pub ends: Option<Ends>,
+    /// Connections to servers that were told of this one.
+    pub(super) announced: RefCell<Vec<Rc<Slot>>>,
     /// How many requests have come by it.
     pub visits: Cell<u64>,
     /// How many of them were given up by the client before they were answered; forgotten little by little.
@@ -170,12 +175,21 @@ impl Connection {
         Self {
             peer,
             peer_text: text(&peer),
+            ends: None,
+            announced: RefCell::default(),
             visits: Cell::new(0),
             given_up: Cell::new(0),
             has_body: Cell::new(false),
             open,
             recognized: RefCell::default(),
         }
+    }
+}
+
+impl Connection {
+    /// The same with its two ends.
+    pub fn between(self, ends: Option<Ends>) -> Self {
+        Self { ends, ..self }
     }
 }
 

@@ -112,9 +112,15 @@ impl Default for Pooling {
 
 impl Upstream {
     /// A server; `name` is what logs and the audit trail call it.
-    pub fn new(name: String, address: Address, transport: Transport, proxy_protocol: Option<ProxyProtocol>) -> Self {
-        let id = UpstreamId::of(&address, &transport, proxy_protocol);
-        Self { id, name: name.into(), address, transport, proxy_protocol }
+    pub fn new(name: String, address: Address, transport: Transport) -> Self {
+        let id = UpstreamId::of(&address, &transport, None);
+        Self { id, name: name.into(), address, transport, proxy_protocol: None }
+    }
+
+    /// The same server, told about the client's connection like this.
+    pub fn announced(self, proxy_protocol: Option<ProxyProtocol>) -> Self {
+        let id = UpstreamId::of(&self.address, &self.transport, proxy_protocol);
+        Self { id, proxy_protocol, ..self }
     }
 
     /// What its connections are kept by.
@@ -202,7 +208,7 @@ mod tests {
     use super::*;
 
     fn tcp(host: &str, port: u16, transport: Transport, proxy: Option<ProxyProtocol>) -> Upstream {
-        Upstream::new(String::new(), Address::Tcp { host: host.into(), port }, transport, proxy)
+        Upstream::new(String::new(), Address::Tcp { host: host.into(), port }, transport).announced(proxy)
     }
 
     #[test]
@@ -215,7 +221,7 @@ mod tests {
             tcp("a", 80, Transport::Http2, None),
             tcp("a", 80, Transport::Http1, Some(ProxyProtocol::V1)),
             tcp("a", 80, Transport::Http1, Some(ProxyProtocol::V2)),
-            Upstream::new(String::new(), Address::Unix("a".into()), Transport::Http1, None),
+            Upstream::new(String::new(), Address::Unix("a".into()), Transport::Http1),
         ];
         for (index, other) in others.iter().enumerate() {
             assert!(*other != one && others.iter().skip(index + 1).all(|next| next != other), "{other:?}");

@@ -180,16 +180,13 @@ fn servers_are_taken_in_every_form_and_looked_after_by_default() {
     }
     let app = |to: &str| Scene::new().fine(&with("upstream: http://127.0.0.1:8080", to)).snapshot.apps.remove(0);
     assert!(app("upstream: http://a").servers.as_ref().unwrap().only().is_some(), "a single server costs nothing");
-    let plain = app("upstream: [http://a, http://b]").servers.as_ref().unwrap();
+    let plain = app("upstream: [http://a, http://b]").servers.unwrap();
     assert!(plain.only().is_none() && matches!(plain.order, Order::Turns(_)));
     assert_eq!(plain.care.ejection, Some(Ejection { failures: 5, time: Duration::from_secs(10) }));
     assert_eq!((&plain.care.health, plain.care.slow_start), (&None, None));
-    let off = app("upstream: [http://a, http://b]\n    balance: least_in_flight\n    ejection: { failures: off }")
-        .servers
-        .as_ref()
-        .unwrap();
+    let off = app("upstream: [http://a, http://b]\n    balance: least_in_flight\n    ejection: { failures: off }").servers.unwrap();
     assert!(off.care.ejection.is_none() && matches!(off.order, Order::Least(_)));
-    let checked = app("upstream: http://a\n    health: { path: '/up?deep=1', status: [204, 300-302] }").servers.as_ref().unwrap();
+    let checked = app("upstream: http://a\n    health: { path: '/up?deep=1', status: [204, 300-302] }").servers.unwrap();
     assert!(checked.only().is_none(), "a check can take a single server down");
     let health = checked.care.health.unwrap();
     assert_eq!((health.path.as_str(), health.host.to_str().unwrap()), ("/up?deep=1", "wiki.corp.example"));

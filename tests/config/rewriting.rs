@@ -230,7 +230,7 @@ fn limits_are_numbers() {
 fn an_entry_can_answer_otherwise_than_its_app() {
     let lines = "    redirect: { to: https://new.example/, keep_path: true }\n    paths: [{ match: /x, respond: { body: gone, status: '410' } }, { match: /y, deny: [{}] }]\n";
     let snapshot = Scene::new().fine(&with(UPSTREAM, lines)).snapshot;
-    assert!(app(&snapshot).upstream.is_none());
+    assert!(app(&snapshot).servers.is_none());
     let fixed = |path: &str| {
         let route = snapshot.route(app(&snapshot).paths.find(path).unwrap()).unwrap();
         match route.fixed.as_deref().unwrap() {

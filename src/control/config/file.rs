@@ -158,6 +158,8 @@ pub struct App {
     pub upstream_tls: Option<upstream::UpstreamTls>,
     /// How long it may take.
     pub timeouts: Option<upstream::Timeouts>,
+    /// The version of the PROXY protocol that its servers are told about the client's connection by; not at all by default.
+    pub send_proxy_protocol: Option<upstream::SendProxyProtocol>,
     /// How many connections to it are kept.
     pub pool: Option<upstream::Pool>,
     /// How one of several servers is chosen; `round_robin` by default.

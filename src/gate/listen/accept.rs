@@ -5,6 +5,7 @@ use super::door::Place;
 use super::local::Local;
 use super::{exchange, plain, proxy};
 use crate::gate::tls::{self, TlsStream};
+use crate::gate::upstream::announce::Ends;
 use crate::telemetry::metrics::gate::Refused;
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
@@ -52,21 +53,22 @@ fn admit(stream: TcpStream, peer: SocketAddr, port: Port, local: &Rc<Local>) {
     };
     let (local, open) = (Rc::clone(local), local.hold());
     match port {
-        Port::Https => drop(tokio::task::spawn_local(https(stream, peer.ip(), place, open, local))),
+        Port::Https => drop(tokio::task::spawn_local(https(stream, peer, place, open, local))),
         Port::Http => drop(tokio::task::spawn_local(http(stream, peer.ip(), place, open, local))),
     }
 }
 
-async fn https(stream: TcpStream, peer: IpAddr, mut place: Place, open: Rc<()>, local: Rc<Local>) {
+async fn https(stream: TcpStream, peer: SocketAddr, mut place: Place, open: Rc<()>, local: Rc<Local>) {
     let metrics = &local.worker.gate.metrics;
-    let shaken = Box::pin(shake_hands(stream, peer, &mut place, &local)).await;
+    let ends = stream.local_addr().ok().map(|local| Ends { peer, local });
+    let shaken = Box::pin(shake_hands(stream, peer.ip(), &mut place, &local)).await;
     let (stream, client) = match shaken {
         Ok(shaken) => shaken,
         Err(Unfit::Refused(why)) => return metrics.refused(why),
         Err(Unfit::Failed(_)) => return metrics.failed_handshakes.inc(),
     };
     metrics.connections.inc();
-    if let Err(error) = exchange::exchange(stream, local.guest(client, open)).await {
+    if let Err(error) = exchange::exchange(stream, local.guest(client, ends, open)).await {
         tracing::debug!(%error, "a connection ended");
     }
     metrics.connections.dec();

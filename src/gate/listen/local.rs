@@ -4,6 +4,7 @@
 use super::DRAIN;
 use super::door::Door;
 use super::ticks::{Alarm, STROKE, Ticks};
+use crate::gate::upstream::announce::Ends;
 use crate::gate::visit::{Connection, Worker};
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -55,9 +56,9 @@ impl Local {
         Rc::clone(&self.open)
     }
 
-    /// A connection of this client.
-    pub(super) fn guest(self: &Rc<Self>, client: IpAddr, open: Rc<()>) -> Guest {
-        let connection = Rc::new(Connection::new(client, open));
+    /// A connection of this client, with its two ends.
+    pub(super) fn guest(self: &Rc<Self>, client: IpAddr, ends: Option<Ends>, open: Rc<()>) -> Guest {
+        let connection = Rc::new(Connection::new(client, open).between(ends));
         Guest { connection, alarm: self.ticks.alarm(), local: Rc::clone(self) }
     }
 

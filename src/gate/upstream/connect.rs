@@ -1,6 +1,7 @@
 //! A new connection to a server. In: an upstream. Out: something that takes requests, driven by a task of this worker. Must
 //! never speak to a server over TLS that was not verified.
 
+use super::announce;
 use super::http2::{Multiplexed, Share};
 use super::open::Open;
 use super::sender::Sender;
@@ -14,6 +15,7 @@ use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
@@ -49,6 +51,8 @@ pub enum Error {
 pub(super) struct Dial<'a> {
     upstream: &'a Upstream,
     open: &'a Arc<Open>,
+    /// What to say first.
+    announcement: Option<&'a [u8]>,
     /// Do without HTTP/2.
     http1: bool,
 }
@@ -66,7 +70,12 @@ pub(super) async fn in_time<T>(patience: Duration, looking: impl Future<Output =
 impl<'a> Dial<'a> {
     /// To a server; `open` counts its connections.
     pub(super) const fn new(upstream: &'a Upstream, open: &'a Arc<Open>) -> Self {
-        Self { upstream, open, http1: false }
+        Self { upstream, open, announcement: None, http1: false }
+    }
+
+    /// The same on behalf of a client; else the connection is announced as our own, where it is at all.
+    pub(super) const fn announced(self, announcement: Option<&'a [u8]>) -> Self {
+        Self { announcement, ..self }
     }
 
     /// The same, by HTTP/1.1 even where HTTP/2 could be had.
@@ -97,16 +106,29 @@ impl<'a> Dial<'a> {
     /// The bytes, and whether HTTP/2 is to be spoken in them.
     async fn dial(&self) -> io::Result<(Io, bool)> {
         let (host, port) = match self.upstream.address() {
-            Address::Unix(path) => return Ok((Io::Unix(UnixStream::connect(path).await?), false)),
+            Address::Unix(path) => {
+                let mut stream = UnixStream::connect(path).await?;
+                self.announce(&mut stream).await?;
+                return Ok((Io::Unix(stream), false));
+            }
             Address::Tcp { host, port } => (&**host, *port),
         };
-        let stream = TcpStream::connect((host, port)).await?;
+        let mut stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
         SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+        self.announce(&mut stream).await?;
         match self.upstream.transport() {
             Transport::Http1 => Ok((Io::Tcp(stream), false)),
             Transport::Http2 => Ok((Io::Tcp(stream), true)),
             Transport::Tls(tls) => self.encrypt(tls, stream).await,
+        }
+    }
+
+    async fn announce(&self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        match (self.upstream.proxy_protocol(), self.announcement) {
+            (None, _) => Ok(()),
+            (Some(_), Some(announcement)) => stream.write_all(announcement).await,
+            (Some(version), None) => stream.write_all(&announce::header(version, None)).await,
         }
     }
 

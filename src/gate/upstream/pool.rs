@@ -45,6 +45,8 @@ pub struct Slot {
     /// The server had the choice, and chose HTTP/1.1.
     chose_http1: Cell<bool>,
     open: Arc<Open>,
+    /// For which server new connections begin by saying what.
+    announces: Option<(UpstreamId, Vec<u8>)>,
     pub(super) budget: Budget,
 }
 
@@ -120,6 +122,22 @@ impl Slot {
         Self { watch: Rc::clone(watch), ..Self::default() }
     }
 
+    /// The connections to the same server that are announced like this; they count among these.
+    pub(super) fn announcing(&self, upstream: &Upstream, announcement: Vec<u8>) -> Self {
+        let (watch, open) = (Rc::clone(&self.watch), Arc::clone(&self.open));
+        let announces = Some((upstream.id(), announcement));
+        Self { watch, open, announces, terms: self.terms.clone(), ..Self::default() }
+    }
+
+    /// Whether its connections are announced like this.
+    pub(super) fn announces(&self, upstream: &Upstream, announcement: &[u8]) -> bool {
+        self.announces.as_ref().is_some_and(|(id, own)| *id == upstream.id() && own == announcement)
+    }
+
+    fn dial<'a>(&'a self, upstream: &'a Upstream) -> Dial<'a> {
+        Dial::new(upstream, &self.open).announced(self.announces.as_ref().map(|(_, announcement)| &**announcement))
+    }
+
     /// A connection for one request: one that is free, or a new one where there may be one more.
     pub async fn lease(self: &Rc<Self>, upstream: &Upstream, patience: Duration, gate: &Gate) -> Result<Lease, ConnectError> {
         match self.take() {
@@ -140,7 +158,7 @@ impl Slot {
             Sender::Http1(_) => Ok(lease),
             Sender::Http2(share) if share.connection().takes_tunnels().await => Ok(lease),
             Sender::Http2(_) if matches!(upstream.transport(), Transport::Tls(_)) => {
-                let dial = Dial::new(upstream, &self.open).by_http1();
+                let dial = self.dial(upstream).by_http1();
                 Ok(self.leased(in_time(patience, dial.connect(gate)).await?, Was::New))
             }
             Sender::Http2(_) => Err(ConnectError::NoTunnel),
@@ -195,7 +213,7 @@ impl Slot {
 
     async fn connect(self: &Rc<Self>, upstream: &Upstream, gate: &Gate) -> Result<Lease, ConnectError> {
         let promise = Promise::of(self);
-        let sender = Dial::new(upstream, &self.open).connect(gate).await?;
+        let sender = self.dial(upstream).connect(gate).await?;
         drop(promise);
         Ok(self.add(sender))
     }

@@ -10,10 +10,11 @@ pub(super) use tls::Client;
 use super::Context;
 use super::values::{bare, parse};
 use crate::control::config::file;
+use crate::control::config::file::upstream::SendProxyProtocol;
 use crate::control::config::findings::Wrong;
 use crate::control::config::place::Place;
 use crate::snapshot::Upstream;
-use crate::snapshot::upstream::{Address, Transport};
+use crate::snapshot::upstream::{Address, ProxyProtocol, Transport};
 use std::path::PathBuf;
 use url::Host;
 
@@ -27,7 +28,9 @@ pub(super) fn compile(app: &file::App, place: &Place, context: &mut Context<'_>)
     let trust = tls::compile(app.upstream_tls.as_ref(), &place.key("upstream_tls"), context);
     let at = |index| place.key("upstream").index(index).key("url");
     let listed = app.upstream.iter().flat_map(|upstream| &upstream.0).enumerate();
-    let servers: Vec<_> = listed.map(|(index, listed)| server(&listed.url, &at(index), trust.as_ref(), context)).collect();
+    let mut server = |index, url: &str| server(url, &at(index), trust.as_ref(), context);
+    let servers = listed.map(|(index, listed)| Some(server(index, &listed.url)?.announced(app.send_proxy_protocol.map(version))));
+    let servers: Vec<_> = servers.collect();
     let is_clear =
         |server: &Option<Upstream>| server.as_ref().is_some_and(|server| !matches!(server.transport(), Transport::Tls(_)));
     if app.upstream_tls.is_some() && !servers.is_empty() && servers.iter().all(is_clear) {
@@ -37,12 +40,19 @@ pub(super) fn compile(app: &file::App, place: &Place, context: &mut Context<'_>)
     servers
 }
 
+const fn version(written: SendProxyProtocol) -> ProxyProtocol {
+    match written {
+        SendProxyProtocol::V1 => ProxyProtocol::V1,
+        SendProxyProtocol::V2 => ProxyProtocol::V2,
+    }
+}
+
 /// One server.
 fn server(text: &str, place: &Place, trust: Option<&tls::Trust>, context: &mut Context<'_>) -> Option<Upstream> {
     if let Some(path) = text.strip_prefix("unix:") {
         let path = socket_path(path, context);
         let path = context.findings.take(place, path)?;
-        return Some(Upstream::new(format!("unix:{}", path.display()), Address::Unix(path), Transport::Http1, None));
+        return Some(Upstream::new(format!("unix:{}", path.display()), Address::Unix(path), Transport::Http1));
     }
     let (scheme, host, port) = context.findings.take(place, address(text))?;
     let transport = match scheme {
@@ -52,7 +62,7 @@ fn server(text: &str, place: &Place, trust: Option<&tls::Trust>, context: &mut C
     };
     let name = format!("{}://{host}:{port}", scheme.as_str());
     let host = host_name(host);
-    Some(Upstream::new(name, Address::Tcp { host, port }, transport, None))
+    Some(Upstream::new(name, Address::Tcp { host, port }, transport))
 }
 
 #[derive(Clone, Copy)]

@@ -49,6 +49,16 @@ pub struct Pool {
     pub max_connections: Option<Number>,
 }
 
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SendProxyProtocol {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
+}
+
 /// A whole number.
 #[derive(Debug, Deserialize)]
 pub struct Number(pub String);

@@ -14,7 +14,7 @@ fn servers(weights: &[u32], balance: Balance) -> Servers {
     let ejection = Some(Ejection { failures: 1, time: Duration::from_secs(10) });
     let care = Care { health: None, ejection, slow_start: Some(SLOW) };
     let address = |number: usize| Address::Tcp { host: format!("server-{number}").into(), port: 80 };
-    let upstream = |number: usize| Upstream::new(format!("http://server-{number}:80"), address(number), Transport::Http1, None);
+    let upstream = |number: usize| Upstream::new(format!("http://server-{number}:80"), address(number), Transport::Http1);
     let listed = weights.iter().enumerate().map(|(number, weight)| (upstream(number), *weight));
     Servers::new(listed.collect(), balance, care).unwrap()
 }
