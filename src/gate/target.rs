@@ -195,4 +195,5 @@ fn reads_alike(target: &Target, path: &str, prefix: &Prefix) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice)]
 mod tests;

@@ -1,5 +1,4 @@
 //! What is a target, what is none, and what becomes of its path.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice)]
 use super::*;
 use proptest::prelude::*;
 
