@@ -53,7 +53,8 @@ async fn walk(visit: &mut Visit, mut request: Request<Incoming>) -> Result<Respo
     visit.trail.target = Some(target.clone());
     let snapshot = visit.snapshot.clone();
     match route::find(&snapshot, &target)? {
-        Place::Reserved(site) => visit::hand_over(visit, &target, site, request).await,
+        // What is seldom gone through is kept off the future of every request: it is copied when it begins.
+        Place::Reserved(site) => Box::pin(visit::hand_over(visit, &target, site, request)).await,
         Place::Route(place) => {
             let (request, permit) = judge(visit, &target, &place, request.map(RequestBody::new)).await?;
             let mut response = answer(visit, &target, &place, permit, request).await?;

@@ -89,7 +89,7 @@ pub async fn look_up(visit: &Visit, target: &Target, headers: &HeaderMap) -> Res
         },
     };
     if recognized.sign_in().renewal_is_due(visit.now) && life(visit, &recognized) == Life::Live {
-        renew(visit, recognized.sign_in()).await;
+        Box::pin(renew(visit, recognized.sign_in())).await;
     }
     Ok(check(visit, recognized))
 }
@@ -118,7 +118,7 @@ async fn find(visit: &Visit, target: &Target, cookie: &str) -> Result<Option<Arc
     if let Some(known) = gate.sessions.get(&hash) {
         return Ok((*known.session.host == *target.host()).then_some(known));
     }
-    let session = gate.store.app_session(hash, target.host()).await.map_err(|error| {
+    let session = Box::pin(gate.store.app_session(hash, target.host())).await.map_err(|error| {
         tracing::error!(%error, "a session could not be looked up");
         Reason::StoreUnavailable
     })?;

@@ -28,6 +28,7 @@ use in_flight::{Expired, InFlight};
 use pool::{ConnectError, Lease, Slot, Was};
 use retry::Spare;
 use sender::Failure;
+use std::pin::pin;
 use std::rc::Rc;
 
 /// Why there is no answer of the app.
@@ -97,7 +98,10 @@ pub async fn forward(
     request.body_mut().pass_trailers(visit.snapshot.shared());
     let is_grpc = says(request.headers(), "application/grpc");
     let in_flight = InFlight::begin(visit.worker.pool.watch(), app.timeouts, upload.clone());
-    let answered = in_flight.in_time(exchange(visit, app, &permit, &in_flight, request, wanted.is_some())).await;
+    let answered = {
+        let exchange = pin!(exchange(visit, app, &permit, &in_flight, request, wanted.is_some()));
+        in_flight.in_time(exchange).await
+    };
     let answered = answered.and_then(|(mut response, lease)| {
         if !headers::is_clear(&response) {
             return Err(Error::Unclear);
@@ -187,7 +191,7 @@ async fn exchange(
 
 async fn lease(visit: &Visit, app: &App, slot: &Rc<Slot>, upstream: &Upstream, tunnel: bool) -> Result<Lease, ConnectError> {
     match tunnel {
-        true => slot.lease_tunnel(upstream, app.timeouts.connect, visit.gate()).await,
+        true => Box::pin(slot.lease_tunnel(upstream, app.timeouts.connect, visit.gate())).await,
         false => slot.lease(upstream, app.timeouts.connect, visit.gate()).await,
     }
 }

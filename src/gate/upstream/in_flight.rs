@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -172,8 +172,7 @@ impl InFlight {
     }
 
     /// What comes of forwarding, in time.
-    pub async fn in_time<T, E: From<Expired>>(&self, exchange: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-        let mut exchange = pin!(exchange);
+    pub async fn in_time<T, E: From<Expired>>(&self, mut exchange: Pin<&mut impl Future<Output = Result<T, E>>>) -> Result<T, E> {
         poll_fn(|context| {
             if let Some(expired) = self.state.expired.get() {
                 return Poll::Ready(Err(expired.into()));

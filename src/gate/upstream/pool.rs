@@ -142,7 +142,7 @@ impl Slot {
     pub async fn lease(self: &Rc<Self>, upstream: &Upstream, patience: Duration, gate: &Gate) -> Result<Lease, ConnectError> {
         match self.take() {
             Some(lease) => Ok(lease),
-            None => in_time(patience, self.find(upstream, gate)).await.map_err(|error| self.explain(error)),
+            None => Box::pin(in_time(patience, self.find(upstream, gate))).await.map_err(|error| self.explain(error)),
         }
     }
 
