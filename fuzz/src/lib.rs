@@ -3,9 +3,6 @@
 
 pub mod gate;
 pub mod request;
-#[path = "../../tests/world/strict.rs"]
-#[allow(dead_code)]
-pub mod strict;
 
 /// A name as CGI-style backends see it.
 pub fn folded(name: &str) -> String {

@@ -1,8 +1,11 @@
 //! `listen::framing` beside hyper and beside the strict parser of the tests: what it takes for clear, all of them end at the same byte.
 #![no_main]
 
+#[allow(dead_code)]
+#[path = "../../tests/world/strict.rs"]
+mod strict;
+
 use doorward::gate::listen::framing::Framing;
-use doorward_fuzz::strict;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::rt::ReadBufCursor;

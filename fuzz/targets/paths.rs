@@ -33,7 +33,8 @@ fn segments(path: &str) -> Vec<&str> {
 fn fits(pattern: &[Segment], path: &[&str]) -> bool {
     match (pattern, path) {
         ([Segment::Rest], _) | ([], []) => true,
-        ([Segment::Literal(text)], []) => text.is_empty(),
+        // A slash at the end of a pattern makes no difference either.
+        ([Segment::Literal(text)], path) if text.is_empty() => path.is_empty(),
         ([Segment::One, pattern @ ..], [_, path @ ..]) => fits(pattern, path),
         ([Segment::Literal(text), pattern @ ..], [first, path @ ..]) => **text == **first && fits(pattern, path),
         _ => false,

@@ -1,8 +1,12 @@
 //! `gate::target::read`: whatever it accepts names one host, means one path to every decoder, and reaches the app byte for byte.
 #![no_main]
 
+#[allow(dead_code)]
+#[path = "../../tests/world/strict.rs"]
+mod strict;
+
 use doorward::gate::target;
-use doorward_fuzz::{request, strict};
+use doorward_fuzz::request;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -46,7 +50,9 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn is_contained(path: &str) -> bool {
-    path.starts_with('/') && !path.split('/').any(|segment| segment == "." || segment == "..") && !path.chars().any(char::is_control)
+    path.starts_with('/')
+        && !path.split('/').any(|segment| segment == "." || segment == "..")
+        && !path.chars().any(char::is_control)
 }
 
 /// What apps make of a path that decode it once or several times, before or after they split it, and drop parameters.
@@ -57,7 +63,8 @@ fn decodings(path: &str) -> Vec<String> {
         found.push(String::from_utf8_lossy(&last).into_owned());
     }
     let slashed: Vec<String> = found.iter().map(|path| path.replace('\\', "/")).collect();
-    let bare = slashed.iter().map(|path| path.split('/').map(|segment| segment.split(';').next().unwrap()).collect::<Vec<_>>().join("/"));
+    let bare =
+        slashed.iter().map(|path| path.split('/').map(|segment| segment.split(';').next().unwrap()).collect::<Vec<_>>().join("/"));
     let bare: Vec<String> = bare.collect();
     slashed.into_iter().chain(bare).collect()
 }

@@ -55,7 +55,7 @@ pub fn read<B>(request: &Request<B>) -> Result<Target, Error> {
     check_form(request)?;
     let authority = authority(request)?;
     let host_length = host_length(authority.as_bytes()).ok_or(Error::Host)?;
-    let path = request.uri().path_and_query().ok_or(Error::Form)?.clone();
+    let path = path(request.uri()).ok_or(Error::Form)?;
     // A query is the app's own, but bytes that may not be in a URL at all end a line, or are a space, for some.
     if !path.as_str().is_ascii() {
         return Err(Error::Ambiguous);
@@ -107,6 +107,12 @@ fn check_form<B>(request: &Request<B>) -> Result<(), Error> {
     // An empty path, which `Uri` shows as a slash, may have a query.
     let path_is_fine = uri.path_and_query().is_some_and(|path| path.as_str().starts_with('/'));
     if method_is_fine && scheme_is_fine && end_is_clear && path_is_fine { Ok(()) } else { Err(Error::Form) }
+}
+
+/// The path with its query. One that is empty, as in `https://a.example#b`, shows itself as a slash, and would be sent as nothing.
+fn path(uri: &Uri) -> Option<PathAndQuery> {
+    let path = uri.path_and_query()?;
+    Some(if path.as_str() == "/" { PathAndQuery::from_static("/") } else { path.clone() })
 }
 
 /// Whether these headers say in one way only where a message ends: what is there twice, or in a spelling of its own, parsers

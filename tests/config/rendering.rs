@@ -97,3 +97,14 @@ fn a_secret_is_never_shown() {
     assert_eq!(code, 1);
     assert!(!problems.contains("hunter2"), "{problems}");
 }
+
+#[test]
+fn what_a_terminal_would_act_on_is_not_shown() {
+    for (key, value) in [("\"a\\e[31mb\"", "1"), ("a\u{1b}[31mb", "1"), ("'a\u{0}b'", "1"), ("a\u{9b}b", "1"), ("a", "\"\\a\\0\"")]
+    {
+        let (code, output, problems) = checked(&Scene::new(), &format!("{BASE}{key}: {value}\n"));
+        assert_eq!(code, 1, "{key}");
+        let acts = |text: &str| text.chars().any(|c| c.is_control() && c != '\n');
+        assert!(!acts(&problems) && !acts(&output), "{problems:?}");
+    }
+}

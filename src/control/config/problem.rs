@@ -1,7 +1,7 @@
 //! What is wrong with a configuration, and how it is shown. In: a message and where it applies. Out: text with line,
 //! column and snippet. Must never show a secret: what it is given as a snippet is masked already.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
 /// Whether the configuration can be used all the same.
@@ -48,16 +48,26 @@ impl fmt::Display for Problem {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        writeln!(f, "{word}: {}", self.message)?;
+        writeln!(f, "{word}: {}", Plain(&self.message))?;
         let margin = " ".repeat(self.line.to_string().len());
         match &self.snippet {
             Some(snippet) => self.draw(f, snippet, &margin)?,
             None => writeln!(f, "{margin}--> {}", self.file.display())?,
         }
         match &self.help {
-            Some(help) => writeln!(f, "{margin} = help: {help}"),
+            Some(help) => writeln!(f, "{margin} = help: {}", Plain(help)),
             None => Ok(()),
         }
+    }
+}
+
+/// A text without what a terminal would act on.
+struct Plain<'a>(&'a str);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |c: char| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c };
+        self.0.chars().try_for_each(|c| f.write_char(plain(c)))
     }
 }
 
@@ -69,7 +79,7 @@ impl Problem {
         let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         writeln!(f, "{margin}--> {}:{line}:{column}", self.file.display())?;
         writeln!(f, "{margin} |")?;
-        writeln!(f, "{line} | {}", snippet.text)?;
+        writeln!(f, "{line} | {}", Plain(&snippet.text))?;
         writeln!(f, "{margin} | {indent}{}", "^".repeat(snippet.length.max(1)))
     }
 }

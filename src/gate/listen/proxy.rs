@@ -33,7 +33,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
     let Some(length) = length(bytes)? else { return Ok(None) };
     let whole = bytes.get(..length).ok_or(Malformed)?;
     let client = match HeaderResult::parse(whole) {
-        HeaderResult::V1(Ok(header)) if header.header.len() == length => line_client(&header),
+        HeaderResult::V1(Ok(header)) if header.header.len() == length && whole.ends_with(b"\r\n") => line_client(&header),
         HeaderResult::V2(Ok(header)) => binary_client(&header),
         _ => return Err(Malformed),
     };
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_is_no_header_is_refused() {
-        let cases: [&[u8]; 19] = [
+        let cases: [&[u8]; 20] = [
             b"GET / HTTP/1.1\r\n",
             b"\x16\x03\x01\x02\x00\x01",
             b"proxy TCP4 192.0.2.7 10.0.0.1 4711 443\r\n",
@@ -181,6 +181,7 @@ mod tests {
             b"PROXY TCP4 192.0.2.7 10.0.0.1 4711 65536\r\n",
             b"PROXY UDP4 192.0.2.7 10.0.0.1 4711 443\r\n",
             b"PROXY TCP4 192.0.2.7 10.0.0.1 4711 443\n",
+            b"PROXY UNKNOWN 192.0.2.7 \n",
             b"PROXY TCP4 192.0.2.7\r10.0.0.1 4711 443\r\n",
             b"PROXY\r\n",
             b"PROXY \xff\xfe\r\n",

@@ -123,6 +123,14 @@ fn a_length_or_a_coding_has_one_spelling_and_stands_there_once() {
 }
 
 #[test]
+fn an_empty_path_is_sent_as_a_slash() {
+    for uri in ["https://a.example", "https://a.example#b", "https://a.example/#b", "/#b"] {
+        let target = read(&request(uri, &["a.example"])).unwrap();
+        assert_eq!((target.path(), target.path_and_query().as_str()), ("/", "/"), "{uri}");
+    }
+}
+
+#[test]
 fn a_query_is_of_ascii() {
     assert_eq!(read(&request("/a?\u{85}", &["a.example"])).err(), Some(Error::Ambiguous));
 }
