@@ -14,10 +14,16 @@ mod entrance;
 mod floods;
 #[path = "gate/headers.rs"]
 mod headers;
+#[path = "gate/pool.rs"]
+mod pool;
+#[path = "gate/retries.rs"]
+mod retries;
 #[path = "gate/streams.rs"]
 mod streams;
 #[path = "gate/target.rs"]
 mod target;
+#[path = "gate/timeouts.rs"]
+mod timeouts;
 #[path = "gate/trail.rs"]
 mod trail;
 #[path = "gate/upstream.rs"]
