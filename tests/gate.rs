@@ -18,12 +18,18 @@ mod floods;
 mod headers;
 #[path = "gate/limits.rs"]
 mod limits;
+#[path = "gate/pool.rs"]
+mod pool;
+#[path = "gate/retries.rs"]
+mod retries;
 #[path = "gate/rewriting.rs"]
 mod rewriting;
 #[path = "gate/streams.rs"]
 mod streams;
 #[path = "gate/target.rs"]
 mod target;
+#[path = "gate/timeouts.rs"]
+mod timeouts;
 #[path = "gate/trail.rs"]
 mod trail;
 #[path = "gate/upstream.rs"]

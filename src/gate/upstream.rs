@@ -151,7 +151,7 @@ async fn exchange(
     tunnel: bool,
 ) -> Result<(Response<Incoming>, Lease), Error> {
     let (mut way, mut upstream) = Way::begin(visit, app, permit)?;
-    let mut waited = false;
+    let (mut waited, mut left) = (false, retry::TIMES);
     loop {
         in_flight.connecting();
         let slot = announce::slot(way.visit(), upstream, app.pooling);
@@ -164,7 +164,7 @@ async fn exchange(
             }
         };
         slot.budget.earn();
-        let spare = Spare::of(&request, &mut lease, tunnel || way.goes_on());
+        let spare = (left > 0).then(|| Spare::of(&request, &mut lease, tunnel || way.goes_on())).flatten();
         in_flight.sent();
         request = match lease.sender().send(request).await {
             Ok(response) => {
@@ -179,6 +179,7 @@ async fn exchange(
             }
             Err(Failure::Sent(error)) => match spare.and_then(|spare| spare.again(&error, &slot.budget)) {
                 Some(again) => {
+                    left -= 1;
                     // Where there is no other, the same one may do better over another connection.
                     upstream = way.go_on(error).unwrap_or(upstream);
                     again

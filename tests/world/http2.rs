@@ -30,6 +30,11 @@ impl Http2 {
         Some(Answer { status: parts.status.as_u16(), headers, body })
     }
 
+    /// The head of an answer whose body nobody reads.
+    pub(crate) async fn unread(&mut self, url: &str) -> http::Response<hyper::body::Incoming> {
+        self.0.send_request(Request::get(url).body(Full::default()).unwrap()).await.unwrap()
+    }
+
     /// `GET` or another method, with these headers.
     pub(crate) async fn ask(&mut self, method: &str, url: &str, headers: &[(&str, &str)]) -> Option<Answer> {
         let request = Request::builder().method(method).uri(url);

@@ -126,6 +126,13 @@ impl Connection {
         buffer
     }
 
+    /// Everything until the other side closes.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        drop(tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut rest)).await.expect("an end in time"));
+        rest
+    }
+
     /// Whether nothing more comes, because the other side has closed.
     pub(crate) async fn is_closed(&mut self) -> bool {
         let mut byte = [0];

@@ -16,6 +16,9 @@ const FLOOR: u32 = 10 * PRICE;
 /// The most that can be saved up: a hundred retries.
 const CEILING: u32 = 100 * PRICE;
 
+/// How many times one request may be sent again.
+pub(super) const TIMES: u32 = 2;
+
 /// How many retries the requests to a server have earned, in requests.
 pub(super) struct Budget(Cell<u32>);
 
@@ -83,7 +86,7 @@ fn is_idempotent(method: &Method) -> bool {
 /// Whether the server says that it has not looked at the request (RFC 9113, section 8.7).
 fn was_refused(error: &hyper::Error) -> bool {
     let Some(error) = error.source().and_then(|source| source.downcast_ref::<h2::Error>()) else { return false };
-    error.reason() == Some(h2::Reason::REFUSED_STREAM) || (error.is_go_away() && error.is_remote())
+    error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
 }
 
 #[cfg(test)]

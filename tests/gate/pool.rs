@@ -1,0 +1,90 @@
+//! Connections to an app: how many there are, how long they are kept, and who gets them.
+
+use crate::world::http2::Http2;
+use crate::world::scripted::{Link, Scripted, in_time, more_than_a_second};
+use crate::world::{Setup, WIKI, World, eventually};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+async fn world(app: &Scripted, scheme: &str, more: &str) -> World {
+    World::of(Setup { apps: app.app(WIKI, scheme, more), ..Setup::default() }).await
+}
+
+/// An app that answers a request for every permit that it gets.
+async fn held() -> (Scripted, Arc<Semaphore>) {
+    let permits = Arc::new(Semaphore::new(0));
+    let of_app = Arc::clone(&permits);
+    let app = Scripted::start(move |mut link: Link| {
+        let permits = Arc::clone(&of_app);
+        async move {
+            while link.head().await.is_some() {
+                permits.acquire().await.unwrap().forget();
+                link.answer().await;
+            }
+        }
+    });
+    (app.await, permits)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_connections_are_made_than_there_may_be_and_who_waits_is_served_in_turn() {
+    let (app, permits) = held().await;
+    let world = world(&app, "http", "    pool: { max_connections: 2 }\n    timeouts: { connect: 20s }\n").await;
+    // One connection is served by one worker.
+    let client = Http2::connect(&world, WIKI).await;
+    let url = world.url(WIKI, "/scripted/x");
+    let asking: Vec<_> = (0..6)
+        .map(|_| {
+            let (mut client, url) = (client.clone(), url.clone());
+            tokio::spawn(async move { client.ask("GET", &url, &[]).await.unwrap().status })
+        })
+        .collect();
+    eventually("two are asked", async || (app.connections() == 2).then_some(())).await;
+    permits.add_permits(6);
+    for asked in asking {
+        assert_eq!(in_time("an answer", asked).await.unwrap(), 200);
+    }
+    assert_eq!(app.connections(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_in_vain_is_told_that_the_app_is_busy() {
+    let (app, permits) = held().await;
+    let world = world(&app, "http", "    pool: { max_connections: 1 }\n    timeouts: { connect: 1s }\n").await;
+    let mut client = Http2::connect(&world, WIKI).await;
+    let url = world.url(WIKI, "/scripted/x");
+    let first = {
+        let (mut client, url) = (client.clone(), url.clone());
+        tokio::spawn(async move { client.ask("GET", &url, &[]).await.unwrap().status })
+    };
+    eventually("one is asked", async || (app.connections() == 1).then_some(())).await;
+    let second = client.ask("GET", &url, &[]).await.unwrap();
+    assert_eq!((second.status, &*second.reason(), second.header("retry-after")), (503, "upstream_busy", Some("5")));
+    permits.add_permits(1);
+    assert_eq!(first.await.unwrap(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_used_again_until_it_has_been_idle_for_too_long() {
+    let (app, permits) = held().await;
+    permits.add_permits(100);
+    let world = world(&app, "http", "    pool: { idle: 1s }\n").await;
+    let mut client = Http2::connect(&world, WIKI).await;
+    let url = world.url(WIKI, "/scripted/x");
+    for _ in 0..3 {
+        assert_eq!(client.ask("GET", &url, &[]).await.unwrap().text(), "link 0");
+    }
+    more_than_a_second().await;
+    assert_eq!(client.ask("GET", &url, &[]).await.unwrap().text(), "link 1");
+    eventually("what is not used is closed", async || (app.closed() == 2).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn none_is_kept_where_none_may_be() {
+    let (app, permits) = held().await;
+    permits.add_permits(100);
+    let world = world(&app, "http", "    pool: { max_idle: 0 }\n").await;
+    for number in 0..3 {
+        assert_eq!(world.get(WIKI, "/scripted/x", "").await.text(), format!("link {number}"));
+    }
+}
