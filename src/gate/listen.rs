@@ -57,9 +57,8 @@ pub struct Workers {
 
 /// Starts the workers; an error leaves none of them behind.
 pub fn start(sockets: &Sockets, workers: usize, gate: &Arc<Gate>) -> io::Result<Workers> {
-    raise_file_limit();
     let leaving = watch::Sender::new(None);
-    let door = Arc::<Door>::default();
+    let door = Arc::new(Door::new(raise_file_limit()));
     let hands = deal(&sockets.https, workers)?.into_iter().zip(deal(&sockets.http, workers)?);
     let prepared: Vec<_> = hands.map(|(https, http)| Prepared::new(&https, &http)).collect::<io::Result<_>>()?;
     let beats = (0..workers).map(|_| AtomicU64::new(clock::now().millis())).collect();
@@ -96,11 +95,15 @@ impl Workers {
     }
 }
 
-/// As many open files as the system lets this process have: a connection takes two.
-fn raise_file_limit() {
+/// As many open files as the system lets this process have; how many that is.
+fn raise_file_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::warn!(%error, "the limit of open files can't be raised");
+    match setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        Ok(()) => limit.maximum.unwrap_or(u64::MAX),
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files can't be raised");
+            limit.current.unwrap_or(u64::MAX)
+        }
     }
 }
 

@@ -160,3 +160,14 @@ async fn a_server_that_takes_no_more_on_a_connection_gets_a_new_one_and_nobody_n
     }
     assert!(app.connections() >= 5);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_streams_are_opened_than_a_server_takes() {
+    let seen = Arc::<AtomicUsize>::default();
+    let app = multiplexed(&seen, 5, |_, _| Does::Answer).await;
+    let world = world(&app, "h2c").await;
+    // The first come before the server has said how many it takes.
+    assert_eq!(ask_all(&world, "POST", 40).await, [200; 40]);
+    assert_eq!(ask_all(&world, "POST", 40).await, [200; 40]);
+    assert_eq!(seen.load(SeqCst), 80);
+}

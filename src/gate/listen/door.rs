@@ -14,8 +14,10 @@ const HANDSHAKES: u32 = 4096;
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(3));
 
 /// The connections of all workers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Door {
+    /// How many connections there are files for, whatever the configuration says.
+    most: u32,
     open: AtomicU32,
     handshakes: AtomicU32,
     /// Counted only where they are bounded.
@@ -38,10 +40,16 @@ pub(super) struct Handshake {
 }
 
 impl Door {
+    /// With this many open files: one in five is for connections to apps, and for everything else.
+    pub(super) fn new(files: u64) -> Self {
+        let most = u32::try_from(files / 5 * 4).unwrap_or(u32::MAX);
+        Self { most, open: AtomicU32::new(0), handshakes: AtomicU32::new(0), by_address: Mutex::default() }
+    }
+
     /// A place for one more connection.
     pub(super) fn enter(self: &Arc<Self>, entrance: &Entrance) -> Option<Place> {
         let place = Place { door: Arc::clone(self), address: None };
-        (self.open.fetch_add(1, Ordering::Relaxed) < entrance.connections).then_some(place)
+        (self.open.fetch_add(1, Ordering::Relaxed) < entrance.connections.min(self.most)).then_some(place)
     }
 
     /// A place for one more handshake.
@@ -106,13 +114,17 @@ mod tests {
     use super::*;
     use std::num::NonZeroU32;
 
+    fn door() -> Arc<Door> {
+        Arc::new(Door::new(100_000))
+    }
+
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
     #[test]
     fn there_is_room_for_as_many_connections_as_the_limit_says_and_again_when_one_goes() {
-        let (door, entrance) = (Arc::<Door>::default(), Entrance { connections: 2, ..Entrance::default() });
+        let (door, entrance) = (door(), Entrance { connections: 2, ..Entrance::default() });
         let first = door.enter(&entrance).unwrap();
         let _second = door.enter(&entrance).unwrap();
         assert!(door.enter(&entrance).is_none() && door.enter(&entrance).is_none());
@@ -122,9 +134,18 @@ mod tests {
     }
 
     #[test]
+    fn there_is_never_more_room_than_files() {
+        let (door, entrance) = (Arc::new(Door::new(10)), Entrance::default());
+        let held: Vec<_> = (0..8).map(|_| door.enter(&entrance).unwrap()).collect();
+        assert!(door.enter(&entrance).is_none());
+        drop(held);
+        assert!(door.enter(&entrance).is_some());
+    }
+
+    #[test]
     fn one_address_can_not_take_the_places_of_others() {
         let entrance = Entrance { per_address: NonZeroU32::new(2), ..Entrance::default() };
-        let door = Arc::<Door>::default();
+        let door = door();
         let enter = |client: &str| {
             let mut place = door.enter(&entrance).unwrap();
             place.belongs_to(address(client), &entrance).then_some(place)
@@ -141,7 +162,7 @@ mod tests {
     #[test]
     fn nothing_is_kept_of_those_who_have_left() {
         let entrance = Entrance { per_address: NonZeroU32::new(1), ..Entrance::default() };
-        let door = Arc::<Door>::default();
+        let door = door();
         for _ in 0..3 {
             let mut place = door.enter(&entrance).unwrap();
             assert!(place.belongs_to(address("192.0.2.1"), &entrance));
@@ -152,7 +173,7 @@ mod tests {
 
     #[test]
     fn handshakes_are_bounded_and_hurried_when_there_are_many() {
-        let door = Arc::<Door>::default();
+        let door = door();
         let all: Vec<_> = (0..HANDSHAKES).map(|_| door.handshake().unwrap()).collect();
         assert!(door.handshake().is_none());
         assert!(all.first().unwrap().patience > all.last().unwrap().patience);

@@ -22,10 +22,10 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-/// How many streams are opened before the server has said how many it takes: a number that no server says.
+/// What stands for the number of streams until the server has said how many it takes: a number that no server says.
 const UNTOLD: usize = 97;
 /// How often, and how many times, to look whether it has.
-const TOLD: (Duration, u32) = (Duration::from_millis(5), 200);
+const TOLD: (Duration, u32) = (Duration::from_millis(1), 1000);
 /// The most that is read ahead of one client, and of all clients of a connection, in bytes.
 const WINDOWS: (u32, u32) = (256 * 1024, 4 * 1024 * 1024);
 /// How often a connection with requests on it is asked whether it is still there, and how long it may take to say so.
@@ -39,8 +39,10 @@ pub(super) struct Multiplexed {
     scheme: Scheme,
     /// How many requests are on it.
     streams: Cell<usize>,
-    /// How many the server takes.
+    /// How many the server takes; one, until it has said so.
     limit: Cell<usize>,
+    /// The server has yet to say what it takes.
+    settling: Cell<bool>,
     /// When the last request on it ended.
     since: Cell<Instant>,
     /// Whether the server takes WebSockets.
@@ -71,13 +73,15 @@ impl Multiplexed {
             sender,
             scheme: if matches!(upstream.transport(), Transport::Tls(_)) { Scheme::HTTPS } else { Scheme::HTTP },
             streams: Cell::new(0),
-            limit: Cell::new(UNTOLD),
+            limit: Cell::new(1),
+            settling: Cell::new(true),
             since: Cell::new(Instant::now()),
             tunnels: Cell::new(false),
             driver: Cell::new(None),
             open,
         });
         tokio::task::spawn_local(drive(connection, Rc::downgrade(&multiplexed)));
+        tokio::task::spawn_local(settle(Rc::clone(&multiplexed)));
         Ok(multiplexed)
     }
 
@@ -96,17 +100,15 @@ impl Multiplexed {
         (self.streams.get() == 0).then(|| self.since.get().elapsed())
     }
 
+    /// Whether it may take more requests in a moment.
+    pub(super) fn is_settling(&self) -> bool {
+        self.settling.get() && !self.sender.is_closed()
+    }
+
     /// Whether the server takes WebSockets: it says so when the connection begins.
     pub(super) async fn takes_tunnels(&self) -> bool {
-        for _ in 0..TOLD.1 {
-            if self.limit.get() != UNTOLD {
-                break;
-            }
+        while self.is_settling() {
             tokio::time::sleep(TOLD.0).await;
-            if let Some(driver) = self.driver.take() {
-                driver.wake();
-                tokio::task::yield_now().await;
-            }
         }
         self.tunnels.get()
     }
@@ -167,7 +169,11 @@ async fn drive(connection: Connection<TokioIo<Stream>, RequestBody, OnThisThread
     let ended = poll_fn(|context| {
         let polled = connection.as_mut().poll(context);
         if let Some(multiplexed) = of.upgrade() {
-            multiplexed.limit.set(connection.current_max_send_streams());
+            let limit = connection.current_max_send_streams();
+            if limit != UNTOLD {
+                multiplexed.limit.set(limit);
+                multiplexed.settling.set(false);
+            }
             multiplexed.tunnels.set(connection.is_extended_connect_protocol_enabled());
             multiplexed.driver.set(Some(context.waker().clone()));
         }
@@ -176,4 +182,20 @@ async fn drive(connection: Connection<TokioIo<Stream>, RequestBody, OnThisThread
     if let Err(error) = ended.await {
         tracing::debug!(%error, "a connection to an app ended");
     }
+}
+
+/// Waits until the server has said what it takes, and tells those who wait for it; hyper has no sign for it.
+async fn settle(multiplexed: Rc<Multiplexed>) {
+    for _ in 0..TOLD.1 {
+        if !multiplexed.is_settling() {
+            break;
+        }
+        tokio::time::sleep(TOLD.0).await;
+        if let Some(driver) = multiplexed.driver.take() {
+            driver.wake();
+            tokio::task::yield_now().await;
+        }
+    }
+    multiplexed.settling.set(false);
+    multiplexed.open.notify_all();
 }

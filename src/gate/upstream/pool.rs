@@ -199,9 +199,7 @@ impl Slot {
 
     async fn find(self: &Rc<Self>, upstream: &Upstream, gate: &Gate) -> Result<Lease, ConnectError> {
         loop {
-            // One connection for all, where the server speaks HTTP/2; that is not known before there is one.
-            let promised = self.promised.get() > 0 && upstream.may_multiplex() && !self.chose_http1.get();
-            if !promised && !self.is_full() {
+            if !self.is_promised(upstream) && !self.is_full() {
                 return self.connect(upstream, gate).await;
             }
             self.open.changed().await;
@@ -209,6 +207,12 @@ impl Slot {
                 return Ok(lease);
             }
         }
+    }
+
+    /// One connection is for all, where the server speaks HTTP/2; that, and for how many, is not known before there is one.
+    fn is_promised(&self, upstream: &Upstream) -> bool {
+        let being_made = self.promised.get() > 0 && upstream.may_multiplex() && !self.chose_http1.get();
+        being_made || self.shared.borrow().iter().any(|shared| shared.is_settling())
     }
 
     async fn connect(self: &Rc<Self>, upstream: &Upstream, gate: &Gate) -> Result<Lease, ConnectError> {
