@@ -1,16 +1,20 @@
 //! The words both planes speak. In: nothing. Out: plain types. Must never do I/O or anything async.
 
+pub mod device;
 pub mod identity;
 pub mod ids;
 pub mod origin;
 pub mod reason;
 pub mod route;
 pub mod secret;
+pub mod signal;
 pub mod time;
 
+pub use device::{Device, Fingerprint, Owner, Risk, RiskLevel, Standing};
 pub use identity::{Email, Identity};
 pub use ids::{AppIndex, ProviderName, RequestId, RuleId, SignInId};
 pub use origin::Origin;
 pub use reason::{Reason, Refusal};
 pub use secret::{Token, TokenHash};
+pub use signal::{Observed, Signal, Source};
 pub use time::Timestamp;
