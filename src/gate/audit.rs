@@ -81,7 +81,8 @@ impl Verdict {
             Reason::UpstreamFailed | Reason::UpstreamTimeout | Reason::UpstreamUnreachable => Self::Allow,
             Reason::NoHealthyUpstream | Reason::UpstreamBusy | Reason::UploadTooSlow => Self::Allow,
             Reason::Reserved => Self::Own,
-            Reason::NotSignedIn | Reason::SessionInvalid | Reason::SessionExpired | Reason::ProviderNotAccepted => Self::Challenge,
+            Reason::NotSignedIn | Reason::SessionInvalid | Reason::SessionExpired => Self::Challenge,
+            Reason::ProviderNotAccepted | Reason::StepUpRequired => Self::Challenge,
             _ => Self::Deny,
         }
     }
