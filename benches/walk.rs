@@ -11,7 +11,7 @@ use doorward::gate::visit::{Connection, Gate, Visit, Worker};
 use doorward::gate::{self, audit, decide, limit, route, session, target};
 use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Email, Identity, ProviderName, Timestamp, Token};
-use doorward::policy::Principal;
+use doorward::policy::{Facts, Principal};
 use doorward::snapshot::{Access, Snapshot};
 use doorward::store::{Handoff, NewSignIn, Store, Tokens};
 use doorward::telemetry::metrics;
@@ -175,9 +175,9 @@ fn decisions(criterion: &mut Criterion) {
             panic!("the app has rules")
         };
         let principal = Principal::new(&identity(2)).unwrap();
-        criterion.bench_function(&format!("decide anew/{rules} rules"), |b| {
-            b.iter(|| ruleset.evaluate(&principal, black_box(&http::Method::GET)))
-        });
+        let facts = Facts::bare(clock::now(), http::Method::GET);
+        criterion
+            .bench_function(&format!("decide anew/{rules} rules"), |b| b.iter(|| ruleset.evaluate(&principal, black_box(&facts))));
     }
 }
 
