@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod explain;
+pub mod reach;
 pub mod schema;
 
 use crate::{app, demo, telemetry};
@@ -42,6 +43,10 @@ enum Command {
     },
     /// Say what would be decided of a request, and why; exits with 0 (allow), 1 (deny) or 3 (another sign-in is asked for).
     Explain(Box<explain::Arguments>),
+    /// Say who could reach an app, and under which conditions: by the rules, not by any log.
+    WhoCan(reach::WhoCan),
+    /// Say what somebody could reach, and under which conditions.
+    WhatCan(reach::WhatCan),
     /// Run a whole installation on this machine to try things out: provider, apps, certificates and all.
     Demo {
         /// The port for browsers; the five after it are used too.
@@ -72,6 +77,8 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::Explain(arguments) => show(explain::run(*arguments)),
+        Command::WhoCan(arguments) => show(reach::who(&arguments)),
+        Command::WhatCan(arguments) => show(reach::what(&arguments)),
         Command::Schema { cedar: false } => {
             report(schema::schema().map(|schema| print!("{schema}")).map_err(|error| error.to_string()))
         }

@@ -16,6 +16,7 @@ mod login;
 mod logout;
 mod oidc;
 mod query;
+pub mod reach;
 mod session;
 mod target;
 #[cfg(test)]

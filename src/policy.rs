@@ -12,6 +12,7 @@ pub mod files;
 pub mod hours;
 pub mod principal;
 pub mod reads;
+pub mod remains;
 pub mod rules;
 pub mod schema;
 mod step_up;

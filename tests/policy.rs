@@ -3,6 +3,10 @@
 
 #[path = "policy/circumstances.rs"]
 mod circumstances;
+#[path = "policy/reach.rs"]
+mod reach;
+#[path = "policy/scene.rs"]
+mod scene;
 #[path = "policy/signals.rs"]
 mod signals;
 #[path = "policy/written.rs"]

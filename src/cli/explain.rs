@@ -99,7 +99,7 @@ pub fn run(arguments: Arguments) -> Verdict {
     let as_json = arguments.json;
     let loaded = match load(&arguments.config, 1) {
         Ok(loaded) => loaded,
-        Err(problems) => return failed(1, &problems.to_string()),
+        Err(problems) => return Verdict::failed(1, &problems.to_string()),
     };
     let prefix = loaded.snapshot.apps.iter().find(|app| *app.name == *arguments.app).map_or("", |app| &app.prefix);
     let answer =
@@ -109,12 +109,8 @@ pub fn run(arguments: Arguments) -> Verdict {
             let output = if as_json { format!("{:#}\n", as_value(&answer)) } else { as_text(&answer) };
             Verdict { code: Outcome::of(&answer).code(), output, problems: String::new() }
         }
-        Err(error) => failed(2, &format!("doorward: {error}")),
+        Err(error) => Verdict::failed(2, &format!("doorward: {error}")),
     }
-}
-
-fn failed(code: u8, problem: &str) -> Verdict {
-    Verdict { code, output: String::new(), problems: format!("{problem}\n") }
 }
 
 fn question(arguments: Arguments, prefix: &str) -> Result<Question, String> {

@@ -106,7 +106,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Answer, Error
     Ok(Answer { route: Arc::clone(&route.label), explained: Ok(explained) })
 }
 
-fn route<'a>(snapshot: &'a Snapshot, app: &'a App, path: &str) -> Result<&'a Route, Error> {
+pub(super) fn route<'a>(snapshot: &'a Snapshot, app: &'a App, path: &str) -> Result<&'a Route, Error> {
     let below = path.strip_prefix(&*app.prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let index = app.paths.find(path).filter(|_| below && path.starts_with('/'));
     index.and_then(|index| snapshot.route(index)).ok_or_else(|| Error::Path(path.to_owned()))
