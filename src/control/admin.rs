@@ -1,6 +1,8 @@
 //! The admin listener: health, readiness and metrics for machines, state for whoever has the token. In: requests on an address
 //! of its own. Out: text and JSON. Must never be reachable through the public listener.
 
+mod explain;
+
 use super::Control;
 use crate::store::Store;
 use crate::telemetry::metrics;
@@ -9,7 +11,7 @@ use axum::extract::{Request, State as Shared};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use prometheus::Registry;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
@@ -53,7 +55,10 @@ pub fn start(listener: TcpListener, state: State) -> io::Result<Server> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let inner = Arc::new(Inner { state, draining: AtomicBool::new(false) });
-    let api = Router::new().route("/status", get(status)).layer(middleware::from_fn_with_state(Arc::clone(&inner), authorize));
+    let api = Router::new()
+        .route("/status", get(status))
+        .route("/explain", post(explain::answer))
+        .layer(middleware::from_fn_with_state(Arc::clone(&inner), authorize));
     let router = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))

@@ -2,7 +2,7 @@
 //! names. Out: routes, whoever could be let through there, and under which conditions. Decides nothing: conditions that exclude one
 //! another are listed like any others.
 
-use super::explain::{Error, route};
+use super::explain::{Error, app, route};
 use crate::model::{Identity, ProviderName};
 use crate::policy::condition::Test;
 use crate::policy::remains::{Known, Reach, Way, When, Who};
@@ -89,7 +89,7 @@ fn reachable(
 
 fn routes<'a>(snapshot: &'a Snapshot, asked: Asked<'_>) -> Result<Vec<&'a Route>, Error> {
     let Some(name) = asked.app else { return Ok(snapshot.routes.iter().collect()) };
-    let app = snapshot.apps.iter().find(|app| *app.name == *name).ok_or_else(|| Error::App(name.to_owned()))?;
+    let app = app(snapshot, name)?;
     if let Some(path) = asked.path {
         return Ok(vec![route(snapshot, app, path)?]);
     }
