@@ -4,6 +4,7 @@
 pub mod check;
 pub mod explain;
 pub mod reach;
+pub mod replay;
 pub mod schema;
 pub mod test;
 
@@ -44,6 +45,8 @@ enum Command {
     },
     /// Say what would be decided of a request, and why; exits with 0 (allow), 1 (deny) or 3 (another sign-in is asked for).
     Explain(Box<explain::Arguments>),
+    /// Decide recorded requests again under another configuration: who would lose access, and who would gain it.
+    Replay(replay::Arguments),
     /// Try cases of your own against the rules; exits with 0 where all are decided as expected, else with 1.
     Test(test::Arguments),
     /// Say who could reach an app, and under which conditions: by the rules, not by any log.
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::Explain(arguments) => show(explain::run(*arguments)),
+        Command::Replay(arguments) => show(replay::run(&arguments)),
         Command::Test(arguments) => show(test::run(&arguments)),
         Command::WhoCan(arguments) => show(reach::who(&arguments)),
         Command::WhatCan(arguments) => show(reach::what(&arguments)),

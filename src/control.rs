@@ -17,6 +17,7 @@ mod logout;
 mod oidc;
 mod query;
 pub mod reach;
+pub mod replay;
 mod session;
 mod target;
 #[cfg(test)]

@@ -7,6 +7,8 @@ mod cases;
 mod circumstances;
 #[path = "policy/reach.rs"]
 mod reach;
+#[path = "policy/replay.rs"]
+mod replay;
 #[path = "policy/scene.rs"]
 mod scene;
 #[path = "policy/signals.rs"]

@@ -2,19 +2,24 @@
 //! says; 0 where it is let through, 1 where it is refused, 3 where another sign-in would be asked for.
 
 use super::check::Verdict;
+use super::reach::known;
 use crate::clock;
 use crate::control::config::file::Texts;
-use crate::control::config::load;
+use crate::control::config::{Loaded, load};
 use crate::control::explain::{Answer, Asked, Error, Outcome, Public, explain, value};
+use crate::control::replay;
 use crate::model::{RuleId, StepUp};
 use crate::policy::condition::Span;
 use crate::policy::explain::{Explained, Explanation, Part};
 use crate::policy::{Decision, Effect};
 use crate::snapshot::Snapshot;
 use clap::Args;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
 
 /// What is asked.
 #[derive(Args)]
@@ -23,8 +28,14 @@ pub struct Arguments {
     #[arg(short, long, default_value = "config/doorward.yaml")]
     config: PathBuf,
     /// The app's key under `apps`.
-    #[arg(long)]
-    app: String,
+    #[arg(long, required_unless_present = "request")]
+    app: Option<String>,
+    /// In place of a made-up request, one that was recorded: its id, in the circumstances that it came in.
+    #[arg(long, value_name = "ID")]
+    request: Option<String>,
+    /// The audit trail that has its record; the configuration's by default.
+    #[arg(long, requires = "request")]
+    audit: Option<PathBuf>,
     /// The person: a verified e-mail address, or provider:subject.
     #[arg(long)]
     user: Option<String>,
@@ -85,6 +96,9 @@ pub fn run(arguments: Arguments) -> Verdict {
         Ok(loaded) => loaded,
         Err(problems) => return Verdict::failed(1, &problems.to_string()),
     };
+    if let Some(request) = &arguments.request {
+        return past(&loaded, request, arguments.audit.as_deref(), as_json);
+    }
     let answer = asked(arguments).and_then(|asked| answer(&loaded.snapshot, &asked).map_err(|error| error.to_string()));
     match answer {
         Ok(answer) => {
@@ -95,13 +109,40 @@ pub fn run(arguments: Arguments) -> Verdict {
     }
 }
 
+/// Says why a recorded request would be decided as it would be now.
+fn past(loaded: &Loaded, request: &str, audit: Option<&Path>, as_json: bool) -> Verdict {
+    let Some(trail) = audit.or(loaded.audit_file.as_deref()) else {
+        return Verdict::failed(2, "doorward: the configuration names no audit file: say which, with `--audit`");
+    };
+    let lines = match File::open(trail) {
+        Ok(file) => BufReader::new(file).split(b'\n').map_while(Result::ok),
+        Err(error) => return Verdict::failed(2, &format!("doorward: {}: {error}", trail.display())),
+    };
+    let people = known(&loaded.store).unwrap_or_default();
+    let explained = match replay::explain(&loaded.snapshot, people, lines, request) {
+        Ok(explained) => explained,
+        Err(error) => return Verdict::failed(2, &format!("doorward: {error}")),
+    };
+    let problems = explained.lacks.iter().map(|what| format!("the {what} was not recorded: it is taken for absent\n")).collect();
+    let output = if as_json {
+        let mut value = value(&explained.now);
+        if let Some(object) = value.as_object_mut() {
+            object.insert("recorded".to_owned(), json!({ "time": explained.time, "decision": explained.then }));
+        }
+        format!("{value:#}\n")
+    } else {
+        format!("{}recorded at {}: {}\n", as_text(&explained.now), explained.time, explained.then)
+    };
+    Verdict { code: code(explained.now.outcome()), output, problems }
+}
+
 pub(super) fn answer(snapshot: &Snapshot, asked: &Asked) -> Result<Answer, Error> {
     explain(snapshot, &asked.question(snapshot, clock::now())?)
 }
 
 fn asked(arguments: Arguments) -> Result<Asked, String> {
     Ok(Asked {
-        app: arguments.app,
+        app: arguments.app.unwrap_or_default(),
         path: arguments.path,
         method: Some(arguments.method),
         user: arguments.user,

@@ -5,6 +5,7 @@ mod asked;
 mod json;
 
 pub use asked::Asked;
+pub(super) use asked::{level, standing, time};
 pub use json::value;
 
 use crate::model::identity::{Profile, Subject};

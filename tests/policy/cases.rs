@@ -63,7 +63,7 @@ fn a_file_that_can_not_be_read_is_a_usage_error_that_says_where() {
     for (cases, message) in [
         ("tests:\n  - given: { app: payroll, grups: [x] }\n    expect: allow\n", "grups"),
         ("tests:\n  - given: { app: payroll }\n    expect: maybe\n", "must be one of `allow`, `deny`, `challenge`"),
-        ("tests:\n  - expect: allow\n", "`tests[0].given` is missing"),
+        ("tests:\n  - expect: allow\n", "`tests[0].given.app` is missing"),
         ("- x\n", "must be a mapping"),
     ] {
         scene.write("policy-tests.yaml", cases);

@@ -49,6 +49,9 @@ fn who(object: &mut Object<'_>, trail: &Trail) {
     object.text(b",\"email\":", email.map(|email| email.as_str()));
     object.text(b",\"session\":", trail.session.as_ref().map(|session| session.id()));
     object.text(b",\"act\":", acted.map(|acted| acted.act.code()));
+    if let Some(profile) = acted.and_then(|acted| acted.profile.as_ref()) {
+        object.json(b",\"profile\":", profile);
+    }
 }
 
 fn decision(object: &mut Object<'_>, visit: &Visit, reason: Reason) {
