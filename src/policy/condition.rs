@@ -188,7 +188,10 @@ pub struct Span(pub Duration);
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
-        match [("d", 86_400), ("h", 3600), ("m", 60)].into_iter().find(|(_, unit)| seconds >= *unit && seconds.is_multiple_of(*unit)) {
+        match [("d", 86_400), ("h", 3600), ("m", 60)]
+            .into_iter()
+            .find(|(_, unit)| seconds >= *unit && seconds.is_multiple_of(*unit))
+        {
             Some((name, unit)) => write!(f, "{}{name}", seconds / unit),
             None => write!(f, "{seconds}s"),
         }
