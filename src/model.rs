@@ -17,4 +17,4 @@ pub use origin::Origin;
 pub use reason::{Reason, Refusal};
 pub use secret::{Token, TokenHash};
 pub use signal::{Observed, Signal, Source};
-pub use time::Timestamp;
+pub use time::{Lifetimes, Timestamp};

@@ -134,15 +134,6 @@ pub enum Attribute {
     Claim(String),
 }
 
-/// How long a sign-in lasts.
-#[derive(Clone, Copy, Debug)]
-pub struct Lifetimes {
-    /// Without a request.
-    pub idle: Duration,
-    /// At most.
-    pub lifetime: Duration,
-}
-
 /// A relying-party registration at an identity provider.
 pub struct Provider {
     /// Its key.

@@ -109,8 +109,8 @@ impl Store {
     }
 
     /// Writes down what changed little by little, removes what is over; called every few seconds and before the end.
-    pub async fn tidy(&self, idle: std::time::Duration) -> Result<(), Error> {
+    pub async fn tidy(&self, lifetimes: Lifetimes) -> Result<(), Error> {
         self.write_last_seen().await?;
-        self.remove_expired(idle).await
+        self.remove_expired(lifetimes).await
     }
 }
