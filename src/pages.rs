@@ -151,6 +151,10 @@ pub const fn explanation(reason: Reason) -> (&'static str, &'static str) {
             "Another account is needed",
             "This app does not take the account that you are signed in with. Sign out, and sign in with another one.",
         ),
+        Reason::StepUpRequired => (
+            "A stronger sign-in is needed",
+            "You may open this once you have signed in again, in the way that this page asks for.",
+        ),
         _ => explanation_of_failure(reason),
     }
 }

@@ -13,7 +13,7 @@ pub mod tls;
 pub mod upstream;
 
 use crate::model::identity::is_domain;
-use crate::model::{AppIndex, Origin, ProviderName};
+use crate::model::{AppIndex, Origin, ProviderName, Strength};
 use crate::policy::Ruleset;
 use entrance::Entrance;
 use fixed::Fixed;
@@ -152,6 +152,8 @@ pub struct Provider {
     pub claims: BTreeMap<String, String>,
     /// Treat `email` as verified where the provider sends no `email_verified`.
     pub assume_email_verified: bool,
+    /// What it means by `acr` and `amr`.
+    pub strength: Strength,
     /// How far clocks may differ.
     pub leeway: Duration,
     /// PEM of the certificate authorities to trust in place of the public ones.

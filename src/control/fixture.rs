@@ -92,6 +92,7 @@ pub(super) fn provider(name: &str, issuer: &str) -> Provider {
         scopes: vec!["openid".to_owned(), "email".to_owned()],
         claims: BTreeMap::new(),
         assume_email_verified: false,
+        strength: crate::model::Strength::default(),
         leeway: Duration::from_secs(60),
         ca: None,
     }

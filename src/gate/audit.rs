@@ -95,7 +95,8 @@ impl Verdict {
             _ if trail.let_through => Self::Allow,
             Reason::Allowed | Reason::PublicRoute | Reason::Preflight => Self::Allow,
             Reason::Reserved => Self::Own,
-            Reason::NotSignedIn | Reason::SessionInvalid | Reason::SessionExpired | Reason::ProviderNotAccepted => Self::Challenge,
+            Reason::NotSignedIn | Reason::SessionInvalid | Reason::SessionExpired => Self::Challenge,
+            Reason::ProviderNotAccepted | Reason::StepUpRequired => Self::Challenge,
             _ => Self::Deny,
         }
     }

@@ -70,7 +70,9 @@ const fn status(reason: Reason) -> StatusCode {
         Reason::NotSignedIn | Reason::SessionInvalid | Reason::SessionExpired | Reason::ProviderNotAccepted => {
             StatusCode::UNAUTHORIZED
         }
-        Reason::NotAllowed | Reason::DeniedByRule | Reason::PolicyError | Reason::SignInRefused => StatusCode::FORBIDDEN,
+        Reason::NotAllowed | Reason::DeniedByRule | Reason::PolicyError | Reason::SignInRefused | Reason::StepUpRequired => {
+            StatusCode::FORBIDDEN
+        }
         Reason::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
         Reason::UnknownPath => StatusCode::NOT_FOUND,
         Reason::UpstreamFailed | Reason::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
