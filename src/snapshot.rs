@@ -13,7 +13,7 @@ pub mod tls;
 pub mod upstream;
 
 use crate::model::identity::is_domain;
-use crate::model::{AppIndex, Origin, ProviderName, Strength};
+use crate::model::{AppIndex, Lifetimes, Origin, ProviderName, Strength};
 use crate::policy::Ruleset;
 use entrance::Entrance;
 use fixed::Fixed;

@@ -19,6 +19,7 @@ pub use live::{AppSession, Life, SignIn};
 pub use sign_ins::{Ended, NewSignIn, Tokens};
 pub use signing_keys::StoredKey;
 
+use crate::model::Lifetimes;
 use crate::model::secret::NoRandomness;
 use registry::Registry;
 use seal::KeyRing;

@@ -3,7 +3,7 @@
 
 use doorward::clock::now;
 use doorward::model::identity::{Profile, Subject};
-use doorward::model::{Identity, ProviderName, Timestamp, Token};
+use doorward::model::{Identity, Lifetimes, ProviderName, Timestamp, Token};
 use doorward::store::{AppSession, Handoff, Life, NewSignIn, SignIn, Store, StoredKey, Tokens};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -3,7 +3,7 @@
 pub(super) mod signer;
 
 use crate::model::route::Pattern;
-use crate::model::{AppIndex, Origin, ProviderName};
+use crate::model::{AppIndex, Lifetimes, Origin, ProviderName};
 use crate::snapshot::hosts::{Host, Hosts};
 use crate::snapshot::paths::Paths;
 use crate::snapshot::rewriting::Rewriting;

@@ -2,10 +2,8 @@
 
 use crate::world::browser::Browser;
 use crate::world::http2::Http2;
-use crate::world::wire::{Answer, Connection};
+use crate::world::wire::{Answer, Connection, claims};
 use crate::world::{ALICE, BOB, Setup, WIKI, Who, World, eventually};
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use std::time::Duration;
 
 /// The provider's tokens hold for this long.
@@ -40,14 +38,9 @@ impl Kept {
             assert_eq!(self.ask(world, "/x", cookie).await.status, 200, "{email}");
             let seen = world.app.only();
             assert_eq!((seen.folded("X-Doorward-User"), seen.folded("X-Remote-User")), (vec![subject], vec![email]));
-            assert_eq!(asserted(seen.folded("X-Doorward-Assertion")[0])["sub"], subject);
+            assert_eq!(claims(seen.folded("X-Doorward-Assertion")[0])["sub"], subject);
         }
     }
-}
-
-fn asserted(assertion: &str) -> serde_json::Value {
-    let payload = assertion.split('.').nth(1).unwrap();
-    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
 async fn signed_in(world: &World, who: Who) -> (Browser<'_>, String) {
@@ -91,7 +84,7 @@ async fn a_change_of_groups_is_seen_on_a_connection_that_is_kept() {
         world.app.forget();
         assert_eq!(kept.ask(&world, "/admin/x", &alice).await.status, 200);
         assert_eq!(world.app.only().folded("X-Remote-Groups"), ["admins"]);
-        assert_eq!(asserted(world.app.only().folded("X-Doorward-Assertion")[0])["groups"], serde_json::json!(["admins"]));
+        assert_eq!(claims(world.app.only().folded("X-Doorward-Assertion")[0])["groups"], serde_json::json!(["admins"]));
     }
 }
 
