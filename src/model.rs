@@ -19,4 +19,4 @@ pub use reason::{Reason, Refusal};
 pub use secret::{Token, TokenHash};
 pub use signal::{Observed, Signal, Source};
 pub use strength::{StepUp, Strength};
-pub use time::Timestamp;
+pub use time::{Lifetimes, Timestamp};

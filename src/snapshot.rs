@@ -14,7 +14,7 @@ pub mod tls;
 pub mod upstream;
 
 use crate::model::identity::is_domain;
-use crate::model::{AppIndex, Origin, ProviderName, Strength};
+use crate::model::{AppIndex, Lifetimes, Origin, ProviderName, Strength};
 use crate::policy::Ruleset;
 use entrance::Entrance;
 use fixed::Fixed;
@@ -136,15 +136,6 @@ pub enum Attribute {
     Provider,
     /// A mapped claim, its values joined by commas.
     Claim(String),
-}
-
-/// How long a sign-in lasts.
-#[derive(Clone, Copy, Debug)]
-pub struct Lifetimes {
-    /// Without a request.
-    pub idle: Duration,
-    /// At most.
-    pub lifetime: Duration,
 }
 
 /// A relying-party registration at an identity provider.
