@@ -18,6 +18,8 @@ mod floods;
 mod headers;
 #[path = "gate/limits.rs"]
 mod limits;
+#[path = "gate/multiplexed.rs"]
+mod multiplexed;
 #[path = "gate/pool.rs"]
 mod pool;
 #[path = "gate/retries.rs"]

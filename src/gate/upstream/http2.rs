@@ -26,8 +26,10 @@ use std::time::{Duration, Instant};
 const UNTOLD: usize = 97;
 /// How often, and how many times, to look whether it has.
 const TOLD: (Duration, u32) = (Duration::from_millis(1), 1000);
-/// The most that is read ahead of one client, and of all clients of a connection, in bytes.
-const WINDOWS: (u32, u32) = (256 * 1024, 4 * 1024 * 1024);
+/// The most that is read ahead of one client, in bytes.
+const WINDOW: u32 = 128 * 1024;
+/// The most requests at a time, whatever a server says.
+const STREAMS: u8 = 128;
 /// How often a connection with requests on it is asked whether it is still there, and how long it may take to say so.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 /// The largest head of an answer, in bytes.
@@ -62,8 +64,9 @@ impl Multiplexed {
         builder
             .timer(TokioTimer::new())
             .initial_max_send_streams(UNTOLD)
-            .initial_stream_window_size(WINDOWS.0)
-            .initial_connection_window_size(WINDOWS.1)
+            .initial_stream_window_size(WINDOW)
+            // Room for all of them: clients that don't read must not be in the way of those that do.
+            .initial_connection_window_size(WINDOW * u32::from(STREAMS))
             .max_header_list_size(HEAD_SIZE)
             .max_send_buf_size(64 * 1024)
             .keep_alive_interval(PING.0)
@@ -171,7 +174,7 @@ async fn drive(connection: Connection<TokioIo<Stream>, RequestBody, OnThisThread
         if let Some(multiplexed) = of.upgrade() {
             let limit = connection.current_max_send_streams();
             if limit != UNTOLD {
-                multiplexed.limit.set(limit);
+                multiplexed.limit.set(limit.min(STREAMS.into()));
                 multiplexed.settling.set(false);
             }
             multiplexed.tunnels.set(connection.is_extended_connect_protocol_enabled());
