@@ -20,6 +20,7 @@ use super::headers;
 use super::visit::Visit;
 use super::websocket::{Misunderstood, Wanted};
 use crate::model::{Reason, Refusal};
+use crate::snapshot::servers::Servers;
 use crate::snapshot::{App, Upstream};
 use balance::{NoneHealthy, Way};
 use http::{HeaderMap, Request, Response, StatusCode, header};
@@ -96,8 +97,10 @@ pub async fn forward(
     let upload = request.body().upload();
     visit.trail.upload.clone_from(&upload);
     request.body_mut().pass_trailers(visit.snapshot.shared());
-    let is_grpc = says(request.headers(), "application/grpc");
     let in_flight = InFlight::begin(visit.worker.pool.watch(), app.timeouts, upload.clone());
+    if upload.is_some() && may_talk(app, request.headers()) {
+        in_flight.talks();
+    }
     let answered = {
         let exchange = pin!(exchange(visit, app, &permit, &in_flight, request, wanted.is_some()));
         in_flight.in_time(exchange).await
@@ -120,10 +123,16 @@ pub async fn forward(
     if let Some(wanted) = wanted.filter(|_| switches) {
         return Ok(upgrade::join(visit, (permit, lease), wanted.client, response));
     }
-    let is_stream = is_grpc || says(response.headers(), "text/event-stream");
+    // What the client says of its request is not for the client to be spared by.
+    let is_stream = ["application/grpc", "text/event-stream"].iter().any(|kind| says(response.headers(), kind));
     let (parts, body) = response.into_parts();
     in_flight.answered(body, lease, is_stream);
     Ok(Response::from_parts(parts, ResponseBody::app(in_flight)))
+}
+
+/// Whether the client may go on talking at leisure before the app says anything: gRPC's streams of messages.
+fn may_talk(app: &App, headers: &HeaderMap) -> bool {
+    app.servers.as_ref().is_some_and(Servers::may_multiplex) && says(headers, "application/grpc")
 }
 
 /// Whether this is the type of the content.
