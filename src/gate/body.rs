@@ -6,8 +6,9 @@ use super::headers;
 use super::upstream::in_flight::{Expired, InFlight};
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
-use http::{HeaderValue, Response};
+use futures_util::task::AtomicWaker;
+use http::header::{CONTENT_LENGTH, EXPECT};
+use http::{HeaderValue, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -30,6 +31,19 @@ struct Sent {
     upload: Arc<Upload>,
     /// What may not be a trailer; until that is known, nothing may.
     snapshot: Option<Arc<Snapshot>>,
+    rest: Rest,
+}
+
+/// What becomes of the rest of a body that nobody wants.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// It is left where it is: HTTP/2 can end a stream alone.
+    Left,
+    /// It is read for a while, so that the client gets to read the answer: a connection that is closed before that is reset,
+    /// with the answer in it.
+    Read,
+    /// The same, once the client was told to send it.
+    ReadIfAsked,
 }
 
 /// How far a request's body has come.
@@ -37,6 +51,8 @@ struct Sent {
 pub struct Upload {
     bytes: AtomicU64,
     state: AtomicU8,
+    /// Who waits for more of it.
+    waker: AtomicWaker,
 }
 
 /// The app does not want more of the body now, or there is no more.
@@ -47,8 +63,11 @@ const WAITS: u8 = 1;
 const BROKE: u8 = 2;
 /// It became longer than the app takes.
 const CUT: u8 = 3;
-/// How long the rest of a body that nobody wants is read, so that the client gets to read the answer: a connection that is
-/// closed before that is reset, with the answer in it.
+/// It was over, in whatever way, before anything went wrong.
+const OVER: u8 = 4;
+/// The exchange is over: nobody wants the rest.
+const UNWANTED: u8 = 5;
+/// How long the rest is read.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// Why a client's body does not go on.
@@ -60,6 +79,9 @@ pub enum Error {
     /// It is longer than the app takes.
     #[error("the body is longer than the app takes")]
     TooLarge,
+    /// The exchange ended before it.
+    #[error("the exchange is over before the body")]
+    Unwanted,
 }
 
 impl Upload {
@@ -70,7 +92,7 @@ impl Upload {
 
     /// Whether it is the client that is waited for.
     pub fn waits(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == WAITS
+        self.is(WAITS)
     }
 
     /// More bytes have passed; whether it is the client that is waited for.
@@ -82,21 +104,51 @@ impl Upload {
 
     /// Whether it became longer than the app takes.
     pub fn was_cut(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == CUT
+        self.is(CUT)
+    }
+
+    /// The exchange is over: has the rest cut off. Whether there was any.
+    pub fn stop(&self) -> bool {
+        let goes_on = self.is(RESTS) || self.is(WAITS);
+        if goes_on {
+            self.state.store(UNWANTED, Ordering::Relaxed);
+            self.waker.wake();
+        }
+        goes_on
     }
 
     /// Whether the client broke off.
     pub fn broke(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == BROKE
+        self.is(BROKE)
+    }
+
+    fn is(&self, state: u8) -> bool {
+        self.state.load(Ordering::Relaxed) == state
     }
 }
 
 impl RequestBody {
-    /// The body of a request.
-    pub fn new(body: Incoming) -> Self {
-        let sent =
-            (!body.is_end_stream()).then(|| Sent { body: Some(body), limit: u64::MAX, upload: Arc::default(), snapshot: None });
-        Self(sent)
+    /// The request with its body, which stays on this thread.
+    pub fn of(request: Request<Incoming>) -> Request<Self> {
+        if request.body().is_end_stream() {
+            return request.map(|_| Self(None));
+        }
+        let rest = match request.version() {
+            Version::HTTP_2 => Rest::Left,
+            // Who waits to be told to go on has sent nothing that would be in the way of an answer.
+            _ if request.headers().contains_key(EXPECT) => Rest::ReadIfAsked,
+            _ => Rest::Read,
+        };
+        let sent = |body| Sent { body: Some(body), limit: u64::MAX, upload: Arc::default(), snapshot: None, rest };
+        request.map(|body| Self(Some(sent(body))))
+    }
+
+    /// The same body on another thread, which must not be the one to read what nobody wants.
+    pub fn moved(mut self) -> Self {
+        if let Some(sent) = &mut self.0 {
+            sent.rest = Rest::Left;
+        }
+        self
     }
 
     /// The body of a request of our own: nothing.
@@ -116,13 +168,6 @@ impl RequestBody {
         }
     }
 
-    /// Nobody wants what is still to come: reads it away for a while.
-    pub(super) fn linger(&mut self) {
-        if let Some(sent) = &mut self.0 {
-            sent.linger();
-        }
-    }
-
     /// Lets trailers pass, except what no client may send.
     pub fn pass_trailers(&mut self, snapshot: &Arc<Snapshot>) {
         if let Some(sent) = &mut self.0 {
@@ -132,8 +177,12 @@ impl RequestBody {
 }
 
 impl Sent {
-    fn linger(&mut self) {
-        if let Some(mut rest) = self.body.take() {
+    /// Nobody wants what is still to come.
+    fn leave(&mut self) {
+        if let Some(mut rest) = self.body.take()
+            && self.rest == Rest::Read
+            && !rest.is_end_stream()
+        {
             tokio::task::spawn_local(async move {
                 let read = async { while let Some(Ok(_)) = rest.frame().await {} };
                 drop(tokio::time::timeout(LINGER, read).await);
@@ -142,11 +191,18 @@ impl Sent {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if self.upload.is(UNWANTED) {
+            self.leave();
+            return Poll::Ready(Some(Err(Error::Unwanted)));
+        }
         let Some(body) = &mut self.body else { return Poll::Ready(Some(Err(Error::TooLarge))) };
+        if self.rest == Rest::ReadIfAsked {
+            self.rest = Rest::Read;
+        }
         let polled = std::task::ready!(Pin::new(body).poll_frame(context));
         let frame = polled.map(|frame| frame.map(|frame| self.passed(frame)).map_err(Error::Client));
         if self.upload.bytes() > self.limit {
-            self.linger();
+            self.leave();
             return Poll::Ready(Some(Err(Error::TooLarge)));
         }
         Poll::Ready(frame)
@@ -175,10 +231,15 @@ impl Body for RequestBody {
         let Some(sent) = &mut self.0 else { return Poll::Ready(None) };
         let polled = sent.poll(context);
         let state = match &polled {
-            Poll::Pending => WAITS,
+            Poll::Pending => {
+                sent.upload.waker.register(context.waker());
+                WAITS
+            }
             Poll::Ready(Some(Err(Error::TooLarge))) => CUT,
             Poll::Ready(Some(Err(Error::Client(_)))) => BROKE,
-            Poll::Ready(_) => RESTS,
+            Poll::Ready(Some(Err(Error::Unwanted))) => UNWANTED,
+            Poll::Ready(None) => OVER,
+            Poll::Ready(Some(Ok(_))) => RESTS,
         };
         sent.upload.state.store(state, Ordering::Relaxed);
         polled
@@ -191,6 +252,15 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         let hint = |sent: &Sent| sent.body.as_ref().map_or_else(SizeHint::default, Incoming::size_hint);
         self.0.as_ref().map_or(SizeHint::with_exact(0), hint)
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        self.leave();
+        if self.upload.is(RESTS) || self.upload.is(WAITS) {
+            self.upload.state.store(OVER, Ordering::Relaxed);
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::visit::Visit;
 use crate::model::{Reason, Refusal, TokenHash};
 use crate::snapshot::App;
 use crate::snapshot::limits::{Limits, Period, Rate};
-use http::{Request, header};
+use http::Request;
 use http_body::Body as _;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
@@ -124,15 +124,10 @@ fn network(client: IpAddr) -> u128 {
 /// Refuses a body that says that it is too long, and has any other cut where it becomes so.
 pub fn body(app: &App, request: &mut Request<RequestBody>) -> Result<(), Refusal> {
     let Some(limit) = app.limits.as_ref().and_then(|limits| limits.body) else { return Ok(()) };
-    let waits = request.headers().contains_key(header::EXPECT);
     let body = request.body_mut();
-    if body.size_hint().lower() <= limit {
-        body.limit(limit);
-        return Ok(());
+    if body.size_hint().lower() > limit {
+        return Err(Reason::BodyTooLarge.into());
     }
-    // Whoever waits to be told to go on has sent nothing that would be in the way of the answer.
-    if !waits {
-        body.linger();
-    }
-    Err(Reason::BodyTooLarge.into())
+    body.limit(limit);
+    Ok(())
 }

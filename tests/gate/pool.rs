@@ -2,7 +2,16 @@
 
 use crate::world::http2::Http2;
 use crate::world::scripted::{Link, Scripted, in_time, more_than_a_second};
+use crate::world::wire::shake_hands;
 use crate::world::{Setup, WIKI, World, eventually};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use http::{Request, Response, StatusCode};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -87,4 +96,57 @@ async fn none_is_kept_where_none_may_be() {
     for number in 0..3 {
         assert_eq!(world.get(WIKI, "/scripted/x", "").await.text(), format!("link {number}"));
     }
+}
+
+/// Begins an upload, by one byte of a million, that never goes on; the status of each answer.
+async fn begin_uploads(world: &World, count: usize) -> Vec<StatusCode> {
+    let stream = shake_hands(world, WIKI, &[b"h2"]).await;
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let mut statuses = Vec::new();
+    for _ in 0..count {
+        let byte = Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x")));
+        let body = StreamBody::new(stream::iter([byte]).chain(stream::pending()));
+        let request = Request::post(world.url(WIKI, "/scripted/x")).header("content-length", "1000000").body(body).unwrap();
+        statuses.push(in_time("an answer", sender.send_request(request)).await.unwrap().status());
+    }
+    statuses
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_is_answered_early_does_not_hold_a_connection() {
+    let app = Scripted::start(async |mut link: Link| {
+        link.head().await;
+        link.write("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await;
+        link.until_closed().await;
+    })
+    .await;
+    let world = world(&app, "http", "    pool: { max_connections: 1 }\n    timeouts: { connect: 2s }\n").await;
+    assert_eq!(begin_uploads(&world, 5).await, [StatusCode::NOT_FOUND; 5]);
+    eventually("all are closed", async || (app.closed() == app.connections()).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_is_answered_early_does_not_hold_a_stream() {
+    let ended = Arc::new(Semaphore::new(0));
+    let of_app = Arc::clone(&ended);
+    let app = Scripted::start(move |link: Link| {
+        let ended = Arc::clone(&of_app);
+        async move {
+            let mut connection = h2::server::handshake::<_, Bytes>(link.stream).await.unwrap();
+            while let Some(Ok((request, mut respond))) = connection.accept().await {
+                let (ended, mut body) = (Arc::clone(&ended), request.into_body());
+                respond.send_response(Response::builder().status(404).body(()).unwrap(), true).unwrap();
+                tokio::spawn(async move {
+                    while let Some(Ok(_)) = body.data().await {}
+                    ended.add_permits(1);
+                });
+            }
+        }
+    })
+    .await;
+    let world = world(&app, "h2c", "").await;
+    assert_eq!(begin_uploads(&world, 5).await, [StatusCode::NOT_FOUND; 5]);
+    drop(in_time("every upload ends", ended.acquire_many(5)).await.unwrap());
+    assert_eq!(app.connections(), 1);
 }

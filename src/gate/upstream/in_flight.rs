@@ -261,14 +261,22 @@ impl State {
     }
 
     fn give_back(&self) {
-        if let Some((_, lease)) = self.answer.take() {
+        if let Some((_, lease)) = self.answer.take()
+            && !self.stop_upload()
+        {
             lease.give_back();
         }
+    }
+
+    /// Nobody looks after an upload any more once its exchange is over. Whether there was one: it ends its connection.
+    fn stop_upload(&self) -> bool {
+        self.upload.as_ref().is_some_and(|upload| upload.stop())
     }
 
     fn break_off(&self) {
         self.broken.set(true);
         self.answer.take();
+        self.stop_upload();
     }
 
     fn look(&self, now: u64) {
