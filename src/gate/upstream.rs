@@ -4,9 +4,11 @@
 pub mod announce;
 pub mod balance;
 mod connect;
+mod endpoint;
 pub mod health;
 mod http2;
 pub mod in_flight;
+mod names;
 mod open;
 pub mod pool;
 mod retry;
@@ -172,7 +174,7 @@ async fn exchange(
                 continue;
             }
         };
-        slot.budget.earn();
+        slot.endpoint.budget.earn();
         let spare = (left > 0).then(|| Spare::of(&request, &mut lease, tunnel || way.goes_on())).flatten();
         in_flight.sent();
         request = match lease.sender().send(request).await {
@@ -186,7 +188,7 @@ async fn exchange(
                 }
                 *unsent
             }
-            Err(Failure::Sent(error)) => match spare.and_then(|spare| spare.again(&error, &slot.budget)) {
+            Err(Failure::Sent(error)) => match spare.and_then(|spare| spare.again(&error, &slot.endpoint.budget)) {
                 Some(again) => {
                     left -= 1;
                     // Where there is no other, the same one may do better over another connection.

@@ -1,13 +1,12 @@
 //! Connections to servers, kept by each worker for itself. In: an upstream. Out: a connection that is free. Must never give out
 //! one on which an exchange is still going on, nor one that was made for another server or under another TLS configuration.
 
-pub use super::connect::{Error as ConnectError, connect};
+pub use super::connect::Error as ConnectError;
 
 use super::connect::{Dial, in_time};
+use super::endpoint::Endpoint;
 use super::http2::{Multiplexed, Share};
 use super::in_flight::Watch;
-use super::open::Open;
-use super::retry::Budget;
 use super::sender::Sender;
 use crate::gate::body::RequestBody;
 use crate::gate::visit::Gate;
@@ -17,8 +16,7 @@ use hyper::client::conn::http1::SendRequest;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::rc::Rc;
-use std::sync::Arc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 /// After how long a connection may well have been closed by the other end.
@@ -35,7 +33,7 @@ pub struct Pool {
 #[derive(Default)]
 pub struct Slot {
     watch: Rc<Watch>,
-    terms: Cell<Pooling>,
+    pub(super) endpoint: Rc<Endpoint>,
     /// HTTP/1.1: those that no request is on.
     idle: RefCell<Vec<Idle>>,
     /// HTTP/2: all.
@@ -44,10 +42,10 @@ pub struct Slot {
     promised: Cell<usize>,
     /// The server had the choice, and chose HTTP/1.1.
     chose_http1: Cell<bool>,
-    open: Arc<Open>,
     /// For which server new connections begin by saying what.
     announces: Option<(UpstreamId, Vec<u8>)>,
-    pub(super) budget: Budget,
+    /// The connections to the same server that are announced; each belongs to a client.
+    announced: RefCell<Vec<Weak<Self>>>,
 }
 
 struct Idle {
@@ -104,15 +102,17 @@ impl Pool {
     pub fn slot(&self, upstream: &Upstream, terms: Pooling) -> Rc<Slot> {
         let mut slots = self.slots.borrow_mut();
         let slot = slots.entry(upstream.id()).or_insert_with(|| Rc::new(Slot::watched(&self.watch)));
-        slot.terms.set(terms);
+        slot.endpoint.terms.set(terms);
         Rc::clone(slot)
     }
 
     /// Closes what has been idle for too long.
     pub fn sweep(&self) {
         self.slots.borrow_mut().retain(|_, slot| {
-            slot.budget.refill();
-            slot.sweep() || Rc::strong_count(slot) > 1
+            slot.endpoint.budget.refill();
+            let mut announced = slot.announced.borrow_mut();
+            announced.retain(|slot| slot.upgrade().map(|slot| slot.sweep()).is_some());
+            slot.sweep() || !announced.is_empty() || Rc::strong_count(slot) > 1
         });
     }
 }
@@ -122,11 +122,12 @@ impl Slot {
         Self { watch: Rc::clone(watch), ..Self::default() }
     }
 
-    /// The connections to the same server that are announced like this; they count among these.
-    pub(super) fn announcing(&self, upstream: &Upstream, announcement: Vec<u8>) -> Self {
-        let (watch, open) = (Rc::clone(&self.watch), Arc::clone(&self.open));
-        let announces = Some((upstream.id(), announcement));
-        Self { watch, open, announces, terms: self.terms.clone(), ..Self::default() }
+    /// The connections to the same server that are announced like this.
+    pub(super) fn announcing(&self, upstream: &Upstream, announcement: Vec<u8>) -> Rc<Self> {
+        let (watch, endpoint) = (Rc::clone(&self.watch), Rc::clone(&self.endpoint));
+        let slot = Rc::new(Self { watch, endpoint, announces: Some((upstream.id(), announcement)), ..Self::default() });
+        self.announced.borrow_mut().push(Rc::downgrade(&slot));
+        slot
     }
 
     /// Whether its connections are announced like this.
@@ -135,7 +136,7 @@ impl Slot {
     }
 
     fn dial<'a>(&'a self, upstream: &'a Upstream) -> Dial<'a> {
-        Dial::new(upstream, &self.open).announced(self.announces.as_ref().map(|(_, announcement)| &**announcement))
+        Dial::new(upstream, &self.endpoint).announced(self.announces.as_ref().map(|(_, announcement)| &**announcement))
     }
 
     /// A connection for one request: one that is free, or a new one where there may be one more.
@@ -168,13 +169,9 @@ impl Slot {
     /// Waiting in vain may have been for nothing but a connection to become free.
     fn explain(&self, error: ConnectError) -> ConnectError {
         match error {
-            ConnectError::Timeout(patience) if self.is_full() => ConnectError::Full(patience),
+            ConnectError::Timeout(patience) if self.endpoint.is_full() => ConnectError::Full(patience),
             error => error,
         }
-    }
-
-    fn is_full(&self) -> bool {
-        self.open.count() >= self.terms.get().max_connections
     }
 
     fn leased(self: &Rc<Self>, sender: Sender, was: Was) -> Lease {
@@ -199,10 +196,10 @@ impl Slot {
 
     async fn find(self: &Rc<Self>, upstream: &Upstream, gate: &Gate) -> Result<Lease, ConnectError> {
         loop {
-            if !self.is_promised(upstream) && !self.is_full() {
+            if !self.is_promised(upstream) && !self.endpoint.is_full() {
                 return self.connect(upstream, gate).await;
             }
-            self.open.changed().await;
+            self.endpoint.open.changed().await;
             if let Some(lease) = self.take() {
                 return Ok(lease);
             }
@@ -233,21 +230,21 @@ impl Slot {
 
     fn put(&self, sender: SendRequest<RequestBody>) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.terms.get().max_idle {
+        if idle.len() < self.endpoint.terms.get().max_idle {
             idle.push(Idle { sender, since: self.watch.now() });
         }
-        self.open.notify();
+        self.endpoint.open.notify();
     }
 
     fn is_over(&self, rested: u64) -> bool {
-        u128::from(rested) >= self.terms.get().idle.as_millis()
+        u128::from(rested) >= self.endpoint.terms.get().idle.as_millis()
     }
 
     /// Closes what is over; whether anything is left.
     fn sweep(&self) -> bool {
         let (mut idle, mut shared, now) = (self.idle.borrow_mut(), self.shared.borrow_mut(), self.watch.now());
         idle.retain(|candidate| !candidate.sender.is_closed() && !self.is_over(now.saturating_sub(candidate.since)));
-        let terms = self.terms.get();
+        let terms = self.endpoint.terms.get();
         shared.retain(|connection| !connection.is_closed() && connection.idle().is_none_or(|idle| idle < terms.idle));
         !idle.is_empty() || !shared.is_empty()
     }
@@ -266,7 +263,7 @@ impl Promise {
 impl Drop for Promise {
     fn drop(&mut self) {
         self.0.promised.set(self.0.promised.get().saturating_sub(1));
-        self.0.open.notify_all();
+        self.0.endpoint.open.notify_all();
     }
 }
 
@@ -293,5 +290,32 @@ impl Lease {
             Sender::Http1(sender) if !sender.is_closed() => slot.put(sender),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::snapshot::upstream::{Address, ProxyProtocol, Transport};
+    use prometheus::IntGauge;
+
+    #[test]
+    fn announced_connections_count_among_all_of_their_server_until_they_are_closed() {
+        let (pool, terms) = (Pool::default(), Pooling { max_connections: 2, ..Pooling::default() });
+        let address = Address::Tcp { host: "192.0.2.1".into(), port: 80 };
+        let upstream = Upstream::new(String::new(), address, Transport::Http1).announced(Some(ProxyProtocol::V1));
+        let clients = [b"one".to_vec(), b"two".to_vec()].map(|client| pool.slot(&upstream, terms).announcing(&upstream, client));
+        let gauge = IntGauge::new("open", "open").unwrap();
+        let open = clients.each_ref().map(|client| client.endpoint.open.one_more(&gauge));
+        pool.sweep();
+        let third = pool.slot(&upstream, terms).announcing(&upstream, b"three".to_vec());
+        assert!(third.endpoint.is_full());
+        drop((open, clients));
+        pool.sweep();
+        assert!(!third.endpoint.is_full());
+        drop(third);
+        pool.sweep();
+        assert!(pool.slots.borrow().is_empty(), "nothing is kept for clients that have gone");
     }
 }
