@@ -166,6 +166,12 @@ async fn exchange(
     loop {
         in_flight.connecting();
         let slot = announce::slot(way.visit(), upstream, app.pooling);
+        if slot.is_taken()
+            && let Some(other) = way.pass()
+        {
+            upstream = other;
+            continue;
+        }
         let mut lease = match lease(way.visit(), app, &slot, upstream, tunnel).await {
             Ok(lease) => lease,
             Err(error) if !may_go_on(&error, &mut waited) => return Err(error.into()),

@@ -1,6 +1,7 @@
 //! Several servers for one app: who gets a request, who does not, and what happens when none is left.
 
 use crate::world::farm::Farm;
+use crate::world::http2::Http2;
 use crate::world::wire::{Answer, Connection};
 use crate::world::{ALICE, BOB, Setup, WIKI, World, eventually};
 use std::sync::atomic::Ordering::SeqCst;
@@ -327,4 +328,36 @@ async fn the_least_busy_server_is_chosen_and_websockets_keep_it_busy() {
     assert!(!client.who(6).await.contains(&at));
     drop(tunnel);
     eventually("it does not count any more", async || client.who(2).await.contains(&at).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_would_have_to_wait_at_one_server_goes_to_another() {
+    let farm = Farm::start(3).await;
+    let more = "    balance: by_address\n    pool: { max_connections: 1 }\n    ejection: { failures: 1, for: 1h }\n";
+    let world = world(&farm, "[S0, S1]", more).await;
+    // All streams of one client are served by one worker.
+    let mut client = Http2::connect(&world, WIKI).await;
+    let (hold, quick) = (world.url(WIKI, "/farm/public/hold"), world.url(WIKI, "/farm/public/x"));
+    let begin = || {
+        let (mut client, hold) = (client.clone(), hold.clone());
+        tokio::spawn(async move { client.ask("GET", &hold, &[]).await.unwrap().status })
+    };
+    let first = begin();
+    let home = eventually("it waits", async || held(&farm)).await;
+    for _ in 0..3 {
+        let answer = client.ask("GET", &quick, &[]).await.unwrap();
+        assert_eq!((answer.status, answer.header("x-server")), (200, Some(&*(1 - home).to_string())));
+    }
+    // Where there is room nowhere, it waits.
+    let second = begin();
+    eventually("it waits", async || (farm.mood(1 - home).held.load(SeqCst) == 1).then_some(())).await;
+    let waiting = {
+        let (mut client, quick) = (client.clone(), quick.clone());
+        tokio::spawn(async move { client.ask("GET", &quick, &[]).await.unwrap().status })
+    };
+    (0..2).for_each(|index| farm.mood(index).go_on.notify_one());
+    for asked in [first, second, waiting] {
+        assert_eq!(asked.await.unwrap(), 200);
+    }
+    assert_eq!(client.ask("GET", &quick, &[]).await.unwrap().header("x-server"), Some(&*home.to_string()), "nothing has failed");
 }

@@ -166,6 +166,13 @@ impl Slot {
         }
     }
 
+    /// Whether a request would have to wait until another one is over.
+    pub fn is_taken(&self) -> bool {
+        self.endpoint.is_full()
+            && !self.shared.borrow().iter().any(|shared| shared.has_room())
+            && !self.idle.borrow().iter().any(|idle| idle.sender.is_ready())
+    }
+
     /// Waiting in vain may have been for nothing but a connection to become free.
     fn explain(&self, error: ConnectError) -> ConnectError {
         match error {
