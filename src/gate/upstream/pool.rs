@@ -159,11 +159,19 @@ impl Slot {
             Sender::Http1(_) => Ok(lease),
             Sender::Http2(share) if share.connection().takes_tunnels().await => Ok(lease),
             Sender::Http2(_) if matches!(upstream.transport(), Transport::Tls(_)) => {
-                let dial = self.dial(upstream).by_http1();
-                Ok(self.leased(in_time(patience, dial.connect(gate)).await?, Was::New))
+                drop(lease);
+                in_time(patience, self.by_http1(upstream, gate)).await.map_err(|error| self.explain(error))
             }
             Sender::Http2(_) => Err(ConnectError::NoTunnel),
         }
+    }
+
+    /// A connection for a tunnel alone, once there may be one more.
+    async fn by_http1(self: &Rc<Self>, upstream: &Upstream, gate: &Gate) -> Result<Lease, ConnectError> {
+        while self.endpoint.is_full() {
+            self.endpoint.open.changed().await;
+        }
+        Ok(self.leased(self.dial(upstream).by_http1().connect(gate).await?, Was::New))
     }
 
     /// Whether a request would have to wait until another one is over.
