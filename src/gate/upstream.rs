@@ -197,8 +197,11 @@ async fn exchange(
             Err(Failure::Sent(error)) => match spare.and_then(|spare| spare.again(&error, &slot.endpoint.budget)) {
                 Some(again) => {
                     left -= 1;
-                    // Where there is no other, the same one may do better over another connection.
-                    upstream = way.go_on(error).unwrap_or(upstream);
+                    // A server that says that it has not looked at a request has not failed. Where there is no other, the same
+                    // one may do better over another connection.
+                    if !retry::was_refused(&error) {
+                        upstream = way.go_on(error).unwrap_or(upstream);
+                    }
                     again
                 }
                 None => return Err(Error::Exchange(error)),

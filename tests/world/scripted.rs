@@ -49,10 +49,15 @@ impl Scripted {
 
     /// An app for the configuration: at this host, by this scheme, with more lines.
     pub(crate) fn app(&self, host: &str, scheme: &str, more: &str) -> String {
-        let port = self.ports.nth(1);
+        let url = self.url(scheme);
         format!(
-            "  scripted:\n    url: https://{host}:PORT/scripted\n    upstream: {scheme}://127.0.0.1:{port}\n    paths: [{{ match: /scripted/**, public: true }}]\n{more}"
+            "  scripted:\n    url: https://{host}:PORT/scripted\n    upstream: {url}\n    paths: [{{ match: /scripted/**, public: true }}]\n{more}"
         )
+    }
+
+    /// Where it is, by this scheme.
+    pub(crate) fn url(&self, scheme: &str) -> String {
+        format!("{scheme}://127.0.0.1:{}", self.ports.nth(1))
     }
 
     /// How many connections came.
