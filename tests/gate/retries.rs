@@ -188,3 +188,20 @@ async fn a_server_that_refuses_a_request_unseen_has_not_failed() {
     let ejections = format!("doorward_upstream_ejections_total{{app=\"scripted\",server=\"{}\"}}", one.url("h2c"));
     assert_eq!(world.metric(&ejections).await, 0.0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_http2_server_has_not_taken_another_gets_by_http1() {
+    let closing = Scripted::start(async |_| {}).await;
+    let other = Scripted::start(async |mut link: Link| {
+        while let Some(head) = link.head().await {
+            assert!(head.starts_with("GET /scripted/x HTTP/1.1\r\n") && head.contains("\r\nhost: wiki.corp.test:"), "{head}");
+            link.answer().await;
+        }
+    })
+    .await;
+    let apps = other.app(WIKI, "http", "    ejection: { failures: off }\n");
+    let apps = apps.replace(&other.url("http"), &format!("[{}, {}]", closing.url("h2c"), other.url("http")));
+    let world = World::of(Setup { apps, ..Setup::default() }).await;
+    assert_eq!(ask_all(&world, "GET", 12).await, [200; 12]);
+    assert!(closing.connections() > 0);
+}

@@ -9,7 +9,7 @@ use crate::gate::websocket;
 use crate::snapshot::Upstream;
 use crate::snapshot::upstream::Transport;
 use http::uri::{Authority, Parts, Scheme};
-use http::{Request, Response, Uri, Version, header};
+use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
@@ -115,23 +115,6 @@ impl Multiplexed {
         }
         self.tunnels.get()
     }
-
-    /// Makes an HTTP/2 request of one for HTTP/1.1: the host moves into the URI (RFC 9113, section 8.3.1).
-    fn adapt<B>(&self, request: &mut Request<B>) {
-        if websocket::wants(request) {
-            websocket::ask_by_connect(request);
-        }
-        *request.version_mut() = Version::HTTP_2;
-        request.headers_mut().remove(header::CONNECTION);
-        let Some(host) = request.headers_mut().remove(header::HOST) else { return };
-        let Ok(authority) = Authority::from_maybe_shared(host) else { return };
-        let mut parts = Parts::default();
-        parts.path_and_query = request.uri().path_and_query().cloned();
-        (parts.scheme, parts.authority) = (Some(self.scheme.clone()), Some(authority));
-        if let Ok(uri) = Uri::from_parts(parts) {
-            *request.uri_mut() = uri;
-        }
-    }
 }
 
 impl Share {
@@ -151,7 +134,7 @@ impl Share {
         &self,
         mut request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<> {
-        self.0.adapt(&mut request);
+        adapt(&mut request, &self.0.scheme);
         self.0.sender.clone().try_send_request(request)
     }
 }
@@ -163,6 +146,39 @@ impl Drop for Share {
             self.0.since.set(Instant::now());
         }
         self.0.open.notify();
+    }
+}
+
+/// Makes an HTTP/2 request of one for HTTP/1.1: the host moves into the URI (RFC 9113, section 8.3.1).
+fn adapt<B>(request: &mut Request<B>, scheme: &Scheme) {
+    if websocket::wants(request) {
+        websocket::ask_by_connect(request);
+    }
+    *request.version_mut() = Version::HTTP_2;
+    request.headers_mut().remove(header::CONNECTION);
+    let Some(host) = request.headers_mut().remove(header::HOST) else { return };
+    let Ok(authority) = Authority::from_maybe_shared(host) else { return };
+    let mut parts = Parts::default();
+    parts.path_and_query = request.uri().path_and_query().cloned();
+    (parts.scheme, parts.authority) = (Some(scheme.clone()), Some(authority));
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+}
+
+/// Makes one for HTTP/1.1 of it again: the next connection may speak that.
+pub(super) fn restore<B>(request: &mut Request<B>) {
+    if request.version() != Version::HTTP_2 {
+        return;
+    }
+    *request.version_mut() = Version::HTTP_11;
+    let parts = std::mem::take(request.uri_mut()).into_parts();
+    if let Some(host) = parts.authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()) {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    *request.uri_mut() = parts.path_and_query.map_or_else(Uri::default, Uri::from);
+    if request.method() == Method::CONNECT {
+        websocket::ask_by_upgrade(request);
     }
 }
 
@@ -201,4 +217,31 @@ async fn settle(multiplexed: Rc<Multiplexed>) {
     }
     multiplexed.settling.set(false);
     multiplexed.open.notify_all();
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, UPGRADE};
+
+    #[test]
+    fn what_was_written_for_http2_and_did_not_leave_can_still_be_sent_by_http1() {
+        let plain = [(HOST, "a.example:8443"), (header::ACCEPT, "*/*")];
+        let tunnel = [(HOST, "a.example"), (CONNECTION, "upgrade"), (UPGRADE, "websocket"), (SEC_WEBSOCKET_KEY, "abc")];
+        for headers in [&plain[..], &tunnel] {
+            let mut request = Request::get("/a%2Fb?c=%20").body(()).unwrap();
+            for (name, value) in headers {
+                request.headers_mut().insert(name, HeaderValue::from_static(value));
+            }
+            let before = (request.method().clone(), request.uri().clone(), request.version(), request.headers().clone());
+            for _ in 0..2 {
+                adapt(&mut request, &Scheme::HTTPS);
+                assert_eq!((request.version(), request.headers().get(HOST)), (Version::HTTP_2, None));
+                restore(&mut request);
+                let after = (request.method().clone(), request.uri().clone(), request.version(), request.headers().clone());
+                assert_eq!(after, before);
+            }
+        }
+    }
 }
