@@ -205,3 +205,12 @@ async fn what_an_http2_server_has_not_taken_another_gets_by_http1() {
     assert_eq!(ask_all(&world, "GET", 12).await, [200; 12]);
     assert!(closing.connections() > 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_as_many_as_stand_for_nothing_gets_them_all_on_one_connection() {
+    let seen = Arc::<AtomicUsize>::default();
+    let app = multiplexed(&seen, 97, |_, _| Does::Answer).await;
+    let world = world(&app, "h2c").await;
+    assert_eq!(ask_all(&world, "POST", 40).await, [200; 40]);
+    assert_eq!(app.connections(), 1);
+}

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-/// What stands for the number of streams until the server has said how many it takes: a number that no server says.
+/// What stands for the number of streams until the server has said how many it takes: a number that hardly any server says.
 const UNTOLD: usize = 97;
 /// How often, and how many times, to look whether it has.
 const TOLD: (Duration, u32) = (Duration::from_millis(1), 1000);
@@ -215,7 +215,10 @@ async fn settle(multiplexed: Rc<Multiplexed>) {
             tokio::task::yield_now().await;
         }
     }
-    multiplexed.settling.set(false);
+    if multiplexed.settling.replace(false) {
+        // It has had the time: it says nothing, or this very number.
+        multiplexed.limit.set(UNTOLD);
+    }
     multiplexed.open.notify_all();
 }
 
