@@ -2,6 +2,7 @@
 
 use crate::world::farm::Farm;
 use crate::world::http2::Http2;
+use crate::world::scripted::more_than_a_second;
 use crate::world::wire::{Answer, Connection};
 use crate::world::{ALICE, BOB, Setup, WIKI, World, eventually};
 use std::sync::atomic::Ordering::SeqCst;
@@ -208,6 +209,30 @@ async fn a_server_whose_check_fails_gets_no_requests_though_it_would_answer_them
     assert_eq!(client.who(4).await, "1111");
     farm.mood(0).health.store(302, SeqCst);
     eventually("it is up again", async || client.who(2).await.contains('0').then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_is_given_up_leaves_no_server_down() {
+    let farm = Farm::start(3).await;
+    let world = world(&farm, "[S0, S1]", CHECKED).await;
+    (0..2).for_each(|index| farm.mood(index).health.store(0, SeqCst));
+    let with = std::fs::read_to_string(world.path("doorward.yaml")).unwrap();
+    let without = with.replace(CHECKED, "");
+    let mut epoch = 1.0;
+    let mut reload = async |yaml: &str| {
+        std::fs::write(world.path("doorward.yaml"), yaml).unwrap();
+        epoch += 1.0;
+        eventually("the reload", async || (world.metric("doorward_config_epoch").await == epoch).then_some(())).await;
+    };
+    // The last answer of a check may come between the reload and the news of it: not every time.
+    for _ in 0..3 {
+        eventually("both are down", async || (world.get(WIKI, "/farm/public/x", "").await.status == 503).then_some(())).await;
+        reload(&without).await;
+        more_than_a_second().await;
+        more_than_a_second().await;
+        assert_eq!(Client::of(&world).await.who(4).await.matches('0').count(), 2);
+        reload(&with).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

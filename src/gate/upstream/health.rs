@@ -147,6 +147,10 @@ impl Watch {
             };
             Task(tokio::task::spawn_local(check.run()).abort_handle())
         });
+        if task.is_none() {
+            // A check that was under way when the configuration changed may have had the last word; nobody would take it back.
+            live.set_down(false, clock::ticks());
+        }
         let gauge = gate.metrics.server_health(&app.name, &name);
         Self { app: Arc::clone(&app.name), server: name, live, health, gauge, _task: task }
     }
