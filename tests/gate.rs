@@ -16,6 +16,8 @@ mod fixed;
 mod floods;
 #[path = "gate/headers.rs"]
 mod headers;
+#[path = "gate/health.rs"]
+mod health;
 #[path = "gate/limits.rs"]
 mod limits;
 #[path = "gate/multiplexed.rs"]

@@ -2,7 +2,8 @@
 
 use crate::world::http2::Http2;
 use crate::world::scripted::{Link, Scripted, in_time, more_than_a_second};
-use crate::world::wire::shake_hands;
+use crate::world::secure::Secure;
+use crate::world::wire::{Connection, shake_hands};
 use crate::world::{Setup, WIKI, World, eventually};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
@@ -13,6 +14,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::convert::Infallible;
 use std::sync::Arc;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 
 async fn world(app: &Scripted, scheme: &str, more: &str) -> World {
@@ -149,4 +151,39 @@ async fn an_upload_that_is_answered_early_does_not_hold_a_stream() {
     assert_eq!(begin_uploads(&world, 5).await, [StatusCode::NOT_FOUND; 5]);
     drop(in_time("every upload ends", ended.acquire_many(5)).await.unwrap());
     assert_eq!(app.connections(), 1);
+}
+
+/// Speaks HTTP/2 without WebSockets, and HTTP/1.1 with nothing but those.
+async fn serve(secure: Arc<Secure>, link: Link) {
+    let Some(mut stream) = secure.accept(link.stream).await else { return };
+    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        let mut connection = h2::server::handshake::<_, Bytes>(stream).await.unwrap();
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            respond.send_response(Response::new(()), true).map(drop).unwrap();
+        }
+        return;
+    }
+    let mut byte = [0];
+    stream.read_exact(&mut byte).await.unwrap();
+    stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").await.unwrap();
+    while let Ok(1..) = stream.read(&mut byte).await {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_that_needs_a_connection_of_its_own_gets_it_only_where_there_is_room() {
+    let secure = Secure::new(&[b"h2", b"http/1.1"]);
+    let of_app = Arc::clone(&secure);
+    let app = Scripted::start(move |link: Link| serve(Arc::clone(&of_app), link)).await;
+    let more = format!("{}    pool: {{ max_connections: 2 }}\n    timeouts: {{ connect: 1s }}\n", secure.trusted(", http2: true"));
+    let world = world(&app, "https", &more).await;
+    let open = async || {
+        let mut connection = Connection::tls(&world, WIKI).await;
+        connection.write(world.head("GET", WIKI, "/scripted/ws", "Connection: upgrade\r\nUpgrade: websocket\r\n")).await;
+        (connection.head().await.status, connection)
+    };
+    let opened = futures_util::future::join_all((0..12).map(|_| open())).await;
+    let statuses: Vec<_> = opened.iter().map(|(status, _)| *status).collect();
+    assert!(statuses.contains(&101) && statuses.iter().all(|status| matches!(status, 101 | 503)), "{statuses:?}");
+    let workers = std::thread::available_parallelism().unwrap().get();
+    assert!(app.connections() <= 2 * workers, "{}", app.connections());
 }
