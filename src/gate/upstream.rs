@@ -165,22 +165,8 @@ async fn exchange(
     let (mut waited, mut left) = (false, retry::TIMES);
     loop {
         in_flight.connecting();
-        let slot = announce::slot(way.visit(), upstream, app.pooling);
-        if slot.is_taken()
-            && let Some(other) = way.pass()
-        {
-            upstream = other;
-            continue;
-        }
-        let mut lease = match lease(way.visit(), app, &slot, upstream, tunnel).await {
-            Ok(lease) => lease,
-            Err(error) if !may_go_on(&error, &mut waited) => return Err(error.into()),
-            Err(error) => {
-                upstream = way.go_on(error)?;
-                continue;
-            }
-        };
-        slot.endpoint.budget.earn();
+        let mut lease = connect(&mut way, app, &mut upstream, &mut waited, tunnel).await?;
+        lease.budget().earn();
         let spare = (left > 0).then(|| Spare::of(&request, &mut lease, tunnel || way.goes_on())).flatten();
         in_flight.sent();
         request = match lease.sender().send(request).await {
@@ -194,7 +180,7 @@ async fn exchange(
                 }
                 *unsent
             }
-            Err(Failure::Sent(error)) => match spare.and_then(|spare| spare.again(&error, &slot.endpoint.budget)) {
+            Err(Failure::Sent(error)) => match spare.and_then(|spare| spare.again(&error, lease.budget())) {
                 Some(again) => {
                     left -= 1;
                     // A server that says that it has not looked at a request has not failed. Where there is no other, the same
@@ -207,6 +193,29 @@ async fn exchange(
                 None => return Err(Error::Exchange(error)),
             },
         };
+    }
+}
+
+/// A connection to this server, or to the first after it that has one.
+async fn connect<'a>(
+    way: &mut Way<'a>,
+    app: &App,
+    upstream: &mut &'a Upstream,
+    waited: &mut bool,
+    tunnel: bool,
+) -> Result<Lease, ConnectError> {
+    loop {
+        let slot = announce::slot(way.visit(), upstream, app.pooling);
+        if slot.is_taken()
+            && let Some(other) = way.pass()
+        {
+            *upstream = other;
+            continue;
+        }
+        match lease(way.visit(), app, &slot, upstream, tunnel).await {
+            Err(error) if may_go_on(&error, waited) => *upstream = way.go_on(error)?,
+            leased => return leased,
+        }
     }
 }
 

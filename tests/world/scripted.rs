@@ -76,7 +76,8 @@ impl Link {
     pub(crate) async fn head(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.unread.windows(4).position(|four| four == b"\r\n\r\n") {
-                return Some(String::from_utf8(self.unread.drain(..end + 4).collect()).unwrap());
+                let head: Vec<u8> = self.unread.drain(..end + 4).collect();
+                return Some(String::from_utf8_lossy(&head).into_owned());
             }
             if !matches!(self.stream.read_buf(&mut self.unread).await, Ok(1..)) {
                 return None;

@@ -7,6 +7,7 @@ use super::connect::{Dial, in_time};
 use super::endpoint::Endpoint;
 use super::http2::{Multiplexed, Share};
 use super::in_flight::Watch;
+use super::retry::Budget;
 use super::sender::Sender;
 use crate::gate::body::RequestBody;
 use crate::gate::visit::Gate;
@@ -33,7 +34,7 @@ pub struct Pool {
 #[derive(Default)]
 pub struct Slot {
     watch: Rc<Watch>,
-    pub(super) endpoint: Rc<Endpoint>,
+    endpoint: Rc<Endpoint>,
     /// HTTP/1.1: those that no request is on.
     idle: RefCell<Vec<Idle>>,
     /// HTTP/2: all.
@@ -293,6 +294,11 @@ impl Lease {
         matches!(self.sender, Sender::Http2(_))
     }
 
+    /// What retries to its server are paid from.
+    pub(super) fn budget(&self) -> &Budget {
+        &self.slot.endpoint.budget
+    }
+
     /// What the connection went through before.
     pub const fn was(&self) -> Was {
         self.was
@@ -310,27 +316,4 @@ impl Lease {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::snapshot::upstream::{Address, ProxyProtocol, Transport};
-    use prometheus::IntGauge;
-
-    #[test]
-    fn announced_connections_count_among_all_of_their_server_until_they_are_closed() {
-        let (pool, terms) = (Pool::default(), Pooling { max_connections: 2, ..Pooling::default() });
-        let address = Address::Tcp { host: "192.0.2.1".into(), port: 80 };
-        let upstream = Upstream::new(String::new(), address, Transport::Http1).announced(Some(ProxyProtocol::V1));
-        let clients = [b"one".to_vec(), b"two".to_vec()].map(|client| pool.slot(&upstream, terms).announcing(&upstream, client));
-        let gauge = IntGauge::new("open", "open").unwrap();
-        let open = clients.each_ref().map(|client| client.endpoint.open.one_more(&gauge));
-        pool.sweep();
-        let third = pool.slot(&upstream, terms).announcing(&upstream, b"three".to_vec());
-        assert!(third.endpoint.is_full());
-        drop((open, clients));
-        pool.sweep();
-        assert!(!third.endpoint.is_full());
-        drop(third);
-        pool.sweep();
-        assert!(pool.slots.borrow().is_empty(), "nothing is kept for clients that have gone");
-    }
-}
+mod tests;
