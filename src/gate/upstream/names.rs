@@ -54,7 +54,10 @@ impl Names {
             Some(asked) if is_of_use(asked) => asked.clone(),
             _ => {
                 let looking = look_up();
-                let found = async { Ok(Arc::new(Found { addresses: looking.await?, at: Instant::now() })) };
+                let found = async move {
+                    let addresses = looking.await?;
+                    Ok::<_, Arc<io::Error>>(Arc::new(Found { at: Instant::now(), addresses }))
+                };
                 asked.insert(found.boxed_local().shared()).clone()
             }
         }
