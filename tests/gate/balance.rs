@@ -363,23 +363,20 @@ async fn who_would_have_to_wait_at_one_server_goes_to_another() {
     // All streams of one client are served by one worker.
     let mut client = Http2::connect(&world, WIKI).await;
     let (hold, quick) = (world.url(WIKI, "/farm/public/hold"), world.url(WIKI, "/farm/public/x"));
-    let begin = || {
-        let (mut client, hold) = (client.clone(), hold.clone());
-        tokio::spawn(async move { client.ask("GET", &hold, &[]).await.unwrap().status })
+    let begin = |client: &Http2, url: &String| {
+        let (mut client, url) = (client.clone(), url.clone());
+        tokio::spawn(async move { client.ask("GET", &url, &[]).await.unwrap().status })
     };
-    let first = begin();
+    let first = begin(&client, &hold);
     let home = eventually("it waits", async || held(&farm)).await;
     for _ in 0..3 {
         let answer = client.ask("GET", &quick, &[]).await.unwrap();
         assert_eq!((answer.status, answer.header("x-server")), (200, Some(&*(1 - home).to_string())));
     }
     // Where there is room nowhere, it waits.
-    let second = begin();
+    let second = begin(&client, &hold);
     eventually("it waits", async || (farm.mood(1 - home).held.load(SeqCst) == 1).then_some(())).await;
-    let waiting = {
-        let (mut client, quick) = (client.clone(), quick.clone());
-        tokio::spawn(async move { client.ask("GET", &quick, &[]).await.unwrap().status })
-    };
+    let waiting = begin(&client, &quick);
     (0..2).for_each(|index| farm.mood(index).go_on.notify_one());
     for asked in [first, second, waiting] {
         assert_eq!(asked.await.unwrap(), 200);

@@ -21,7 +21,7 @@ async fn pages() -> Scripted {
     Scripted::start(async |link: Link| {
         let service = service_fn(|request: Request<Incoming>| async move {
             let length = if request.uri().path().ends_with("/large") { 1 << 20 } else { 1 };
-            Ok::<_, Infallible>(Response::new(Full::from(Bytes::from(vec![b'x'; length]))))
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(vec![b'x'; length])))
         });
         drop(http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(link.stream), service).await);
     })

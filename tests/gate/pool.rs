@@ -135,7 +135,7 @@ async fn an_upload_that_is_answered_early_does_not_hold_a_stream() {
     let app = Scripted::start(move |link: Link| {
         let ended = Arc::clone(&of_app);
         async move {
-            let mut connection = h2::server::handshake::<_, Bytes>(link.stream).await.unwrap();
+            let mut connection = h2::server::handshake(link.stream).await.unwrap();
             while let Some(Ok((request, mut respond))) = connection.accept().await {
                 let (ended, mut body) = (Arc::clone(&ended), request.into_body());
                 respond.send_response(Response::builder().status(404).body(()).unwrap(), true).unwrap();
@@ -157,7 +157,7 @@ async fn an_upload_that_is_answered_early_does_not_hold_a_stream() {
 async fn serve(secure: Arc<Secure>, link: Link) {
     let Some(mut stream) = secure.accept(link.stream).await else { return };
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        let mut connection = h2::server::handshake::<_, Bytes>(stream).await.unwrap();
+        let mut connection = h2::server::handshake(stream).await.unwrap();
         while let Some(Ok((_, mut respond))) = connection.accept().await {
             respond.send_response(Response::new(()), true).map(drop).unwrap();
         }

@@ -5,8 +5,8 @@ use crate::gate::headers;
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
+use http::Request;
 use http::header::EXPECT;
-use http::{Request, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -33,10 +33,10 @@ struct Sent {
 /// What becomes of the rest of a body that nobody wants.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rest {
-    /// It is left where it is: HTTP/2 can end a stream alone.
+    /// It is left where it is.
     Left,
     /// It is read for a while, so that the client gets to read the answer: a connection that is closed before that is reset,
-    /// with the answer in it.
+    /// with the answer in it. Over HTTP/2, where a stream can end alone, many small frames would end the connection too.
     Read,
     /// The same, once the client was told to send it.
     ReadIfAsked,
@@ -129,12 +129,8 @@ impl RequestBody {
         if request.body().is_end_stream() {
             return request.map(|_| Self(None));
         }
-        let rest = match request.version() {
-            Version::HTTP_2 => Rest::Left,
-            // Who waits to be told to go on has sent nothing that would be in the way of an answer.
-            _ if request.headers().contains_key(EXPECT) => Rest::ReadIfAsked,
-            _ => Rest::Read,
-        };
+        // Who waits to be told to go on has sent nothing that would be in the way of an answer.
+        let rest = if request.headers().contains_key(EXPECT) { Rest::ReadIfAsked } else { Rest::Read };
         let sent = |body| Sent { body: Some(body), limit: u64::MAX, upload: Arc::default(), snapshot: None, rest };
         request.map(|body| Self(Some(sent(body))))
     }

@@ -58,12 +58,7 @@ pub(super) struct Dial<'a> {
 }
 
 /// A new connection outside of the pool, within this time.
-pub(super) async fn connect(
-    upstream: &Upstream,
-    endpoint: &Endpoint,
-    patience: Duration,
-    gate: &Gate,
-) -> Result<Sender, Error> {
+pub(super) async fn connect(upstream: &Upstream, endpoint: &Endpoint, patience: Duration, gate: &Gate) -> Result<Sender, Error> {
     in_time(patience, Dial::new(upstream, endpoint).connect(gate)).await
 }
 

@@ -24,8 +24,8 @@ use std::time::{Duration, Instant};
 
 /// What stands for the number of streams until the server has said how many it takes: a number that hardly any server says.
 const UNTOLD: usize = 97;
-/// How often, and how many times, to look whether it has.
-const TOLD: (Duration, u32) = (Duration::from_millis(1), 1000);
+/// How often, and for how long, to look whether it has.
+const TOLD: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
 /// The most that is read ahead of one client, in bytes.
 const WINDOW: u32 = 128 * 1024;
 /// The most requests at a time, whatever a server says.
@@ -205,16 +205,17 @@ async fn drive(connection: Connection<TokioIo<Stream>, RequestBody, OnThisThread
 
 /// Waits until the server has said what it takes, and tells those who wait for it; hyper has no sign for it.
 async fn settle(multiplexed: Rc<Multiplexed>) {
-    for _ in 0..TOLD.1 {
-        if !multiplexed.is_settling() {
-            break;
+    let looking = async {
+        while multiplexed.is_settling() {
+            tokio::time::sleep(TOLD.0).await;
+            if let Some(driver) = multiplexed.driver.take() {
+                driver.wake();
+                tokio::task::yield_now().await;
+            }
         }
-        tokio::time::sleep(TOLD.0).await;
-        if let Some(driver) = multiplexed.driver.take() {
-            driver.wake();
-            tokio::task::yield_now().await;
-        }
-    }
+    };
+    // Whether it has is seen below.
+    let _ = tokio::time::timeout(TOLD.1, looking).await;
     if multiplexed.settling.replace(false) {
         // It has had the time: it says nothing, or this very number.
         multiplexed.limit.set(UNTOLD);
