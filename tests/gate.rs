@@ -20,6 +20,8 @@ mod headers;
 mod health;
 #[path = "gate/limits.rs"]
 mod limits;
+#[path = "gate/memory.rs"]
+mod memory;
 #[path = "gate/multiplexed.rs"]
 mod multiplexed;
 #[path = "gate/pool.rs"]

@@ -8,6 +8,7 @@ pub use upload::{RequestBody, Upload};
 use super::audit::Ending;
 use super::headers;
 use super::upstream::in_flight::{Expired, InFlight};
+use super::visit::Visit;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Response};
@@ -104,11 +105,14 @@ impl Body for ResponseBody {
     type Error = Broken;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let polled = match &mut self.source {
+        let Self { source, ending, .. } = &mut *self;
+        let polled = match source {
             Source::Full(body) => {
                 Pin::new(body).poll_frame(context).map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
             }
-            Source::App(in_flight) => in_flight.poll_frame(context).map(|frame| frame.map(|frame| frame.map(told))),
+            Source::App(in_flight) => {
+                in_flight.poll_frame(context).map(|frame| frame.map(|frame| frame.map(|frame| told(frame, ending.as_deref()))))
+            }
         };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => self.passed(frame.data_ref().map_or(0, Bytes::len)),
@@ -134,9 +138,9 @@ impl Body for ResponseBody {
 }
 
 /// A frame of an app as the client gets it.
-fn told(frame: Frame<Bytes>) -> Frame<Bytes> {
+fn told(frame: Frame<Bytes>, visit: Option<&Visit>) -> Frame<Bytes> {
     match frame.into_trailers() {
-        Ok(trailers) => Frame::trailers(headers::trailers_of_answer(trailers)),
+        Ok(trailers) => Frame::trailers(headers::trailers_of_answer(trailers, visit.and_then(Visit::app))),
         Err(frame) => frame,
     }
 }

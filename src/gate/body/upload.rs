@@ -2,6 +2,7 @@
 //! unread what is in the way of an answer, nor go on when nobody wants it any more.
 
 use crate::gate::headers;
+use crate::model::AppIndex;
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
@@ -26,7 +27,7 @@ struct Sent {
     limit: u64,
     upload: Arc<Upload>,
     /// What may not be a trailer; until that is known, nothing may.
-    snapshot: Option<Arc<Snapshot>>,
+    whose: Option<(Arc<Snapshot>, AppIndex)>,
     rest: Rest,
 }
 
@@ -131,7 +132,7 @@ impl RequestBody {
         }
         // Who waits to be told to go on has sent nothing that would be in the way of an answer.
         let rest = if request.headers().contains_key(EXPECT) { Rest::ReadIfAsked } else { Rest::Read };
-        let sent = |body| Sent { body: Some(body), limit: u64::MAX, upload: Arc::default(), snapshot: None, rest };
+        let sent = |body| Sent { body: Some(body), limit: u64::MAX, upload: Arc::default(), whose: None, rest };
         request.map(|body| Self(Some(sent(body))))
     }
 
@@ -160,10 +161,10 @@ impl RequestBody {
         }
     }
 
-    /// Lets trailers pass, except what no client may send.
-    pub fn pass_trailers(&mut self, snapshot: &Arc<Snapshot>) {
+    /// Lets trailers pass to this app, except what no client may send it.
+    pub fn pass_trailers(&mut self, snapshot: &Arc<Snapshot>, app: AppIndex) {
         if let Some(sent) = &mut self.0 {
-            sent.snapshot = Some(Arc::clone(snapshot));
+            sent.whose = Some((Arc::clone(snapshot), app));
         }
     }
 }
@@ -202,8 +203,8 @@ impl Sent {
 
     fn passed(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
         match frame.into_trailers() {
-            Ok(trailers) => Frame::trailers(match &self.snapshot {
-                Some(snapshot) => headers::trailers(trailers, snapshot),
+            Ok(trailers) => Frame::trailers(match &self.whose {
+                Some((snapshot, app)) => headers::trailers(trailers, snapshot, snapshot.app(*app)),
                 None => http::HeaderMap::new(),
             }),
             Err(frame) => {
