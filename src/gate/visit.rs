@@ -21,7 +21,6 @@ use crate::telemetry::metrics;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
-use hyper::body::Incoming;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::IpAddr;
@@ -296,11 +295,11 @@ pub async fn hand_over(
     visit: &mut Visit,
     target: &Target,
     site: Site,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let snapshot = Arc::clone(visit.snapshot.shared());
     let (host, authority) = (target.host().to_owned(), target.authority().to_owned());
-    let request = request.map(RequestBody::new);
+    let request = request.map(RequestBody::moved);
     let asked = ReservedRequest { request, snapshot, host, authority, site };
     let mut response = (visit.gate().reserved)(asked).await?;
     visit.trail.reason = Some(Reason::Reserved);

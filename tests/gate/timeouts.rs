@@ -128,6 +128,22 @@ async fn a_total_is_for_everything_but_streams() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_can_not_call_its_request_a_stream_to_be_spared() {
+    let app = Scripted::start(async |mut link: Link| {
+        link.head().await;
+        link.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf ").await;
+        link.until_closed().await;
+    })
+    .await;
+    let world = world(&app, "http", "{ idle: 1s }").await;
+    let mut connection = Connection::tls(&world, WIKI).await;
+    connection.write(world.head("GET", WIKI, "/scripted/x", "Content-Type: application/grpc\r\n")).await;
+    assert_eq!(connection.head().await.status, 200);
+    assert_eq!(connection.rest().await, b"half ");
+    all_closed(&app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn off_is_off() {
     let app = Scripted::start(async |mut link: Link| {
         link.head().await;

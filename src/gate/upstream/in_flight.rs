@@ -61,6 +61,8 @@ struct State {
     phase: Cell<Phase>,
     started: u64,
     upload: Option<Arc<Upload>>,
+    /// The client sends messages as it has them, and has no pace to keep.
+    talks: Cell<bool>,
     /// Bytes that came down.
     down: Cell<u64>,
     /// Bytes in both directions at the last look.
@@ -148,6 +150,7 @@ impl InFlight {
             phase: Cell::new(Phase::Connecting),
             started,
             upload,
+            talks: Cell::new(false),
             down: Cell::new(0),
             seen: Cell::new(0),
             moved: Cell::new(started),
@@ -158,6 +161,11 @@ impl InFlight {
         });
         watch.add(&state);
         Self { watch: Rc::clone(watch), state }
+    }
+
+    /// What the client sends are messages, as it has them: it may be slow, though not silent.
+    pub fn talks(&self) {
+        self.state.talks.set(true);
     }
 
     /// A connection is being looked for: that has a limit of its own.
@@ -253,14 +261,22 @@ impl State {
     }
 
     fn give_back(&self) {
-        if let Some((_, lease)) = self.answer.take() {
+        if let Some((_, lease)) = self.answer.take()
+            && !self.stop_upload()
+        {
             lease.give_back();
         }
+    }
+
+    /// Nobody looks after an upload any more once its exchange is over. Whether there was one: it ends its connection.
+    fn stop_upload(&self) -> bool {
+        self.upload.as_ref().is_some_and(|upload| upload.stop())
     }
 
     fn break_off(&self) {
         self.broken.set(true);
         self.answer.take();
+        self.stop_upload();
     }
 
     fn look(&self, now: u64) {
@@ -289,7 +305,7 @@ impl State {
                 Some(if starves() { Expired::Upload } else { Expired::Answer })
             }
             Phase::Head => {
-                let crawls = uploaded < (now.saturating_sub(self.started)) / 1000 * PACE;
+                let crawls = !self.talks.get() && uploaded < (now.saturating_sub(self.started)) / 1000 * PACE;
                 (over(self.terms.first_byte, self.started) && crawls && starves()).then_some(Expired::Upload)
             }
             Phase::Body => over(self.terms.idle, self.moved.get()).then_some(Expired::Idle),
