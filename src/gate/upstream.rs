@@ -122,7 +122,7 @@ pub async fn forward(
     }
     let is_stream = is_grpc || says(response.headers(), "text/event-stream");
     let (parts, body) = response.into_parts();
-    in_flight.answered(body, lease, is_stream);
+    in_flight.answered(body, lease, is_stream, visit.reader());
     Ok(Response::from_parts(parts, ResponseBody::app(in_flight)))
 }
 

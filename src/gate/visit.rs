@@ -2,6 +2,7 @@
 //! change its snapshot on the way.
 
 pub mod client;
+pub mod unread;
 
 use super::audit::{self, Trail};
 use super::body::{RequestBody, ResponseBody};
@@ -30,6 +31,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
+use unread::{Reader, Unread};
 
 /// What all workers share.
 pub struct Gate {
@@ -160,6 +162,10 @@ pub struct Connection {
     pub visits: Cell<u64>,
     /// How many of them were given up by the client before they were answered; forgotten little by little.
     pub given_up: Cell<u32>,
+    /// The number of the visit that has just begun, for whoever runs it on.
+    pub begun: Cell<Option<u64>>,
+    /// Answers that wait to be read.
+    pub unread: Unread,
     /// Whether the last request had a body.
     pub has_body: Cell<bool>,
     /// Held for as long as the process must wait for this connection when it drains.
@@ -179,6 +185,8 @@ impl Connection {
             announced: RefCell::default(),
             visits: Cell::new(0),
             given_up: Cell::new(0),
+            begun: Cell::new(None),
+            unread: Unread::default(),
             has_body: Cell::new(false),
             open,
             recognized: RefCell::default(),
@@ -199,6 +207,8 @@ pub struct Visit {
     pub worker: Rc<Worker>,
     /// The connection that it came by.
     pub connection: Rc<Connection>,
+    /// Which of the visits of its connection it is.
+    number: u64,
     /// The configuration that it is judged by.
     pub snapshot: Rc<InForce>,
     /// When it began, by the coarse clock.
@@ -237,9 +247,12 @@ impl Visit {
         let client = client::client(connection.peer, headers, &snapshot.trusted_proxies);
         let client_text = if client == connection.peer { connection.peer_text.clone() } else { text(&client) };
         let request_id = worker.request_id();
-        connection.visits.set(connection.visits.get() + 1);
+        let number = connection.visits.get() + 1;
+        connection.visits.set(number);
+        connection.begun.set(Some(number));
         Box::new(Self {
             connection,
+            number,
             snapshot,
             now: clock::now(),
             started: Instant::now(),
@@ -262,6 +275,17 @@ impl Visit {
         &self.worker.gate
     }
 
+    /// Whoever its answer is for.
+    pub(super) fn reader(&self) -> Reader {
+        Reader::new(Rc::clone(&self.connection), self.number)
+    }
+
+    /// The answer is our own and made: it takes nobody's place any more, and waits for its reader.
+    pub(super) fn waits(&mut self) {
+        self.held = None;
+        self.connection.unread.begin(self.number);
+    }
+
     /// The app that it goes to, once that is known.
     pub fn app(&self) -> Option<&App> {
         self.snapshot.app(self.trail.app?)
@@ -278,6 +302,7 @@ impl Drop for Visit {
         if self.status == ABANDONED {
             self.connection.given_up.set(self.connection.given_up.get() + 1);
         }
+        self.connection.unread.end(self.number);
         audit::record(self);
     }
 }
