@@ -215,10 +215,12 @@ pub struct Visit {
     pub now: Timestamp,
     /// When it began, for durations.
     pub started: Instant,
-    /// Who is on the other end, as far as proxies are trusted.
+    /// Who is on the other end, as far as proxies are trusted; the proxy itself where that is not clear.
     pub client: IpAddr,
     /// The same as an app is told it.
     pub client_text: HeaderValue,
+    /// Whether trusted proxies say one thing of who is on the other end. Nothing is decided for anybody else.
+    pub(super) client_is_clear: bool,
     /// Its name.
     pub request_id: RequestId,
     /// The same as a header says it.
@@ -244,7 +246,8 @@ impl Visit {
     /// A visit begins.
     pub fn begin(worker: Rc<Worker>, connection: Rc<Connection>, headers: &HeaderMap, method: &http::Method) -> Box<Self> {
         let snapshot = worker.snapshot();
-        let client = client::client(connection.peer, headers, &snapshot.trusted_proxies);
+        let vouched = client::client(connection.peer, headers, &snapshot.trusted_proxies);
+        let client = vouched.unwrap_or(connection.peer);
         let client_text = if client == connection.peer { connection.peer_text.clone() } else { text(&client) };
         let request_id = worker.request_id();
         let number = connection.visits.get() + 1;
@@ -258,6 +261,7 @@ impl Visit {
             started: Instant::now(),
             client,
             client_text,
+            client_is_clear: vouched.is_some(),
             request_id,
             name: request_id.header(),
             trail: Trail::new(method.clone()),

@@ -97,6 +97,22 @@ async fn without_the_protocol_a_header_is_no_handshake_whoever_sends_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_takes_the_address_of_the_proxy_by_contradicting_it() {
+    let world = World::of(Setup { more: "trusted_proxies: [127.0.0.9]", ..Setup::default() }).await;
+    for (path, lines) in [
+        ("/public/two", "X-Forwarded-For: 198.51.100.7\r\nForwarded: for=203.0.113.9\r\n"),
+        ("/public/none", "X-Forwarded-For: 198.51.100.7\r\nForwarded: for=unknown\r\n"),
+        ("/public/escaped", "Forwarded: for=198.51.100.7;host=\"x\\\", for=9.9.9.9;host=\\\"y\"\r\n"),
+        ("/.doorward/session", "X-Forwarded-For: 198.51.100.7\r\nForwarded: for=203.0.113.9\r\n"),
+    ] {
+        assert_eq!(ask(&world, PROXY, &[], path, lines).await, Some(400), "{path}");
+        let record = world.record(path).await;
+        assert_eq!((&record["reason"], &record["peer"]), (&"bad_request".into(), &"127.0.0.9".into()), "{path}");
+    }
+    assert!(world.app.all().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_clear_text_port_takes_the_header_too() {
     let world = World::of(behind_a_proxy()).await;
     let request = format!("GET /a HTTP/1.1\r\nHost: {WIKI}\r\n\r\n");
