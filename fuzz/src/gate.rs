@@ -80,7 +80,7 @@ impl Walk {
             request.headers_mut().append("cookie", HeaderValue::from_str(&self.session).unwrap());
         }
         let target = target::read(&request).ok()?;
-        let connection = Rc::new(Connection::new([127, 0, 0, 1].into(), Rc::default()));
+        let connection = Rc::new(Connection::new([127, 0, 0, 1].into(), Box::new(())));
         let mut visit = Visit::begin(Rc::clone(&self.worker), connection, request.headers(), request.method());
         let snapshot = visit.snapshot.clone();
         let route::Place::Route(place) = route::find(&snapshot, &target).ok()? else { return None };

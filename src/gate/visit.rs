@@ -23,6 +23,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::IpAddr;
@@ -168,15 +169,15 @@ pub struct Connection {
     pub unread: Unread,
     /// Whether the last request had a body.
     pub has_body: Cell<bool>,
-    /// Held for as long as the process must wait for this connection when it drains.
-    pub open: Rc<()>,
+    /// What counts it as open, for limits, metrics and the end of the process: until its last visit and tunnel has gone.
+    _open: Box<dyn Any>,
     /// The session that its last request had.
     pub(super) recognized: RefCell<Option<Rc<Recognized>>>,
 }
 
 impl Connection {
-    /// A connection from this address.
-    pub fn new(peer: IpAddr, open: Rc<()>) -> Self {
+    /// A connection from this address; while it is there, it holds `open`.
+    pub fn new(peer: IpAddr, open: Box<dyn Any>) -> Self {
         let peer = peer.to_canonical();
         Self {
             peer,
@@ -188,7 +189,7 @@ impl Connection {
             begun: Cell::new(None),
             unread: Unread::default(),
             has_body: Cell::new(false),
-            open,
+            _open: open,
             recognized: RefCell::default(),
         }
     }

@@ -1,7 +1,7 @@
 //! Connections before there is a request: whose they are, how many there may be, and how long they may rest.
 
 use crate::world::wire::{Connection, PATIENCE, shake_hands_over};
-use crate::world::{ALICE, ROUGH, Setup, WIKI, World, eventually};
+use crate::world::{ALICE, ROUGH, SHOP, Setup, WIKI, World, eventually};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -150,6 +150,32 @@ async fn beyond_the_limit_a_connection_is_closed_at_once_and_one_that_ends_makes
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_is_a_connection_for_as_long_as_it_is_open() {
+    let apps = "
+  shop:
+    url: https://shop.corp.test:HTTPS
+    upstream: http://127.0.0.1:APP
+    paths: [{ match: /ws, public: true }]
+";
+    let more = "limits: { connections: 1 }";
+    let world = World::of(Setup { apps: apps.to_owned(), more, provider_up: false, ..Setup::default() }).await;
+    let open = async || {
+        let stream = connect(world.ports.https(), STRANGER).await;
+        let mut tunnel = Connection::over(shake_hands_over(stream, &world, SHOP, &[b"http/1.1"]).await.ok()?);
+        tunnel.write(world.head("GET", SHOP, "/ws", "Connection: Upgrade\r\nUpgrade: websocket\r\n")).await;
+        assert_eq!(tunnel.head().await.status, 101);
+        tunnel.write("hello").await;
+        assert_eq!(tunnel.some().await, b"hellohello");
+        Some(tunnel)
+    };
+    let tunnel = open().await.expect("there is room");
+    assert!(world.metric("doorward_connections").await > 0.5);
+    assert!(open().await.is_none());
+    drop(tunnel);
+    eventually("there is room again", open).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_client_can_not_take_the_places_of_others() {
     let more = "limits: { connections_per_address: 2 }\ntrusted_proxies: [127.0.0.9]";
     let world = World::of(Setup { listen: ", proxy_protocol: true", more, provider_up: false, ..Setup::default() }).await;
@@ -169,6 +195,24 @@ async fn one_client_can_not_take_the_places_of_others() {
     }
     let refused = async || world.metric("doorward_connections_refused_total{limit=\"address\"}").await;
     eventually("both are counted", async || (refused().await > 1.5).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trusted_proxy_is_not_one_client() {
+    let more = "limits: { connections_per_address: 2 }\ntrusted_proxies: [127.0.0.9]";
+    let world = World::of(Setup { more, provider_up: false, ..Setup::default() }).await;
+    let is_served = async |from| {
+        let stream = connect(world.ports.https(), from).await;
+        shake_hands_over(stream, &world, WIKI, &[b"http/1.1"]).await.ok()
+    };
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(is_served(PROXY).await.expect("its clients have room"));
+    }
+    for _ in 0..2 {
+        held.push(is_served(STRANGER).await.expect("there is room"));
+    }
+    assert!(is_served(STRANGER).await.is_none());
 }
 
 /// Long enough for a connection to be seen as resting.
