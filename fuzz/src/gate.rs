@@ -4,7 +4,7 @@
 use doorward::assertion::Keys;
 use doorward::control::config;
 use doorward::gate::visit::{Connection, Gate, Visit, Worker};
-use doorward::gate::{self, audit, route, session, target};
+use doorward::gate::{self, audit, limit, route, session, target};
 use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Email, Identity, ProviderName, Token};
 use doorward::snapshot::Snapshot;
@@ -68,6 +68,7 @@ impl Walk {
             sessions: session::cache(100),
             audit,
             metrics: metrics::Gate::new(&prometheus::Registry::new()).unwrap(),
+            limits: limit::Counts::default(),
             reserved: Box::new(|_| panic!("nobody asks for this")),
         };
         let worker = Rc::new(Worker::new(Arc::new(gate), 1));
