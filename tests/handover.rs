@@ -121,6 +121,22 @@ async fn a_process_that_can_not_serve_takes_nothing_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_does_not_start_beside_the_first() {
+    let world = world().await;
+    let path = world.path("doorward.yaml");
+    // Without the admin listener, whose port is nobody else's anyway.
+    let lines = fs::read_to_string(&path).unwrap().replace(&format!(", admin: '127.0.0.1:{}'", world.ports.admin()), "");
+    fs::write(&path, lines).unwrap();
+    let process = run(&world, &[]).await;
+    let before = process.ids();
+    let second = Command::new(env!("CARGO_BIN_EXE_doorward")).args(["run", "-c"]).arg(&path).output().unwrap();
+    assert!(!second.status.success());
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains(&format!("can't listen on 127.0.0.1:{}", world.ports.https())) && said.contains("in use"), "{said}");
+    assert_eq!(process.ids(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_first_process_of_a_container_hands_nothing_over() {
     let namespace = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child"];
     if !Command::new("unshare").args(namespace).arg("true").status().is_ok_and(|status| status.success()) {
