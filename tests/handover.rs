@@ -129,7 +129,7 @@ async fn a_second_process_does_not_start_beside_the_first() {
     fs::write(&path, lines).unwrap();
     let process = run(&world, &[]).await;
     let before = process.ids();
-    let second = Command::new(env!("CARGO_BIN_EXE_doorward")).args(["run", "-c"]).arg(&path).output().unwrap();
+    let second = Command::new("timeout").args(["60", env!("CARGO_BIN_EXE_doorward"), "run", "-c"]).arg(&path).output().unwrap();
     assert!(!second.status.success());
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(said.contains(&format!("can't listen on 127.0.0.1:{}", world.ports.https())) && said.contains("in use"), "{said}");

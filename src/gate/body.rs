@@ -47,6 +47,8 @@ const WAITS: u8 = 1;
 const BROKE: u8 = 2;
 /// It became longer than the app takes.
 const CUT: u8 = 3;
+/// All of it has been read.
+const ENDED: u8 = 4;
 /// How long the rest of a body that nobody wants is read, so that the client gets to read the answer: a connection that is
 /// closed before that is reset, with the answer in it.
 const LINGER: Duration = Duration::from_secs(5);
@@ -83,6 +85,11 @@ impl Upload {
     /// Whether it became longer than the app takes.
     pub fn was_cut(&self) -> bool {
         self.state.load(Ordering::Relaxed) == CUT
+    }
+
+    /// Whether all of it has been read, to the last byte of its framing.
+    pub fn has_ended(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == ENDED
     }
 
     /// Whether the client broke off.
@@ -178,7 +185,9 @@ impl Body for RequestBody {
             Poll::Pending => WAITS,
             Poll::Ready(Some(Err(Error::TooLarge))) => CUT,
             Poll::Ready(Some(Err(Error::Client(_)))) => BROKE,
-            Poll::Ready(_) => RESTS,
+            Poll::Ready(None) => ENDED,
+            Poll::Ready(Some(Ok(_))) if sent.body.as_ref().is_some_and(Incoming::is_end_stream) => ENDED,
+            Poll::Ready(Some(Ok(_))) => RESTS,
         };
         sent.upload.state.store(state, Ordering::Relaxed);
         polled

@@ -167,7 +167,7 @@ pub struct Connection {
     pub begun: Cell<Option<u64>>,
     /// Answers that wait to be read.
     pub unread: Unread,
-    /// Whether the last request had a body.
+    /// Whether something of the body of the last request may still come.
     pub has_body: Cell<bool>,
     /// What counts it as open, for limits, metrics and the end of the process: until its last visit and tunnel has gone.
     _open: Box<dyn Any>,
@@ -308,6 +308,9 @@ impl Drop for Visit {
             self.connection.given_up.set(self.connection.given_up.get() + 1);
         }
         self.connection.unread.end(self.number);
+        if self.trail.upload.as_ref().is_some_and(|upload| upload.has_ended()) {
+            self.connection.has_body.set(false);
+        }
         audit::record(self);
     }
 }

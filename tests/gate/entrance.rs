@@ -1,5 +1,6 @@
 //! Connections before there is a request: whose they are, how many there may be, and how long they may rest.
 
+use crate::world::frames::{Frames, GOAWAY};
 use crate::world::wire::{Connection, PATIENCE, shake_hands_over};
 use crate::world::{ALICE, ROUGH, SHOP, Setup, WIKI, World, eventually};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -251,6 +252,42 @@ async fn a_head_may_come_slowly_but_not_for_ever() {
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert!(stuck.is_closed().await, "a head that took too long");
     assert!(world.records("/public/slow").len() == 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_whose_last_request_had_a_body_rests_like_any_other() {
+    let world = World::start().await;
+    for (framing, body) in [("Content-Length: 4\r\n", "body"), ("Transfer-Encoding: chunked\r\n", "4\r\nbody\r\n0\r\n\r\n")] {
+        let mut connection = Connection::tls(&world, WIKI).await;
+        connection.write(world.head("POST", WIKI, "/public/post", framing) + body).await;
+        assert_eq!(connection.answer().await.status, 200);
+        // Longer than a head may take.
+        tokio::time::sleep(Duration::from_secs(23)).await;
+        connection.write(world.head("GET", WIKI, "/public/get", "")).await;
+        assert_eq!(connection.answer().await.status, 200, "{framing}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_nobody_reads_is_never_taken_for_a_request() {
+    let world = World::start().await;
+    let smuggled = world.head("GET", WIKI, "/public/smuggled", "");
+    let mut connection = Connection::tls(&world, WIKI).await;
+    let (start, rest) = smuggled.split_at(10);
+    let lines = format!("Content-Length: {}\r\n", smuggled.len());
+    connection.write(world.head("POST", WIKI, "/private", &lines) + start).await;
+    assert_eq!(connection.answer().await.status, 401);
+    tokio::time::sleep(REST).await;
+    connection.write(rest).await;
+    assert!(connection.is_closed().await || world.records("/public/smuggled").is_empty());
+    assert!(world.app.all().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_http2_that_asks_nothing_is_told_that_it_is_over() {
+    let world = World::start().await;
+    let mut silent = Frames::connect(&world, WIKI).await;
+    assert!(silent.gets(GOAWAY, Duration::from_secs(40)).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

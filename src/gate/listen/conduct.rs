@@ -159,7 +159,8 @@ impl Quiet {
             Phase::Closing => Turn::WindDown,
             Phase::Lingering if !E::MUST_LINGER => Turn::WindDown,
             Phase::Serving | Phase::Lingering if rests => Turn::Rest,
-            _ if stalls && self.visits == 0 => Turn::End,
+            // Nobody has begun anything; HTTP/2 says so.
+            _ if stalls && self.visits == 0 && E::MUST_LINGER => Turn::End,
             _ if stalls || self.strokes >= strokes(IDLE) => Turn::WindDown,
             _ => Turn::GoOn,
         }

@@ -20,7 +20,7 @@ pub struct Sockets {
 /// Binds as many sockets to one address, which nobody else may listen on.
 pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
-    let all = || {
+    let all = || -> io::Result<Vec<TcpListener>> {
         // Sockets that share a port would share it with another Doorward too, which would get a part of the connections.
         if address.port() != 0 {
             open(address)?.bind(&address.into())?;
