@@ -1,9 +1,10 @@
 //! What a visit leaves: exactly one audit record, and a count.
 
 use crate::world::browser::NAVIGATION;
-use crate::world::wire::Connection;
+use crate::world::wire::{Connection, shake_hands};
 use crate::world::{ALICE, PAYROLL, ROUGH, WIKI, World, eventually};
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_visit_leaves_one_record_that_says_what_became_of_it() {
@@ -109,6 +110,17 @@ async fn a_client_that_does_not_wait_for_the_answer_leaves_one_record() {
     let record = world.record("/wait").await;
     assert_eq!((&record["complete"], &record["status"]), (&json!(false), &json!(499)));
     assert_eq!((&record["decision"], &record["user"]), (&json!("allow"), &json!("staff:s-alice")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_closes_its_half_has_gone_away_and_leaves_one_record() {
+    let world = World::start().await;
+    let mut stream = shake_hands(&world, ROUGH, &[b"http/1.1"]).await;
+    stream.write_all(world.head("GET", ROUGH, "/silent", "").as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    assert_eq!(Connection::over(stream).rest().await, b"");
+    let record = world.record("/silent").await;
+    assert_eq!((&record["complete"], &record["status"]), (&json!(false), &json!(499)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
