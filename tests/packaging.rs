@@ -18,7 +18,8 @@ fn configured(arguments: &[&str], is_active: bool, fails: bool) -> (Vec<String>,
         place.join("told").display(),
         u8::from(fails)
     );
-    for (name, text) in [("systemctl", &*systemctl), ("getent", "#!/bin/sh\n"), ("chown", "#!/bin/sh\n"), ("chmod", "#!/bin/sh\n")] {
+    for (name, text) in [("systemctl", &*systemctl), ("getent", "#!/bin/sh\n"), ("chown", "#!/bin/sh\n"), ("chmod", "#!/bin/sh\n")]
+    {
         let path = place.join(name);
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
