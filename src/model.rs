@@ -8,6 +8,7 @@ pub mod reason;
 pub mod route;
 pub mod secret;
 pub mod signal;
+pub mod strength;
 pub mod time;
 
 pub use device::{Device, Fingerprint, Owner, Risk, RiskLevel, Standing};
@@ -17,4 +18,5 @@ pub use origin::Origin;
 pub use reason::{Reason, Refusal};
 pub use secret::{Token, TokenHash};
 pub use signal::{Observed, Signal, Source};
-pub use time::Timestamp;
+pub use strength::{StepUp, Strength};
+pub use time::{Lifetimes, Timestamp};
