@@ -23,7 +23,7 @@ pub mod upstream;
 pub mod visit;
 mod websocket;
 
-use crate::model::Refusal;
+use crate::model::{Reason, Refusal};
 use body::{RequestBody, ResponseBody};
 use decide::Permit;
 use http::{Method, Request, Response};
@@ -52,6 +52,9 @@ async fn walk(visit: &mut Visit, request: Request<Incoming>) -> Result<Response<
     visit.trail.method.clone_from(request.method());
     let target = target::read(&request)?;
     visit.trail.target = Some(target.clone());
+    if !visit.client_is_clear {
+        return Err(Reason::BadRequest.into());
+    }
     let snapshot = visit.snapshot.clone();
     match route::find(&snapshot, &target)? {
         // What is seldom gone through is kept off the future of every request: it is copied when it begins.

@@ -83,6 +83,11 @@ impl ResponseBody {
         Self { source: Source::App(in_flight), ending: None, tunnel: None }
     }
 
+    /// Whether it is our own, and its reader is all that it waits for.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self.source, Source::Full(_)) && self.tunnel.is_none() && !self.is_end_stream()
+    }
+
     fn passed(&mut self, length: usize) {
         if let Some(ending) = &mut self.ending {
             ending.bytes_out += u64::try_from(length).unwrap_or(0);

@@ -131,7 +131,7 @@ pub async fn forward(
     // What the client says of its request is not for the client to be spared by.
     let is_stream = ["application/grpc", "text/event-stream"].iter().any(|kind| says(response.headers(), kind));
     let (parts, body) = response.into_parts();
-    in_flight.answered(body, lease, is_stream);
+    in_flight.answered(body, lease, is_stream, visit.reader());
     Ok(Response::from_parts(parts, ResponseBody::app(in_flight)))
 }
 

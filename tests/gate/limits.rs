@@ -54,6 +54,24 @@ async fn a_body_that_says_that_it_is_too_long_does_not_reach_the_app() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_nobody_reads_takes_no_place() {
+    let world = World::with_apps(APPS).await;
+    let stream = TokioIo::new(shake_hands(&world, SHOP, &[b"h2"]).await);
+    // A client that lets nobody send it content.
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let (mut sender, connection) = builder.initial_stream_window_size(0).handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let mut unread = Vec::new();
+    for _ in 0..3 {
+        let request = Request::post(world.url(SHOP, "/public/x")).body(Full::new(Bytes::from(vec![b'x'; 1001]))).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), 413);
+        unread.push(answer);
+    }
+    assert_eq!(world.get(SHOP, "/public/x", "").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_upload_is_read_away_so_that_the_answer_arrives() {
     let world = World::with_apps(APPS).await;
     for lines in ["Content-Length: 8000000\r\n", "Transfer-Encoding: chunked\r\n"] {

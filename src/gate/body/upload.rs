@@ -64,6 +64,8 @@ const CUT: u8 = 3;
 const OVER: u8 = 4;
 /// The exchange is over: nobody wants the rest.
 const UNWANTED: u8 = 5;
+/// All of it has been read.
+const ENDED: u8 = 6;
 /// How long the rest is read.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -112,6 +114,11 @@ impl Upload {
             self.waker.wake();
         }
         goes_on
+    }
+
+    /// Whether all of it has been read, to the last byte of its framing.
+    pub fn has_ended(&self) -> bool {
+        self.is(ENDED)
     }
 
     /// Whether the client broke off.
@@ -231,7 +238,8 @@ impl Body for RequestBody {
             Poll::Ready(Some(Err(Error::TooLarge))) => CUT,
             Poll::Ready(Some(Err(Error::Client(_)))) => BROKE,
             Poll::Ready(Some(Err(Error::Unwanted))) => UNWANTED,
-            Poll::Ready(None) => OVER,
+            Poll::Ready(None) => ENDED,
+            Poll::Ready(Some(Ok(_))) if sent.body.as_ref().is_some_and(Incoming::is_end_stream) => ENDED,
             Poll::Ready(Some(Ok(_))) => RESTS,
         };
         sent.upload.state.store(state, Ordering::Relaxed);

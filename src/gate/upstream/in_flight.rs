@@ -5,11 +5,12 @@
 
 use super::pool::Lease;
 use crate::gate::body::{Broken, Upload};
+use crate::gate::visit::unread::Reader;
 use crate::snapshot::upstream::Timeouts;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -75,6 +76,8 @@ struct State {
     waker: RefCell<Option<Waker>>,
     /// The answer's body and the connection that it comes by. Held here so that they can be let go while nobody reads.
     answer: RefCell<Option<(Incoming, Lease)>>,
+    /// Who reads the answer, once it has begun.
+    reader: OnceCell<Reader>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -158,6 +161,7 @@ impl InFlight {
             broken: Cell::new(false),
             waker: RefCell::new(None),
             answer: RefCell::new(None),
+            reader: OnceCell::new(),
         });
         watch.add(&state);
         Self { watch: Rc::clone(watch), state }
@@ -194,8 +198,9 @@ impl InFlight {
         .await
     }
 
-    /// The answer has begun; a stream may be silent for as long as it likes.
-    pub fn answered(&self, body: Incoming, lease: Lease, is_stream: bool) {
+    /// The answer has begun, for this reader; a stream may be silent for as long as it likes.
+    pub fn answered(&self, body: Incoming, lease: Lease, is_stream: bool, reader: Reader) {
+        drop(self.state.reader.set(reader));
         *self.state.answer.borrow_mut() = Some((body, lease));
         self.state.phase.set(if is_stream { Phase::Stream } else { Phase::Body });
         self.state.moved.set(self.watch.soon());
@@ -286,7 +291,9 @@ impl State {
             self.moved.set(now);
         }
         let Some(expired) = self.verdict(now, uploaded) else { return };
-        self.expired.set(Some(expired));
+        if let (None, Some(reader)) = (self.expired.replace(Some(expired)), self.reader.get()) {
+            reader.is_late();
+        }
         self.break_off();
         if let Some(waker) = self.waker.take() {
             waker.wake();
