@@ -6,16 +6,18 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use doorward::assertion::Keys;
 use doorward::control::config;
+use doorward::gate::identity::Identity;
 use doorward::gate::upstream::balance;
 use doorward::gate::visit::{Connection, Gate, Visit, Worker};
-use doorward::gate::{self, audit, decide, limit, route, session, target};
+use doorward::gate::{self, audit, decide, limit, route, session, signals, target};
 use doorward::model::identity::{Profile, Subject};
-use doorward::model::{Email, Identity, ProviderName, Timestamp, Token};
+use doorward::model::{self, Email, ProviderName, Timestamp, Token};
 use doorward::policy::{Facts, Principal};
 use doorward::snapshot::{Access, Snapshot};
 use doorward::store::{Handoff, NewSignIn, Store, Tokens};
 use doorward::telemetry::metrics;
 use doorward::{clock, cookies};
+use futures_util::FutureExt as _;
 use http::Request;
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -41,17 +43,28 @@ fn snapshot(folder: &Path, apps: usize, rules: usize, upstream: &str) -> Snapsho
         for rule in 1..rules {
             writeln!(yaml, "      - groups: [none{rule}]").unwrap();
         }
-        yaml.push_str("      - groups: [finance]\n    paths: [{ match: /health, public: true }, { match: /admin/**, allow: [{ groups: [admins] }] }]\n");
+        yaml.push_str("      - groups: [finance]\n    paths:\n      - { match: /health, public: true }\n      - { match: /admin/**, allow: [{ groups: [admins] }] }\n");
+    }
+    if apps == 1 {
+        yaml.push_str("      - match: /when/**\n        allow:\n");
+        for hours in 1..rules {
+            writeln!(
+                yaml,
+                "          - {{ groups: [finance], when: {{ mfa: true, device: managed, country: [DE, FR], auth_age: {hours}m }} }}"
+            )
+            .unwrap();
+        }
+        yaml.push_str("          - { groups: [finance], when: { auth_age: 10h, hours: '00:00-24:00 Europe/Berlin' } }\n");
     }
     let file = folder.join("doorward.yaml");
     std::fs::write(&file, yaml).unwrap();
     config::load(&file, 1).unwrap_or_else(|problems| panic!("{problems}")).snapshot
 }
 
-fn identity(groups: usize) -> Identity {
+fn identity(groups: usize) -> model::Identity {
     let mut names: Vec<String> = (1..groups).map(|n| format!("group-{n:03}")).collect();
     names.push("finance".to_owned());
-    Identity {
+    model::Identity {
         subject: Subject { provider: ProviderName::parse("staff").unwrap(), subject: "00u1".to_owned() },
         profile: Profile {
             email: Some(Email::parse("eve@corp.example").unwrap()),
@@ -128,7 +141,7 @@ fn request(host: &str, path: &str, cookie: &str) -> Request<()> {
 }
 
 fn connection() -> Rc<Connection> {
-    Rc::new(Connection::new([127, 0, 0, 1].into(), Rc::default()))
+    Rc::new(Connection::new([127, 0, 0, 1].into(), Box::new(())))
 }
 
 fn rooms(criterion: &mut Criterion) {
@@ -155,12 +168,15 @@ fn sessions(criterion: &mut Criterion) {
         });
         let requests: Vec<_> = cookies.iter().map(|cookie| request(host, "/", cookie)).collect();
         let targets: Vec<_> = requests.iter().map(|request| target::read(request).unwrap()).collect();
+        let mut visit = Visit::begin(Rc::clone(&bench.worker), connection(), requests[0].headers(), requests[0].method());
+        for (request, target) in requests.iter().zip(&targets) {
+            bench.runtime.block_on(session::look_up(&mut visit, target, request.headers())).unwrap();
+        }
         let mut next = 0;
         criterion.bench_function(&format!("session hit/{count} sessions"), |b| {
             b.iter(|| {
                 next = (next + 7919) % count;
-                let visit = Visit::begin(Rc::clone(&bench.worker), connection(), requests[next].headers(), requests[next].method());
-                let found = bench.runtime.block_on(session::look_up(&visit, &targets[next], requests[next].headers()));
+                let found = at_once(session::look_up(&mut visit, &targets[next], requests[next].headers()));
                 assert!(matches!(found, Ok(session::Session::Valid(_))));
             });
         });
@@ -179,6 +195,36 @@ fn decisions(criterion: &mut Criterion) {
         criterion
             .bench_function(&format!("decide anew/{rules} rules"), |b| b.iter(|| ruleset.evaluate(&principal, black_box(&facts))));
     }
+}
+
+/// A decision that was made before, for the same session and route, with what is gathered to find it.
+fn remembered(criterion: &mut Criterion) {
+    let bench = bench(1, RULES);
+    let host = "app0.corp.example";
+    let cookie = bench.runtime.block_on(sign_in(&bench.store, 2, host));
+    for (name, path) in [("20 rules", "/"), ("20 rules with circumstances", "/when/x")] {
+        let request = request(host, path, &cookie);
+        let target = target::read(&request).unwrap();
+        let mut visit = Visit::begin(Rc::clone(&bench.worker), connection(), request.headers(), request.method());
+        let snapshot = visit.snapshot.clone();
+        let route::Place::Route(place) = route::find(&snapshot, &target).unwrap() else { panic!("not reserved") };
+        let found = bench.runtime.block_on(session::look_up(&mut visit, &target, request.headers()));
+        let Ok(session::Session::Valid(session)) = found else { panic!("signed in") };
+        criterion.bench_function(&format!("decide again/{name}"), |b| {
+            b.iter(|| {
+                let identity = Identity::Known(Rc::clone(&session));
+                let signals = signals::gather(&visit, &target, &place, &identity, black_box(&request)).unwrap();
+                assert!(decide::evaluate(&mut visit, &place, identity, &signals).is_ok());
+            });
+        });
+    }
+}
+
+/// How long a configuration of ten thousand rules takes to load.
+fn loading(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().unwrap();
+    criterion
+        .bench_function("load/1000 apps with 10 rules", |b| b.iter(|| snapshot(folder.path(), 1000, 10, "http://127.0.0.1:1")));
 }
 
 /// Which server a request goes to; the choice, and the guard that counts it where that matters.
@@ -220,18 +266,26 @@ fn walks(criterion: &mut Criterion) {
         let bench = bench(10, RULES);
         let host = "app3.corp.example";
         let cookie = bench.runtime.block_on(sign_in(&bench.store, groups, host));
+        // The requests of a browser come by one connection.
+        let connection = connection();
+        bench.runtime.block_on(walk(&bench.worker, &connection, request(host, path, &cookie)));
         criterion.bench_function(&format!("walk/{name}"), |b| {
             b.iter_batched(
                 || request(host, path, &cookie),
-                |request| bench.runtime.block_on(walk(&bench.worker, request)),
+                |request| at_once(walk(&bench.worker, &connection, request)),
                 criterion::BatchSize::SmallInput,
             );
         });
     }
 }
 
-async fn walk(worker: &Rc<Worker>, request: Request<()>) -> Request<()> {
-    let mut visit = Visit::begin(Rc::clone(worker), connection(), request.headers(), request.method());
+/// What needs to wait for nothing, without the runtime's own work around it.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("nothing to wait for")
+}
+
+async fn walk(worker: &Rc<Worker>, connection: &Rc<Connection>, request: Request<()>) -> Request<()> {
+    let mut visit = Visit::begin(Rc::clone(worker), Rc::clone(connection), request.headers(), request.method());
     let target = target::read(&request).unwrap();
     let snapshot = visit.snapshot.clone();
     let route::Place::Route(place) = route::find(&snapshot, &target).unwrap() else { panic!("not reserved") };
@@ -244,5 +298,5 @@ fn time(criterion: &mut Criterion) {
     criterion.bench_function("clock", |b| b.iter(|| -> Timestamp { clock::now() }));
 }
 
-criterion_group!(benches, rooms, sessions, decisions, choices, walks, time);
+criterion_group!(benches, rooms, sessions, decisions, remembered, loading, choices, walks, time);
 criterion_main!(benches);

@@ -15,8 +15,8 @@ pub use device::{Device, DeviceFacts, Fingerprint, Owner, Risk, RiskLevel, Stand
 pub use identity::{Email, Identity};
 pub use ids::{AppIndex, ProviderName, RequestId, RuleId, SignInId};
 pub use origin::Origin;
-pub use reason::{Reason, Refusal};
+pub use reason::{Advice, Reason, Refusal};
 pub use secret::{Token, TokenHash};
 pub use signal::{Observed, Signal, Source};
 pub use strength::{StepUp, Strength};
-pub use time::Timestamp;
+pub use time::{Lifetimes, Timestamp};

@@ -1,6 +1,7 @@
 //! What a request is judged by: one immutable, compiled configuration, swapped whole at a reload. In: what
 //! `control::config` compiled. Out: look-ups. Must never change after it was built, and never do I/O.
 
+pub mod denials;
 pub mod entrance;
 pub mod fixed;
 pub mod geo;
@@ -14,8 +15,9 @@ pub mod tls;
 pub mod upstream;
 
 use crate::model::identity::is_domain;
-use crate::model::{AppIndex, Origin, ProviderName, Strength};
+use crate::model::{AppIndex, Lifetimes, Origin, ProviderName, Strength};
 use crate::policy::Ruleset;
+use denials::Denials;
 use entrance::Entrance;
 use fixed::Fixed;
 use geo::Geo;
@@ -93,6 +95,8 @@ pub struct App {
     pub providers: Vec<ProviderName>,
     /// Whether CORS preflights reach it without a session.
     pub cors_preflight: bool,
+    /// What those are told whom its rules refuse.
+    pub denials: Denials,
     /// Which of its routes a path belongs to; always finds one.
     pub paths: Paths<RouteIndex>,
 }
@@ -136,15 +140,6 @@ pub enum Attribute {
     Provider,
     /// A mapped claim, its values joined by commas.
     Claim(String),
-}
-
-/// How long a sign-in lasts.
-#[derive(Clone, Copy, Debug)]
-pub struct Lifetimes {
-    /// Without a request.
-    pub idle: Duration,
-    /// At most.
-    pub lifetime: Duration,
 }
 
 /// A relying-party registration at an identity provider.

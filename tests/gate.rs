@@ -8,6 +8,8 @@ mod answers;
 mod balance;
 #[path = "gate/cookies.rs"]
 mod cookies;
+#[path = "gate/denials.rs"]
+mod denials;
 #[path = "gate/entrance.rs"]
 mod entrance;
 #[path = "gate/fixed.rs"]
@@ -16,14 +18,22 @@ mod fixed;
 mod floods;
 #[path = "gate/headers.rs"]
 mod headers;
+#[path = "gate/health.rs"]
+mod health;
 #[path = "gate/limits.rs"]
 mod limits;
+#[path = "gate/memory.rs"]
+mod memory;
+#[path = "gate/multiplexed.rs"]
+mod multiplexed;
 #[path = "gate/pool.rs"]
 mod pool;
 #[path = "gate/retries.rs"]
 mod retries;
 #[path = "gate/rewriting.rs"]
 mod rewriting;
+#[path = "gate/signals.rs"]
+mod signals;
 #[path = "gate/streams.rs"]
 mod streams;
 #[path = "gate/target.rs"]

@@ -1,6 +1,8 @@
 //! Who may: every kind of rule against every kind of person, and what must hold whatever the rules are.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "policy/advice.rs"]
+mod advice;
 #[path = "policy/cases.rs"]
 mod cases;
 #[path = "policy/circumstances.rs"]

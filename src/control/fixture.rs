@@ -3,13 +3,13 @@
 pub(super) mod signer;
 
 use crate::model::route::Pattern;
-use crate::model::{AppIndex, Origin, ProviderName};
+use crate::model::{AppIndex, Lifetimes, Origin, ProviderName};
 use crate::snapshot::hosts::{Host, Hosts};
 use crate::snapshot::paths::Paths;
 use crate::snapshot::rewriting::Rewriting;
 use crate::snapshot::servers::Servers;
 use crate::snapshot::upstream::{Address, Pooling, Timeouts, Transport};
-use crate::snapshot::{Access, App, Lifetimes, Provider, Route, RouteIndex, Snapshot, Upstream, tls::Tls};
+use crate::snapshot::{Access, App, Provider, Route, RouteIndex, Snapshot, Upstream, tls::Tls};
 use openidconnect::IssuerUrl;
 use rustls::ServerConfig;
 use rustls::server::ResolvesServerCertUsingSni;
@@ -69,6 +69,7 @@ fn app(host: &str, port: u16, prefix: &str, providers: &[ProviderName]) -> App {
         identity: Vec::new(),
         providers: providers.to_vec(),
         cors_preflight: false,
+        denials: Default::default(),
         paths: Paths::new(RouteIndex(0)),
     }
 }

@@ -13,8 +13,10 @@ use super::body::{ResponseBody, Upload};
 use super::decide::Shadow;
 use super::route::Routed;
 use super::session::Recognized;
+use super::signals::Signals;
 use super::target::Target;
 use super::visit::Visit;
+use crate::clock;
 use crate::model::identity::Acted;
 use crate::model::{AppIndex, Reason, Refusal};
 use crate::policy::RuleIndex;
@@ -39,8 +41,12 @@ pub struct Trail {
     /// What the decision rests on, as JSON.
     pub(super) evidence: Option<Arc<str>>,
     pub(super) shadow: Option<Shadow>,
+    /// What a refusal by rules was made from.
+    pub(super) refused: Option<Box<Signals>>,
     pub(super) reason: Option<Reason>,
     pub(super) upload: Option<Arc<Upload>>,
+    /// The policy let it through: whatever becomes of it, that is what was decided.
+    pub(super) let_through: bool,
 }
 
 impl Trail {
@@ -55,8 +61,10 @@ impl Trail {
             rule: None,
             evidence: None,
             shadow: None,
+            refused: None,
             reason: None,
             upload: None,
+            let_through: false,
         }
     }
 
@@ -91,11 +99,11 @@ impl Verdict {
         }
     }
 
-    pub(super) const fn of(reason: Reason) -> Self {
+    /// What was decided of a visit that ended like this.
+    fn of(trail: &Trail, reason: Reason) -> Self {
         match reason {
+            _ if trail.let_through => Self::Allow,
             Reason::Allowed | Reason::PublicRoute | Reason::Preflight => Self::Allow,
-            Reason::UpstreamFailed | Reason::UpstreamTimeout | Reason::UpstreamUnreachable => Self::Allow,
-            Reason::NoHealthyUpstream | Reason::UpstreamBusy | Reason::UploadTooSlow => Self::Allow,
             Reason::Reserved => Self::Own,
             Reason::NotSignedIn | Reason::SessionInvalid | Reason::SessionExpired => Self::Challenge,
             Reason::ProviderNotAccepted | Reason::StepUpRequired => Self::Challenge,
@@ -130,15 +138,17 @@ pub fn channel() -> (Sender, Receiver) {
 }
 
 /// Lets a visit begin when its record will find room.
-pub async fn admit(visit: &Visit) -> Result<(), Refusal> {
-    let full = || visit.gate().audit.queued.load(Ordering::Relaxed) >= CAPACITY;
-    if !full() || visit.snapshot.audit_sheds {
+pub async fn admit(visit: &mut Visit) -> Result<(), Refusal> {
+    let is_full = |visit: &Visit| visit.gate().audit.queued.load(Ordering::Relaxed) >= CAPACITY;
+    if !is_full(visit) || visit.snapshot.audit_sheds {
         return Ok(());
     }
     let (pause, times) = PATIENCE;
     for _ in 0..times {
         tokio::time::sleep(pause).await;
-        if !full() {
+        if !is_full(visit) {
+            // What is judged by the time is judged by this one.
+            visit.now = clock::now();
             return Ok(());
         }
     }
@@ -151,6 +161,10 @@ pub type Ending = Box<Visit>;
 /// Has the answer's body carry the visit to its end.
 pub fn follow(mut visit: Box<Visit>, response: Response<ResponseBody>) -> Response<ResponseBody> {
     visit.status = response.status().as_u16();
+    if response.body().waits() {
+        visit.waits();
+    }
+    visit.answered = true;
     response.map(|mut body| {
         body.ending = Some(visit);
         body
@@ -161,13 +175,13 @@ pub fn follow(mut visit: Box<Visit>, response: Response<ResponseBody>) -> Respon
 pub(super) fn record(visit: &Visit) {
     let (worker, took) = (&visit.worker, visit.started.elapsed());
     let reason = visit.trail.reason.unwrap_or(Reason::Abandoned);
-    let verdict = Verdict::of(reason).as_str();
+    let verdict = Verdict::of(&visit.trail, reason);
     let app = visit.trail.app.zip(visit.app().map(|app| &*app.name));
     if let (Some(shadow), Some((_, app))) = (&visit.trail.shadow, app) {
         worker.gate.metrics.shadowed(app, if shadow.allows { Verdict::Allow } else { Verdict::Deny }.as_str());
     }
-    worker.counters.count(&worker.gate.metrics, visit.snapshot.epoch, app, verdict, visit.status, took);
-    worker.records.append(|line, time| line::append(line, visit, reason, time, took), visit.now);
+    worker.counters.count(&worker.gate.metrics, visit.snapshot.epoch, app, verdict.as_str(), visit.status, took);
+    worker.records.append(|line, time| line::append(line, visit, (verdict, reason), time, took), visit.now);
 }
 
 impl Sender {

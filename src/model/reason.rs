@@ -62,6 +62,8 @@ pub enum Reason {
     SignInLoop,
     /// The provider refused the sign-in.
     SignInRefused,
+    /// The provider did not vouch for the stronger or fresher sign-in that was asked for.
+    StepUpFailed,
     /// A stronger or fresher sign-in would be let through.
     StepUpRequired,
     /// The store can't be reached now.
@@ -114,6 +116,7 @@ impl Reason {
             Self::SignInFailed => "sign_in_failed",
             Self::SignInLoop => "sign_in_loop",
             Self::SignInRefused => "sign_in_refused",
+            Self::StepUpFailed => "step_up_failed",
             Self::StepUpRequired => "step_up_required",
             Self::StoreUnavailable => "store_unavailable",
             Self::UnknownHost => "unknown_host",
@@ -125,6 +128,15 @@ impl Reason {
             Self::UpstreamUnreachable => "upstream_unreachable",
         }
     }
+}
+
+/// What a refused person may be told of one condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// What failed, as a sentence.
+    pub failed: String,
+    /// What they can do about it, as a sentence.
+    pub help: &'static str,
 }
 
 /// A request that is not let through: why, and what may be told of it to the person in front of it.

@@ -9,8 +9,8 @@ use super::schema::schema;
 use super::{Decision, Effect, Facts, Principal, Rule, Verdict, cedar};
 use crate::model::RuleId;
 use cedar_policy::{Authorizer, EntityUid, Policy, PolicyId, PolicySet, Request, ValidationMode, Validator};
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, LazyLock};
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 /// The rules of one route, compiled. A decision costs as much as the rules of this route that could match the person: a
 /// rule for groups that the person has none of is passed over.
@@ -25,7 +25,8 @@ pub struct Ruleset {
 /// One rule. Each is a policy set of its own, so that those that can't match cost nothing.
 struct Compiled {
     rule: Rule,
-    policy: Arc<PolicySet>,
+    /// Made when it is first asked: of ten thousand rules, few are asked before the next reload.
+    policy: OnceLock<Result<PolicySet, String>>,
 }
 
 /// Where a rule stands in its [`Ruleset`].
@@ -49,27 +50,27 @@ pub enum CompileError {
     TooMuch,
 }
 
-/// Compiles the rules of a whole configuration. What is written twice, or inherited by many routes, is compiled once.
+/// Compiles the rules of a whole configuration. Rules that differ in nothing but their values are checked once.
 #[derive(Default)]
 pub struct Compiler {
     files: Arc<Files>,
-    known: HashMap<String, Arc<PolicySet>>,
+    shapes: HashSet<String>,
 }
 
 impl Compiler {
     /// With these policies beside the rules of every route.
     pub fn beside(files: Files) -> Self {
-        Self { files: Arc::new(files), known: HashMap::new() }
+        Self { files: Arc::new(files), shapes: HashSet::new() }
     }
 
-    fn policy(&mut self, text: String) -> Result<Arc<PolicySet>, CompileError> {
-        if let Some(known) = self.known.get(&text) {
-            return Ok(Arc::clone(known));
+    /// Whether the rule can be expressed, and fits the schema.
+    fn check(&mut self, rule: &Rule) -> Result<(), CompileError> {
+        let shape = cedar::shape(&cedar::policy(rule));
+        if !self.shapes.contains(&shape) {
+            validate(&parse(&shape)?)?;
+            self.shapes.insert(shape);
         }
-        let policy = Arc::new(parse(&text)?);
-        validate(&policy)?;
-        self.known.insert(text, Arc::clone(&policy));
-        Ok(policy)
+        Ok(())
     }
 }
 
@@ -133,8 +134,8 @@ impl Ruleset {
         if reads.is_too_much() {
             return Err(CompileError::TooMuch);
         }
-        let compile = |rule: Rule| Ok(Compiled { policy: compiler.policy(cedar::policy(&rule))?, rule });
-        let rules = rules.into_iter().map(compile).collect::<Result<_, _>>()?;
+        rules.iter().try_for_each(|rule| compiler.check(rule))?;
+        let rules = rules.into_iter().map(|rule| Compiled { rule, policy: OnceLock::new() }).collect();
         let uid = |kind, id| entity_uid(kind, id).map_err(CompileError::Policy);
         Ok(Self { rules, files, action: uid("Action", "request")?, app: uid("App", app)?, reads })
     }
@@ -191,14 +192,11 @@ impl Ruleset {
     /// Every rule that could match is asked, also behind one that does: an error anywhere denies.
     fn decide(&self, request: &Request, principal: &Principal) -> Verdict {
         let (mut enforced, mut all, mut shadows) = (Tally::default(), Tally::default(), false);
-        let own = self
-            .rules
-            .iter()
-            .filter(|compiled| compiled.could_match(principal))
-            .map(|Compiled { rule, policy }| (&rule.id, rule.effect, rule.shadow, &**policy));
-        let of_files = self.files.policies().iter().map(|policy| (&policy.id, policy.effect, policy.shadow, &policy.policy));
+        let own = self.rules.iter().filter(|compiled| compiled.could_match(principal));
+        let own = own.map(|compiled| (&compiled.rule.id, compiled.rule.effect, compiled.rule.shadow, compiled.policy()));
+        let of_files = self.files.policies().iter().map(|extra| (&extra.id, extra.effect, extra.shadow, Ok(&extra.policy)));
         for (id, effect, shadow, policy) in own.chain(of_files) {
-            let matched = matches(request, policy, principal);
+            let matched = policy.and_then(|policy| matches(request, policy, principal));
             all.add(id, effect, &matched);
             if shadow {
                 shadows = true;
@@ -222,6 +220,11 @@ pub(super) fn matches(request: &Request, policy: &PolicySet, principal: &Princip
 }
 
 impl Compiled {
+    fn policy(&self) -> Result<&PolicySet, String> {
+        let made = self.policy.get_or_init(|| parse(&cedar::policy(&self.rule)).map_err(|error| error.to_string()));
+        made.as_ref().map_err(Clone::clone)
+    }
+
     fn could_match(&self, principal: &Principal) -> bool {
         self.rule.groups.as_ref().is_none_or(|groups| groups.iter().any(|group| principal.groups.contains(group)))
     }

@@ -1,9 +1,11 @@
 //! What a visit leaves: exactly one audit record, and a count.
 
 use crate::world::browser::NAVIGATION;
-use crate::world::wire::Connection;
+use crate::world::http2::Http2;
+use crate::world::wire::{Connection, shake_hands};
 use crate::world::{ALICE, PAYROLL, ROUGH, WIKI, World, eventually};
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_visit_leaves_one_record_that_says_what_became_of_it() {
@@ -96,6 +98,25 @@ async fn an_upload_that_the_client_breaks_off_leaves_one_record() {
     drop(connection);
     let record = world.record("/upload").await;
     assert_eq!((&record["reason"], &record["bytes_in"]), (&json!("bad_request"), &json!(11)), "the app is not to blame");
+    assert_eq!(record["decision"], "allow", "the app has seen a part of it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_whose_status_is_499_was_not_given_up_by_the_client() {
+    let world = World::start().await;
+    let url = world.url(WIKI, "/public/say?status=499");
+    let client = Http2::connect(&world, WIKI).await;
+    // Beyond what a connection may give up; that is looked at every half second.
+    for _ in 0..3 {
+        let all = (0..300).map(|_| {
+            let (mut client, url) = (client.clone(), url.clone());
+            async move { client.ask("GET", &url, &[]).await.map(|answer| answer.status) }
+        });
+        let statuses = futures_util::future::join_all(all).await;
+        assert!(statuses.iter().all(|status| *status == Some(499)));
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    assert_eq!(client.clone().ask("GET", &url, &[]).await.unwrap().status, 499);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,6 +130,26 @@ async fn a_client_that_does_not_wait_for_the_answer_leaves_one_record() {
     let record = world.record("/wait").await;
     assert_eq!((&record["complete"], &record["status"]), (&json!(false), &json!(499)));
     assert_eq!((&record["decision"], &record["user"]), (&json!("allow"), &json!("staff:s-alice")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_closes_its_half_has_gone_away_and_leaves_one_record() {
+    let world = World::start().await;
+    let session = world.session(WIKI, ALICE).await;
+    for (count, waits) in [(1, true), (2, false)] {
+        let mut stream = shake_hands(&world, WIKI, &[b"http/1.1"]).await;
+        stream.write_all(world.head("GET", WIKI, "/wait", &format!("Cookie: {session}\r\n")).as_bytes()).await.unwrap();
+        if waits {
+            eventually("the app was asked", async || world.app.all().iter().find(|seen| seen.path == "/wait").cloned()).await;
+        }
+        stream.shutdown().await.unwrap();
+        assert_eq!(Connection::over(stream).rest().await, b"");
+        // One that is gone before anybody has looked at what it asks for leaves no path behind.
+        let gone = || world.trail().iter().filter(|record| record["status"] == 499 && record["complete"] == false).count();
+        eventually("there is a record", async || (gone() >= count).then_some(())).await;
+        tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+        assert_eq!(gone(), count);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! The page on policy says what is so: every example is a configuration, and every command below it ends as the page says.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 use tempfile::TempDir;
@@ -16,7 +17,8 @@ fn scene(example: &str) -> TempDir {
     let write = |name: &str, text: &str| {
         let path = folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     };
     let made = rcgen::generate_simple_self_signed(["*.corp.example".to_owned()]).unwrap();
     write("cert.pem", &made.cert.pem());

@@ -3,6 +3,7 @@
 
 mod apps;
 mod calendar;
+mod denials;
 mod entrance;
 mod fixed;
 mod geo;
@@ -34,11 +35,11 @@ use super::findings::{Findings, Wrong};
 use super::place::Place;
 use super::sources::Sources;
 use super::{Listen, tls};
-use crate::model::ProviderName;
+use crate::model::{Lifetimes, ProviderName};
 use crate::policy::Files;
+use crate::snapshot::Provider;
 use crate::snapshot::entrance::Entrance;
 use crate::snapshot::geo::Geo;
-use crate::snapshot::{Lifetimes, Provider};
 use ipnet::IpNet;
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};

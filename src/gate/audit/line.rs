@@ -10,7 +10,7 @@ use crate::snapshot::{Access, Upstream};
 use std::time::Duration;
 
 /// Appends the record of a visit. Times are milliseconds.
-pub(super) fn append(line: &mut Vec<u8>, visit: &Visit, reason: Reason, time: &str, took: Duration) {
+pub(super) fn append(line: &mut Vec<u8>, visit: &Visit, decided: (Verdict, Reason), time: &str, took: Duration) {
     let mut object = Object(line);
     object.0.extend_from_slice(b"{\"time\":\"");
     object.0.extend_from_slice(time.as_bytes());
@@ -19,7 +19,7 @@ pub(super) fn append(line: &mut Vec<u8>, visit: &Visit, reason: Reason, time: &s
     place(&mut object, visit);
     object.text(b",\"peer\":", visit.client_text.to_str().ok());
     who(&mut object, &visit.trail);
-    decision(&mut object, visit, reason);
+    decision(&mut object, visit, decided);
     object.text(b",\"upstream\":", visit.upstream().map(Upstream::name));
     object.number(b",\"status\":", visit.status);
     object.number(b",\"bytes_in\":", visit.trail.upload.as_ref().map_or(0, |upload| upload.bytes()));
@@ -54,7 +54,7 @@ fn who(object: &mut Object<'_>, trail: &Trail) {
     }
 }
 
-fn decision(object: &mut Object<'_>, visit: &Visit, reason: Reason) {
+fn decision(object: &mut Object<'_>, visit: &Visit, (verdict, reason): (Verdict, Reason)) {
     let route = visit.trail.route.and_then(|index| visit.snapshot.route(index));
     let named = |rule: Option<RuleIndex>| {
         route.zip(rule).and_then(|(route, rule)| match &route.access {
@@ -62,7 +62,7 @@ fn decision(object: &mut Object<'_>, visit: &Visit, reason: Reason) {
             Access::Public(_) => None,
         })
     };
-    object.text(b",\"decision\":", Some(Verdict::of(reason).as_str()));
+    object.text(b",\"decision\":", Some(verdict.as_str()));
     object.text(b",\"reason\":", Some(reason.code()));
     object.text(b",\"rule\":", named(visit.trail.rule));
     if let Some(evidence) = &visit.trail.evidence {

@@ -3,9 +3,10 @@
 
 use super::conduct::{Ease, Outcome, conduct};
 use super::local::{Guest, Phase};
+use super::streams::Streams;
 use super::ticks::{STROKE, strokes};
 use super::wire::{Seen, Wire};
-use super::{HEAD, HEAD_SIZE, IDLE, OnThisThread, READ_SIZE};
+use super::{HEAD, HEAD_SIZE, IDLE, READ_SIZE};
 use crate::gate::body::ResponseBody;
 use crate::gate::serve;
 use crate::gate::target::Unclear;
@@ -96,11 +97,15 @@ async fn http1(stream: Stream, before: Bytes, guest: &Guest) -> hyper::Result<Op
     };
     match conduct(std::pin::Pin::new(&mut exchange), guest, ease).await.inspect_err(|error| record_unread(error, guest))? {
         Outcome::Ended => Ok(None),
-        Outcome::Rests => Ok(exchange.into_parts().map(|parts| {
-            // Nothing read is a part of a buffer too, and would keep all of it.
-            let before = Some(parts.read_buf).filter(|read| !read.is_empty());
-            (parts.io.into_inner().into_inner(), before.unwrap_or_default())
-        })),
+        Outcome::Rests => {
+            // The headers of an identity are a part of it.
+            guest.connection.recognized.take();
+            Ok(exchange.into_parts().map(|parts| {
+                // Nothing read is a part of a buffer too, and would keep all of it.
+                let before = Some(parts.read_buf).filter(|read| !read.is_empty());
+                (parts.io.into_inner().into_inner(), before.unwrap_or_default())
+            }))
+        }
     }
 }
 
@@ -114,6 +119,7 @@ fn record_unread(error: &hyper::Error, guest: &Guest) {
     let mut visit = Visit::begin(worker, connection, &HeaderMap::new(), &method);
     visit.trail.reason = Some(Reason::BadRequest);
     visit.status = if error.is_parse_too_large() { 431 } else { 400 };
+    visit.answered = true;
 }
 
 /// While the process stops, an answer is the last of its connection, and says so.
@@ -130,7 +136,7 @@ async fn http2(stream: Stream, guest: &Guest) -> hyper::Result<()> {
         let visit = Visit::begin(Rc::clone(&worker), Rc::clone(&connection), request.headers(), request.method());
         async move { Ok::<_, Infallible>(serve(visit, request).await) }
     });
-    let exchange = h2_builder().serve_connection(TokioIo::new(stream), service);
+    let exchange = h2_builder(Streams::of(Rc::clone(&guest.connection))).serve_connection(TokioIo::new(stream), service);
     conduct(std::pin::pin!(exchange), guest, || Ease::Unknown).await.map(drop)
 }
 
@@ -142,8 +148,8 @@ fn h1_builder() -> http1::Builder {
     builder
 }
 
-fn h2_builder() -> http2::Builder<OnThisThread> {
-    let mut builder = http2::Builder::new(OnThisThread);
+fn h2_builder(streams: Streams) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
         .enable_connect_protocol()

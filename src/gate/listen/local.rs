@@ -6,6 +6,7 @@ use super::door::Door;
 use super::ticks::{Alarm, STROKE, Ticks};
 use crate::gate::upstream::announce::Ends;
 use crate::gate::visit::{Connection, Worker};
+use std::any::Any;
 use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -56,8 +57,8 @@ impl Local {
         Rc::clone(&self.open)
     }
 
-    /// A connection of this client, with its two ends.
-    pub(super) fn guest(self: &Rc<Self>, client: IpAddr, ends: Option<Ends>, open: Rc<()>) -> Guest {
+    /// A connection of this client, with its two ends and what counts it.
+    pub(super) fn guest(self: &Rc<Self>, client: IpAddr, ends: Option<Ends>, open: Box<dyn Any>) -> Guest {
         let connection = Rc::new(Connection::new(client, open).between(ends));
         Guest { connection, alarm: self.ticks.alarm(), local: Rc::clone(self) }
     }

@@ -1,3 +1,5 @@
+//! Hours of the week, where clocks change and days end.
+
 use super::*;
 use proptest::prelude::*;
 
@@ -69,7 +71,6 @@ proptest! {
         let start = Timestamp::from_seconds(start);
         let until = window.until(start);
         prop_assert!(until > start);
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         let between = Timestamp::from_millis(start.millis() + ((until.millis() - start.millis() - 1) as f64 * ahead) as u64);
         prop_assert_eq!(window.contains(start), window.contains(between), "{} {} {}", start.seconds(), between.seconds(), until.seconds());
     }
