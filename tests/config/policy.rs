@@ -138,15 +138,21 @@ fn lists_stand_for_their_entries_and_a_dollar_can_be_written() {
 
 #[test]
 fn whom_refused_people_can_ask_must_fit_on_the_page() {
-    for (contact, message) in [("' '", "nothing that a page could show"), ("\"a\\nb\"", "nothing that a page could show")] {
-        let scene = Scene::new();
-        let error = scene.error(&with("    allow:", &format!("    contact: {contact}\n    allow:")));
-        assert!(error.message.contains(message), "{error}");
+    let app = |lines: &str| with("    allow:", &format!("    {lines}\n    allow:"));
+    for (lines, message) in [
+        ("contact: ' '", "nothing that a page could show"),
+        ("contact: \"a\\nb\"", "nothing that a page could show"),
+        ("explain_denials: some", "one of `full`, `contact_only`, `off`"),
+    ] {
+        let errors = Scene::new().errors(&app(lines));
+        assert!(errors.len() == 1 && errors[0].message.contains(message), "{errors:?}");
     }
-    let scene = Scene::new();
-    let yaml = with("    allow:", "    contact: a@b.example\n    explain_denials: off\n    allow:");
-    assert!(scene.warning(&yaml).message.contains("nobody is told whom to ask"));
-    let scene = Scene::new();
-    let error = scene.error(&with("    allow:", "    explain_denials: some\n    allow:"));
-    assert!(error.message.contains("one of `full`, `contact_only`, `off`"), "{error}");
+    let loaded = Scene::new().fine(&app("contact: a@b.example\n    explain_denials: off"));
+    assert!(loaded.warnings.iter().any(|warning| warning.message == "nobody is told whom to ask"), "{:?}", loaded.warnings);
+    let contacts = [("a@b.example", Some("mailto:a@b.example")), ("https://x.example/a", Some("https://x.example/a"))];
+    for (text, link) in contacts.into_iter().chain([("javascript:alert(1)", None), ("http://x.example", None), ("Room 7", None)]) {
+        let loaded = Scene::new().fine(&app(&format!("contact: '{text}'")));
+        let contact = loaded.snapshot.apps[0].denials.contact.clone().unwrap();
+        assert_eq!((&*contact.text, contact.link.as_deref()), (text, link));
+    }
 }
