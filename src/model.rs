@@ -11,7 +11,7 @@ pub mod signal;
 pub mod strength;
 pub mod time;
 
-pub use device::{Device, Fingerprint, Owner, Risk, RiskLevel, Standing};
+pub use device::{Device, DeviceFacts, Fingerprint, Owner, Risk, RiskLevel, Standing};
 pub use identity::{Email, Identity};
 pub use ids::{AppIndex, ProviderName, RequestId, RuleId, SignInId};
 pub use origin::Origin;

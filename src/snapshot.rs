@@ -3,6 +3,7 @@
 
 pub mod entrance;
 pub mod fixed;
+pub mod geo;
 pub mod hosts;
 pub mod limits;
 pub mod paths;
@@ -17,6 +18,7 @@ use crate::model::{AppIndex, Lifetimes, Origin, ProviderName, Strength};
 use crate::policy::Ruleset;
 use entrance::Entrance;
 use fixed::Fixed;
+use geo::Geo;
 use hosts::{Host, Hosts};
 use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
@@ -51,6 +53,8 @@ pub struct Snapshot {
     pub providers: BTreeMap<ProviderName, Provider>,
     /// Names that no client may send, beside ours: all that any app is configured to receive.
     pub reserved_headers: FoldedNames,
+    /// Where addresses are.
+    pub geo: Geo,
     /// Whose word for a client's address is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// What connections are asked before there is a request.

@@ -2,6 +2,7 @@
 //! Must never count one person's device for another.
 
 use super::{Identity, Timestamp};
+use std::sync::Arc;
 
 /// The SHA-256 of a certificate's DER encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,6 +87,15 @@ impl Device {
             (true, false) => Standing::Known,
         }
     }
+}
+
+/// What is known of the device of a request: by its certificate, and by the inventory where it has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceFacts {
+    /// What it is to the person.
+    pub standing: Standing,
+    /// What the inventory says of it.
+    pub device: Option<Arc<Device>>,
 }
 
 /// How much there is to fear.

@@ -8,6 +8,7 @@ pub(crate) mod entrance;
 pub(crate) mod farm;
 pub(crate) mod frames;
 pub(crate) mod http2;
+pub(crate) mod mmdb;
 pub(crate) mod ports;
 pub(crate) mod provider;
 pub(crate) mod raw;
@@ -67,6 +68,8 @@ pub(crate) struct Setup {
     pub(crate) more: &'static str,
     /// More entries under `apps:`, with `HTTPS` (or `PORT`), `APP` and `ROUGH` for the ports of the proxy and of the two apps.
     pub(crate) apps: String,
+    /// More files beside the configuration.
+    pub(crate) files: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Default for Setup {
@@ -79,6 +82,7 @@ impl Default for Setup {
             listen: "",
             more: "",
             apps: String::new(),
+            files: Vec::new(),
         }
     }
 }
@@ -125,6 +129,9 @@ impl World {
         let tape = Tape::start(ports.tape()).await;
         for (name, text) in [("idp-secret", provider::SECRET), ("admin-token", TOKEN)] {
             fs::write(folder.path().join(name), text).unwrap();
+        }
+        for (name, bytes) in &setup.files {
+            fs::write(folder.path().join(name), bytes).unwrap();
         }
         fs::write(folder.path().join("doorward.yaml"), configuration(&ports, &setup)).unwrap();
         let mut world = Self { ports, staff, partners, app, tape, entrance, folder, running: None };
