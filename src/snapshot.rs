@@ -1,6 +1,7 @@
 //! What a request is judged by: one immutable, compiled configuration, swapped whole at a reload. In: what
 //! `control::config` compiled. Out: look-ups. Must never change after it was built, and never do I/O.
 
+pub mod devices;
 pub mod entrance;
 pub mod fixed;
 pub mod hosts;
@@ -13,7 +14,7 @@ pub mod tls;
 pub mod upstream;
 
 use crate::model::identity::is_domain;
-use crate::model::{AppIndex, Origin, ProviderName};
+use crate::model::{AppIndex, Inventory, Origin, ProviderName};
 use crate::policy::Ruleset;
 use entrance::Entrance;
 use fixed::Fixed;
@@ -57,6 +58,8 @@ pub struct Snapshot {
     pub entrance: Entrance,
     /// The certificates.
     pub tls: tls::Tls,
+    /// The devices that a file lists.
+    pub devices: Inventory,
     /// Whether requests go on when the audit trail can't keep up.
     pub audit_sheds: bool,
 }

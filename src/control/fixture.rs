@@ -46,6 +46,7 @@ pub(super) fn snapshot(providers: Vec<Provider>) -> Snapshot {
         providers: providers.into_iter().map(|provider| (provider.name.clone(), provider)).collect(),
         reserved_headers: crate::snapshot::FoldedNames::default(),
         trusted_proxies: Vec::new(),
+        devices: Inventory::default(),
         entrance: Default::default(),
         tls: tls(),
         audit_sheds: false,
@@ -78,7 +79,7 @@ fn tls() -> Tls {
         .unwrap()
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
-    Tls { exact: HashMap::new(), wildcard: HashMap::new(), default: Arc::new(config) }
+    Tls { exact: HashMap::new(), wildcard: HashMap::new(), default: Arc::new(config), devices: None }
 }
 
 /// A provider at this issuer.

@@ -70,6 +70,7 @@ const fn status(reason: Reason) -> StatusCode {
         Reason::NotSignedIn | Reason::SessionInvalid | Reason::SessionExpired | Reason::ProviderNotAccepted => {
             StatusCode::UNAUTHORIZED
         }
+        Reason::DeviceCertificateInvalid => StatusCode::FORBIDDEN,
         Reason::NotAllowed | Reason::DeniedByRule | Reason::PolicyError | Reason::SignInRefused => StatusCode::FORBIDDEN,
         Reason::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
         Reason::UnknownPath => StatusCode::NOT_FOUND,

@@ -5,16 +5,17 @@ pub mod client;
 
 use super::audit::{self, Trail};
 use super::body::{RequestBody, ResponseBody};
+use super::device::{Shown, Told};
 use super::route::Site;
 use super::session::{Cache, Recognized};
 use super::target::Target;
 use super::upstream::announce::Ends;
 use super::upstream::balance::Chosen;
 use super::upstream::pool::{Pool, Slot};
-use super::{headers, limit};
+use super::{device, headers, limit};
 use crate::assertion::Keys;
 use crate::clock;
-use crate::model::{Reason, Refusal, RequestId, Timestamp};
+use crate::model::{Device, Judged, Reason, Refusal, RequestId, Timestamp};
 use crate::snapshot::{App, Snapshot, Upstream};
 use crate::store::Store;
 use crate::telemetry::metrics;
@@ -22,6 +23,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
+use rustls::pki_types::CertificateDer;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::IpAddr;
@@ -80,6 +82,8 @@ pub struct Worker {
     pub counters: metrics::gate::Counters,
     /// The records that it has made and not yet given away.
     pub records: audit::Buffer,
+    /// What it knows of certificates that proxies tell of.
+    pub(super) told: Told,
     current: RefCell<Rc<InForce>>,
     next_id: Cell<u128>,
 }
@@ -109,6 +113,7 @@ impl Worker {
             pool: Rc::default(),
             counters: metrics::gate::Counters::default(),
             records: audit::Buffer::new(gate.audit.clone(), gate.metrics.lost_records.clone()),
+            told: Told::default(),
             current: RefCell::new(Rc::new(InForce(gate.snapshot.load_full()))),
             next_id: Cell::new(seed),
             gate,
@@ -154,6 +159,8 @@ pub struct Connection {
     peer_text: HeaderValue,
     /// Its two ends, where they are known.
     pub ends: Option<Ends>,
+    /// The certificate that the client has shown.
+    pub(super) shown: Shown,
     /// Connections to servers that were told of this one.
     pub(super) announced: RefCell<Vec<Rc<Slot>>>,
     /// How many requests have come by it.
@@ -176,6 +183,7 @@ impl Connection {
             peer,
             peer_text: text(&peer),
             ends: None,
+            shown: Shown::default(),
             announced: RefCell::default(),
             visits: Cell::new(0),
             given_up: Cell::new(0),
@@ -190,6 +198,11 @@ impl Connection {
     /// The same with its two ends.
     pub fn between(self, ends: Option<Ends>) -> Self {
         Self { ends, ..self }
+    }
+
+    /// The same with the certificate that its client has shown, and those that are said to vouch for it.
+    pub fn showing(self, certificates: Option<Box<[CertificateDer<'static>]>>) -> Self {
+        Self { shown: Shown::from(certificates), ..self }
     }
 }
 
@@ -209,6 +222,10 @@ pub struct Visit {
     pub client: IpAddr,
     /// The same as an app is told it.
     pub client_text: HeaderValue,
+    /// What the certificate is worth that the client has shown; nothing where it has shown none.
+    pub certificate: Option<Rc<Judged>>,
+    /// The device that the inventory has for it.
+    pub device: Option<Arc<Device>>,
     /// Its name.
     pub request_id: RequestId,
     /// The same as a header says it.
@@ -236,15 +253,20 @@ impl Visit {
         let snapshot = worker.snapshot();
         let client = client::client(connection.peer, headers, &snapshot.trusted_proxies);
         let client_text = if client == connection.peer { connection.peer_text.clone() } else { text(&client) };
+        let now = clock::now();
+        let certificate = device::certificate(&worker, &connection, &snapshot, headers, now);
+        let device = certificate.as_ref().and_then(|judged| device::known(&worker.gate, &snapshot, judged));
         let request_id = worker.request_id();
         connection.visits.set(connection.visits.get() + 1);
         Box::new(Self {
             connection,
             snapshot,
-            now: clock::now(),
+            now,
             started: Instant::now(),
             client,
             client_text,
+            certificate,
+            device,
             request_id,
             name: request_id.header(),
             trail: Trail::new(method.clone()),

@@ -2,6 +2,7 @@
 //! it: no check stops the next. Must never leave a rule out.
 
 mod apps;
+mod devices;
 mod entrance;
 mod fixed;
 mod headers;
@@ -28,7 +29,7 @@ use super::findings::{Findings, Wrong};
 use super::place::Place;
 use super::sources::Sources;
 use super::{Listen, tls};
-use crate::model::ProviderName;
+use crate::model::{Inventory, ProviderName};
 use crate::snapshot::entrance::Entrance;
 use crate::snapshot::{Lifetimes, Provider};
 use ipnet::IpNet;
@@ -60,6 +61,7 @@ pub(super) struct Draft {
     pub(super) providers: BTreeMap<ProviderName, Provider>,
     pub(super) apps: Vec<Drafted>,
     pub(super) tls: Option<crate::snapshot::tls::Tls>,
+    pub(super) devices: Inventory,
 }
 
 /// Checks everything.
@@ -70,7 +72,7 @@ pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Finding
     let apps = apps::compile(file, context);
     let auth = hosts::auth(file, context);
     hosts::check(auth.as_ref(), &apps, context.findings);
-    let tls = tls::compile(&file.tls, context.sources, context.findings);
+    let tls = tls::compile(file, context.sources, context.findings);
     if let Some(tls) = &tls {
         hosts::check_certificates(tls, auth.as_ref(), &apps, context.findings);
     }
@@ -83,6 +85,7 @@ pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Finding
         audit_sheds: audit.is_some_and(|audit| audit.when_full == Some(super::file::WhenFull::Shed)),
         trusted_proxies: listen::trusted_proxies(file, context),
         entrance: entrance::compile(file, context),
+        devices: devices::compile(file, context),
         lifetimes: listen::lifetimes(file, context),
         auth,
         providers,

@@ -18,6 +18,7 @@ pub(super) fn append(line: &mut Vec<u8>, visit: &Visit, reason: Reason, time: &s
     place(&mut object, visit);
     object.text(b",\"peer\":", visit.client_text.to_str().ok());
     who(&mut object, &visit.trail);
+    device(&mut object, visit);
     decision(&mut object, visit, reason);
     object.text(b",\"upstream\":", visit.upstream().map(Upstream::name));
     object.number(b",\"status\":", visit.status);
@@ -48,6 +49,13 @@ fn who(object: &mut Object<'_>, trail: &Trail) {
     object.text(b",\"email\":", email.map(|email| email.as_str()));
     object.text(b",\"session\":", trail.session.as_ref().map(|session| session.id()));
     object.text(b",\"act\":", acted.map(|acted| acted.act.code()));
+}
+
+/// What the client has shown of its device, and which one that is.
+fn device(object: &mut Object<'_>, visit: &Visit) {
+    let judged = visit.certificate.as_ref().map(|judged| judged.verdict.as_ref());
+    object.text(b",\"certificate\":", judged.map(|verdict| verdict.map_or_else(|fault| fault.code(), |_| "good")));
+    object.text(b",\"device\":", visit.device.as_ref().map(|device| &*device.id));
 }
 
 fn decision(object: &mut Object<'_>, visit: &Visit, reason: Reason) {

@@ -6,6 +6,7 @@ use super::local::Local;
 use super::{exchange, plain, proxy};
 use crate::gate::tls::{self, TlsStream};
 use crate::gate::upstream::announce::Ends;
+use crate::gate::visit::Connection;
 use crate::telemetry::metrics::gate::Refused;
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
@@ -68,7 +69,8 @@ async fn https(stream: TcpStream, peer: SocketAddr, mut place: Place, open: Rc<(
         Err(Unfit::Failed(_)) => return metrics.failed_handshakes.inc(),
     };
     metrics.connections.inc();
-    if let Err(error) = exchange::exchange(stream, local.guest(client, ends, open)).await {
+    let connection = Connection::new(client, open).between(ends).showing(stream.shown());
+    if let Err(error) = exchange::exchange(stream, local.guest(connection)).await {
         tracing::debug!(%error, "a connection ended");
     }
     metrics.connections.dec();

@@ -29,6 +29,7 @@ pub(in crate::control::config) fn assemble(draft: Draft, epoch: u64, findings: &
         trusted_proxies: draft.trusted_proxies,
         entrance: draft.entrance,
         tls: draft.tls?,
+        devices: draft.devices,
         audit_sheds: draft.audit_sheds,
     };
     for app in draft.apps {
