@@ -6,16 +6,18 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use doorward::assertion::Keys;
 use doorward::control::config;
+use doorward::gate::identity::Identity;
 use doorward::gate::upstream::balance;
 use doorward::gate::visit::{Connection, Gate, Visit, Worker};
 use doorward::gate::{self, audit, decide, limit, route, session, target};
 use doorward::model::identity::{Profile, Subject};
-use doorward::model::{Email, Identity, ProviderName, Timestamp, Token};
+use doorward::model::{self, Email, ProviderName, Timestamp, Token};
 use doorward::policy::Principal;
 use doorward::snapshot::{Access, Snapshot};
 use doorward::store::{Handoff, NewSignIn, Store, Tokens};
 use doorward::telemetry::metrics;
 use doorward::{clock, cookies};
+use futures_util::FutureExt as _;
 use http::Request;
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -48,10 +50,10 @@ fn snapshot(folder: &Path, apps: usize, rules: usize, upstream: &str) -> Snapsho
     config::load(&file, 1).unwrap_or_else(|problems| panic!("{problems}")).snapshot
 }
 
-fn identity(groups: usize) -> Identity {
+fn identity(groups: usize) -> model::Identity {
     let mut names: Vec<String> = (1..groups).map(|n| format!("group-{n:03}")).collect();
     names.push("finance".to_owned());
-    Identity {
+    model::Identity {
         subject: Subject { provider: ProviderName::parse("staff").unwrap(), subject: "00u1".to_owned() },
         profile: Profile {
             email: Some(Email::parse("eve@corp.example").unwrap()),
@@ -155,12 +157,15 @@ fn sessions(criterion: &mut Criterion) {
         });
         let requests: Vec<_> = cookies.iter().map(|cookie| request(host, "/", cookie)).collect();
         let targets: Vec<_> = requests.iter().map(|request| target::read(request).unwrap()).collect();
+        let mut visit = Visit::begin(Rc::clone(&bench.worker), connection(), requests[0].headers(), requests[0].method());
+        for (request, target) in requests.iter().zip(&targets) {
+            bench.runtime.block_on(session::look_up(&mut visit, target, request.headers())).unwrap();
+        }
         let mut next = 0;
         criterion.bench_function(&format!("session hit/{count} sessions"), |b| {
             b.iter(|| {
                 next = (next + 7919) % count;
-                let visit = Visit::begin(Rc::clone(&bench.worker), connection(), requests[next].headers(), requests[next].method());
-                let found = bench.runtime.block_on(session::look_up(&visit, &targets[next], requests[next].headers()));
+                let found = at_once(session::look_up(&mut visit, &targets[next], requests[next].headers()));
                 assert!(matches!(found, Ok(session::Session::Valid(_))));
             });
         });
@@ -179,6 +184,22 @@ fn decisions(criterion: &mut Criterion) {
             b.iter(|| ruleset.evaluate(&principal, black_box(&http::Method::GET)))
         });
     }
+}
+
+/// A decision that was made before, for the same session and route.
+fn remembered(criterion: &mut Criterion) {
+    let bench = bench(1, RULES);
+    let host = "app0.corp.example";
+    let request = request(host, "/", &bench.runtime.block_on(sign_in(&bench.store, 2, host)));
+    let target = target::read(&request).unwrap();
+    let mut visit = Visit::begin(Rc::clone(&bench.worker), connection(), request.headers(), request.method());
+    let snapshot = visit.snapshot.clone();
+    let route::Place::Route(place) = route::find(&snapshot, &target).unwrap() else { panic!("not reserved") };
+    let found = bench.runtime.block_on(session::look_up(&mut visit, &target, request.headers()));
+    let Ok(session::Session::Valid(session)) = found else { panic!("signed in") };
+    criterion.bench_function("decide again/20 rules", |b| {
+        b.iter(|| decide::evaluate(&mut visit, &place, Identity::Known(Rc::clone(&session)), black_box(&request)).is_ok());
+    });
 }
 
 /// Which server a request goes to; the choice, and the guard that counts it where that matters.
@@ -220,18 +241,26 @@ fn walks(criterion: &mut Criterion) {
         let bench = bench(10, RULES);
         let host = "app3.corp.example";
         let cookie = bench.runtime.block_on(sign_in(&bench.store, groups, host));
+        // The requests of a browser come by one connection.
+        let connection = connection();
+        bench.runtime.block_on(walk(&bench.worker, &connection, request(host, path, &cookie)));
         criterion.bench_function(&format!("walk/{name}"), |b| {
             b.iter_batched(
                 || request(host, path, &cookie),
-                |request| bench.runtime.block_on(walk(&bench.worker, request)),
+                |request| at_once(walk(&bench.worker, &connection, request)),
                 criterion::BatchSize::SmallInput,
             );
         });
     }
 }
 
-async fn walk(worker: &Rc<Worker>, request: Request<()>) -> Request<()> {
-    let mut visit = Visit::begin(Rc::clone(worker), connection(), request.headers(), request.method());
+/// What needs to wait for nothing, without the runtime's own work around it.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("nothing to wait for")
+}
+
+async fn walk(worker: &Rc<Worker>, connection: &Rc<Connection>, request: Request<()>) -> Request<()> {
+    let mut visit = Visit::begin(Rc::clone(worker), Rc::clone(connection), request.headers(), request.method());
     let target = target::read(&request).unwrap();
     let snapshot = visit.snapshot.clone();
     let route::Place::Route(place) = route::find(&snapshot, &target).unwrap() else { panic!("not reserved") };
@@ -244,5 +273,5 @@ fn time(criterion: &mut Criterion) {
     criterion.bench_function("clock", |b| b.iter(|| -> Timestamp { clock::now() }));
 }
 
-criterion_group!(benches, rooms, sessions, decisions, choices, walks, time);
+criterion_group!(benches, rooms, sessions, decisions, remembered, choices, walks, time);
 criterion_main!(benches);

@@ -292,8 +292,8 @@ impl Running {
             drop(writer.join());
         });
         drop(drained.await);
-        let idle = snapshot.load().lifetimes.idle;
-        if let Err(error) = store.tidy(idle).await {
+        let lifetimes = snapshot.load().lifetimes;
+        if let Err(error) = store.tidy(lifetimes).await {
             tracing::error!(%error, "the last use of some sessions could not be written down");
         }
         if let Some(admin) = admin {

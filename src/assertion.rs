@@ -67,7 +67,8 @@ struct Claims<'a> {
     amr: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     acr: Option<&'a str>,
-    auth_time: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<u64>,
     iat: u64,
     exp: u64,
 }
@@ -131,7 +132,7 @@ impl Keys {
             sid: TokenHash::of(session.as_bytes()).encode(),
             amr: &profile.amr,
             acr: profile.acr.as_deref(),
-            auth_time: identity.authenticated_at.seconds(),
+            auth_time: Some(identity.authenticated_at.seconds()).filter(|time| *time > 0),
             iat: now.seconds(),
             exp: now.plus(LIFE).seconds(),
         };

@@ -138,8 +138,8 @@ impl Control {
         let mut ticks = tokio::time::interval(Duration::from_secs(5));
         loop {
             ticks.tick().await;
-            let idle = self.snapshot.load().lifetimes.idle;
-            if let Err(error) = self.store.tidy(idle).await {
+            let lifetimes = self.snapshot.load().lifetimes;
+            if let Err(error) = self.store.tidy(lifetimes).await {
                 tracing::error!(%error, "the store can't be tidied");
             }
         }

@@ -11,6 +11,7 @@ pub mod risks;
 pub mod route;
 pub mod secret;
 pub mod signal;
+pub mod strength;
 pub mod time;
 
 pub use certificate::{Certified, Fault, Judged};
@@ -22,4 +23,5 @@ pub use origin::Origin;
 pub use reason::{Reason, Refusal};
 pub use secret::{Token, TokenHash};
 pub use signal::{Observed, Signal, Source};
-pub use time::Timestamp;
+pub use strength::{StepUp, Strength};
+pub use time::{Lifetimes, Timestamp};

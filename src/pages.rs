@@ -155,6 +155,14 @@ pub const fn explanation(reason: Reason) -> (&'static str, &'static str) {
             "Another account is needed",
             "This app does not take the account that you are signed in with. Sign out, and sign in with another one.",
         ),
+        Reason::StepUpFailed => (
+            "The sign-in was not strong enough",
+            "You signed in, but the sign-in service did not confirm what this app asks for. Try another way of signing in there.",
+        ),
+        Reason::StepUpRequired => (
+            "A stronger sign-in is needed",
+            "You may do this once you have signed in again. What you sent was not passed on: send it again after that.",
+        ),
         _ => explanation_of_failure(reason),
     }
 }

@@ -14,7 +14,7 @@ pub mod tls;
 pub mod upstream;
 
 use crate::model::identity::is_domain;
-use crate::model::{AppIndex, Inventory, Origin, ProviderName};
+use crate::model::{AppIndex, Inventory, Lifetimes, Origin, ProviderName, Strength};
 use crate::policy::Ruleset;
 use entrance::Entrance;
 use fixed::Fixed;
@@ -137,15 +137,6 @@ pub enum Attribute {
     Claim(String),
 }
 
-/// How long a sign-in lasts.
-#[derive(Clone, Copy, Debug)]
-pub struct Lifetimes {
-    /// Without a request.
-    pub idle: Duration,
-    /// At most.
-    pub lifetime: Duration,
-}
-
 /// A relying-party registration at an identity provider.
 pub struct Provider {
     /// Its key.
@@ -164,6 +155,8 @@ pub struct Provider {
     pub claims: BTreeMap<String, String>,
     /// Treat `email` as verified where the provider sends no `email_verified`.
     pub assume_email_verified: bool,
+    /// What it means by `acr` and `amr`.
+    pub strength: Strength,
     /// How far clocks may differ.
     pub leeway: Duration,
     /// PEM of the certificate authorities to trust in place of the public ones.

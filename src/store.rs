@@ -21,6 +21,7 @@ pub use live::{AppSession, Life, SignIn};
 pub use sign_ins::{Ended, NewSignIn, Tokens};
 pub use signing_keys::StoredKey;
 
+use crate::model::Lifetimes;
 use crate::model::secret::NoRandomness;
 use registry::Registry;
 use seal::KeyRing;
@@ -114,8 +115,8 @@ impl Store {
     }
 
     /// Writes down what changed little by little, removes what is over; called every few seconds and before the end.
-    pub async fn tidy(&self, idle: std::time::Duration) -> Result<(), Error> {
+    pub async fn tidy(&self, lifetimes: Lifetimes) -> Result<(), Error> {
         self.write_last_seen().await?;
-        self.remove_expired(idle).await
+        self.remove_expired(lifetimes).await
     }
 }

@@ -22,6 +22,8 @@ mod floods;
 mod headers;
 #[path = "gate/limits.rs"]
 mod limits;
+#[path = "gate/memory.rs"]
+mod memory;
 #[path = "gate/pool.rs"]
 mod pool;
 #[path = "gate/retries.rs"]

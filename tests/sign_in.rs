@@ -11,5 +11,7 @@ mod logout;
 mod provider;
 #[path = "sign_in/renewal.rs"]
 mod renewal;
+#[path = "sign_in/step_up.rs"]
+mod step_up;
 #[path = "world/world.rs"]
 mod world;

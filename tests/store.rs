@@ -3,7 +3,7 @@
 
 use doorward::clock::now;
 use doorward::model::identity::{Profile, Subject};
-use doorward::model::{Identity, ProviderName, Timestamp, Token};
+use doorward::model::{Identity, Lifetimes, ProviderName, Timestamp, Token};
 use doorward::store::{AppSession, Handoff, Life, NewSignIn, SignIn, Store, StoredKey, Tokens};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 const HOUR: Duration = Duration::from_secs(3600);
+const LASTING: Lifetimes = Lifetimes { idle: HOUR, lifetime: HOUR };
 const HOST: &str = "wiki.corp.test";
 
 struct Bench {
@@ -108,8 +109,8 @@ async fn a_sign_in_that_has_ended_is_over_for_every_holder_at_once() {
     assert!(Arc::ptr_eq(&held[0], &held[1]) && Arc::ptr_eq(&held[0].sign_in, &held[2].sign_in), "there is one object of each");
     let ended = bench.store.end_sign_in(sign_in.id).await.unwrap().unwrap();
     assert_eq!((ended.id_token.as_str(), ended.provider.as_str()), ("the-id-token", "staff"));
-    assert!(held.iter().all(|session| session.life(now(), HOUR) == Life::Ended));
-    assert_eq!(sign_in.life(now(), HOUR), Life::Ended);
+    assert!(held.iter().all(|session| session.life(now(), LASTING) == Life::Ended));
+    assert_eq!(sign_in.life(now(), LASTING), Life::Ended);
     assert!(bench.store.sign_in(&cookie.hash()).await.unwrap().is_none());
     assert!(bench.app_session(&sessions[0]).await.is_none(), "its app sessions go with it");
     assert!(bench.store.tokens(sign_in.id).await.unwrap().is_none());
@@ -124,7 +125,7 @@ async fn one_app_session_ends_alone() {
     let [gone, stays] = [bench.app_cookie(&sign_in).await, bench.app_cookie(&sign_in).await];
     let (held, other) = (bench.app_session(&gone).await.unwrap(), bench.app_session(&stays).await.unwrap());
     bench.store.end_app_session(&gone.hash()).await.unwrap();
-    assert_eq!((held.life(now(), HOUR), other.life(now(), HOUR)), (Life::Ended, Life::Live));
+    assert_eq!((held.life(now(), LASTING), other.life(now(), LASTING)), (Life::Ended, Life::Live));
     assert!(bench.app_session(&gone).await.is_none());
 }
 
@@ -153,8 +154,8 @@ async fn whoever_loads_while_a_sign_in_ends_holds_nothing_that_lives() {
         ending.await.unwrap();
         for load in loads {
             let (session, sign_in) = load.await.unwrap();
-            assert!(session.is_none_or(|session| session.life(now(), HOUR) == Life::Ended));
-            assert!(sign_in.is_none_or(|sign_in| sign_in.life(now(), HOUR) == Life::Ended));
+            assert!(session.is_none_or(|session| session.life(now(), LASTING) == Life::Ended));
+            assert!(sign_in.is_none_or(|sign_in| sign_in.life(now(), LASTING) == Life::Ended));
         }
     }
 }
@@ -165,7 +166,7 @@ async fn a_new_sign_in_ends_the_one_that_it_replaces() {
     let (old, cookie) = bench.sign_in().await;
     let new = NewSignIn { replaces: Some(old.id), ..new_sign_in(&Token::random().unwrap()) };
     let new = bench.store.create_sign_in(new).await.unwrap();
-    assert_eq!((old.life(now(), HOUR), new.life(now(), HOUR)), (Life::Ended, Life::Live));
+    assert_eq!((old.life(now(), LASTING), new.life(now(), LASTING)), (Life::Ended, Life::Live));
     assert!(bench.store.sign_in(&cookie.hash()).await.unwrap().is_none());
     assert_ne!(old.id, new.id);
 }
@@ -273,7 +274,7 @@ async fn what_was_acknowledged_is_there_after_a_crash() {
     assert!(store.sign_in(&ends.1.hash()).await.unwrap().is_none());
     assert!(store.app_session(gone.hash(), HOST).await.unwrap().is_none());
     let session = store.app_session(kept.hash(), HOST).await.unwrap().unwrap();
-    assert_eq!(session.life(now(), HOUR), Life::Live);
+    assert_eq!(session.life(now(), LASTING), Life::Live);
     assert_eq!(session.sign_in.identity().profile.groups, ["staff"]);
 }
 
@@ -295,17 +296,23 @@ async fn what_is_over_is_removed_and_what_is_used_stays() {
     let bench = Bench::new().await;
     let over = NewSignIn { ends: now(), ..new_sign_in(&Token::random().unwrap()) };
     let over = bench.store.create_sign_in(over).await.unwrap();
-    assert_eq!(over.life(now(), HOUR), Life::Expired);
+    assert_eq!(over.life(now(), LASTING), Life::Expired);
     let ((idle, _), (used, _)) = (bench.sign_in().await, bench.sign_in().await);
     let (code, flow) = bench.handoff(&used, Timestamp::from_millis(1)).await;
     tokio::time::sleep(Duration::from_millis(1200)).await;
     used.seen(now());
-    bench.store.tidy(Duration::from_secs(1)).await.unwrap();
+    let lifetimes = Lifetimes { idle: Duration::from_secs(1), ..LASTING };
+    bench.store.tidy(lifetimes).await.unwrap();
     assert!(bench.store.tokens(over.id).await.unwrap().is_none(), "past its end");
     assert!(bench.store.tokens(idle.id).await.unwrap().is_none(), "idle for too long");
     assert!(bench.store.tokens(used.id).await.unwrap().is_some());
     assert!(bench.take(&code, HOST, &flow).await.is_none());
-    assert_eq!(used.life(now(), Duration::from_secs(1)), Life::Live);
+    assert_eq!(used.life(now(), lifetimes), Life::Live);
+    // Whatever it was when the person signed in.
+    let shortened = Lifetimes { lifetime: Duration::from_secs(1), ..LASTING };
+    assert_eq!(used.life(now(), shortened), Life::Expired);
+    bench.store.tidy(shortened).await.unwrap();
+    assert!(bench.store.tokens(used.id).await.unwrap().is_none(), "past a lifetime that was shortened");
 }
 
 #[tokio::test(flavor = "multi_thread")]

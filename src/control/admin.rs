@@ -131,8 +131,9 @@ async fn status(Shared(inner): Shared<Arc<Inner>>) -> Response {
 }
 
 /// The value that a body says in JSON.
-fn value<T: DeserializeOwned>(body: &[u8]) -> Result<T, Response> {
-    serde_json::from_slice(body).map_err(|wrong| error(StatusCode::BAD_REQUEST, &format!("not the JSON that is expected: {wrong}")))
+fn value<T: DeserializeOwned>(body: &[u8]) -> Result<T, Box<Response>> {
+    let refused = |wrong| error(StatusCode::BAD_REQUEST, &format!("not the JSON that is expected: {wrong}"));
+    serde_json::from_slice(body).map_err(|wrong: serde_json::Error| Box::new(refused(wrong)))
 }
 
 /// Some of many, in the order of their keys: those behind `after`, at most `limit`; `next` is the `after` of what follows.

@@ -3,13 +3,13 @@
 pub(super) mod signer;
 
 use crate::model::route::Pattern;
-use crate::model::{AppIndex, Origin, ProviderName};
+use crate::model::{AppIndex, Inventory, Lifetimes, Origin, ProviderName};
 use crate::snapshot::hosts::{Host, Hosts};
 use crate::snapshot::paths::Paths;
 use crate::snapshot::rewriting::Rewriting;
 use crate::snapshot::servers::Servers;
 use crate::snapshot::upstream::{Address, Pooling, Timeouts, Transport};
-use crate::snapshot::{Access, App, Lifetimes, Provider, Route, RouteIndex, Snapshot, Upstream, tls::Tls};
+use crate::snapshot::{Access, App, Provider, Route, RouteIndex, Snapshot, Upstream, tls::Tls};
 use openidconnect::IssuerUrl;
 use rustls::ServerConfig;
 use rustls::server::ResolvesServerCertUsingSni;
@@ -93,6 +93,7 @@ pub(super) fn provider(name: &str, issuer: &str) -> Provider {
         scopes: vec!["openid".to_owned(), "email".to_owned()],
         claims: BTreeMap::new(),
         assume_email_verified: false,
+        strength: crate::model::Strength::default(),
         leeway: Duration::from_secs(60),
         ca: None,
     }

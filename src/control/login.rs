@@ -7,10 +7,12 @@ use super::query::{self, Query};
 use super::target::ReturnTarget;
 use super::{Call, Control, oidc, unavailable};
 use crate::clock;
-use crate::model::{ProviderName, Reason, Refusal, Token, TokenHash};
+use crate::model::strength::Lack;
+use crate::model::{Reason, Refusal, StepUp, Token, TokenHash};
 use crate::pages;
 use crate::snapshot::{Provider, Snapshot};
 use crate::store::{Handoff, SignIn};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a handoff code holds.
@@ -23,6 +25,8 @@ pub(super) struct Destination {
     pub(super) target: Option<ReturnTarget>,
     /// The hash of the flow cookie on the app's host.
     pub(super) binding: Option<TokenHash>,
+    /// How strong or fresh the sign-in must be.
+    pub(super) step_up: Option<StepUp>,
 }
 
 impl Destination {
@@ -32,19 +36,25 @@ impl Destination {
             return Ok(Self::default());
         }
         let to = query.find("to").ok_or(Reason::BadReturnTarget)?;
-        Self::read(snapshot, Some(to), query.find("binding"))
+        Self::read(snapshot, Some(to), query.find("binding"), query.find("step_up"))
     }
 
-    /// Reads the text of both.
-    pub(super) fn read(snapshot: &Snapshot, to: Option<&str>, binding: Option<&str>) -> Result<Self, Refusal> {
+    /// Reads the texts of all three.
+    pub(super) fn read(
+        snapshot: &Snapshot,
+        to: Option<&str>,
+        binding: Option<&str>,
+        step_up: Option<&str>,
+    ) -> Result<Self, Refusal> {
         let target = to.map(|to| ReturnTarget::parse(snapshot, to)).transpose();
-        Ok(Self { target: target.map_err(|_| Reason::BadReturnTarget)?, binding: binding.and_then(TokenHash::decode) })
+        let target = target.map_err(|_| Reason::BadReturnTarget)?;
+        Ok(Self { target, binding: binding.and_then(TokenHash::decode), step_up: step_up.and_then(StepUp::parse) })
     }
 
     /// This destination, then without the query, then the root of the same host.
     pub(super) fn ever_shorter(&self) -> impl Iterator<Item = Self> {
         let shorter =
-            |shorten: fn(&ReturnTarget) -> ReturnTarget| Self { target: self.target.as_ref().map(shorten), binding: self.binding };
+            |shorten: fn(&ReturnTarget) -> ReturnTarget| Self { target: self.target.as_ref().map(shorten), ..self.clone() };
         [self.clone(), shorter(ReturnTarget::without_query), shorter(ReturnTarget::root)].into_iter()
     }
 
@@ -55,6 +65,8 @@ impl Destination {
         let mut parameters = vec![(name, value)];
         parameters.extend(to.as_deref().map(|to| ("to", to)));
         parameters.extend(binding.as_deref().map(|binding| ("binding", binding)));
+        let step_up = self.step_up.as_ref().map(StepUp::to_string);
+        parameters.extend(step_up.as_deref().map(|step_up| ("step_up", step_up)));
         format!("/.doorward/login?{}", query::write(&parameters))
     }
 
@@ -68,6 +80,23 @@ impl Destination {
         named.iter().filter_map(|name| snapshot.providers.get(name)).collect()
     }
 
+    /// The first of these sign-ins that does, with what it lacks; one that lacks nothing where there is one.
+    fn best<'a>(
+        &self,
+        held: &'a [(Token, Arc<SignIn>)],
+        accepted: &[&'a Provider],
+    ) -> Option<(&'a SignIn, &'a Provider, Option<Lack>)> {
+        let now = clock::now();
+        let fit = held.iter().filter_map(|(_, held)| {
+            let identity = held.identity();
+            let provider = accepted.iter().find(|provider| provider.name == identity.subject.provider)?;
+            let lack = self.step_up.as_ref().and_then(|step_up| step_up.lack(&provider.strength, &identity, now));
+            Some((&**held, *provider, lack))
+        });
+        let fit: Vec<_> = fit.collect();
+        fit.iter().find(|(_, _, lack)| lack.is_none()).or(fit.first()).copied()
+    }
+
     fn app_title<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a str> {
         Some(&*self.target.as_ref()?.app(snapshot)?.title)
     }
@@ -78,10 +107,11 @@ impl Control {
     pub(super) async fn login(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
         let destination = Destination::parse(&call.place.snapshot, &call.query)?;
         let accepted = destination.accepted(&call.place.snapshot);
-        let takes = |name: &ProviderName| accepted.iter().any(|provider| provider.name == *name);
         let held = self.sign_ins(call).await?;
-        match held.iter().find(|(_, held)| takes(&held.identity().subject.provider)) {
-            Some((_, sign_in)) => self.arrive(call, &destination, sign_in).await,
+        match destination.best(&held, &accepted) {
+            Some((sign_in, _, None)) => self.arrive(call, &destination, sign_in).await,
+            Some((_, provider, Some(lack))) if call.query.has("signed_in") => Err(not_delivered(provider, lack)),
+            Some((_, provider, Some(_))) => oidc::login::begin(self, call, provider, destination.clone()).await,
             None if held.is_empty() && call.query.has("signed_in") => Err(Refusal::with_detail(
                 Reason::SignInLoop,
                 format!("The browser did not keep the cookie of {}.", call.place.host),
@@ -126,6 +156,17 @@ impl Control {
         };
         oidc::login::begin(self, call, provider.ok_or(Reason::ProviderNotAccepted)?, destination.clone()).await
     }
+}
+
+/// The person has been to the provider, and what came back is still not enough: to go there again would be a loop.
+fn not_delivered(provider: &Provider, lack: Lack) -> Refusal {
+    let missing = match lack {
+        Lack::Mfa => "a second factor",
+        Lack::PhishingResistant => "a security key or passkey",
+        Lack::Class => "the kind of sign-in that was asked for",
+        Lack::Fresh => "a sign-in that is recent enough",
+    };
+    Refusal::with_detail(Reason::StepUpFailed, format!("What is missing is {missing}: {} did not vouch for it.", provider.title))
 }
 
 fn chooser(snapshot: &Snapshot, destination: &Destination, accepted: &[&Provider]) -> Answer {

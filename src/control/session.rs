@@ -16,11 +16,11 @@ pub(super) const MOST_SIGN_INS: usize = 4;
 impl Control {
     /// The live sign-ins of the browser with their tokens, on the auth host: one a provider, the latest first.
     pub(super) async fn sign_ins(&self, call: &Call<'_>) -> Result<Vec<(Token, Arc<SignIn>)>, Refusal> {
-        let (now, idle) = (clock::now(), call.place.snapshot.lifetimes.idle);
+        let (now, lifetimes) = (clock::now(), call.place.snapshot.lifetimes);
         let mut live = Vec::new();
         for token in sso_tokens(call) {
             let sign_in = self.store.sign_in(&token.hash()).await.map_err(unavailable)?;
-            live.extend(sign_in.filter(|sign_in| sign_in.life(now, idle) == Life::Live).map(|sign_in| (token, sign_in)));
+            live.extend(sign_in.filter(|sign_in| sign_in.life(now, lifetimes) == Life::Live).map(|sign_in| (token, sign_in)));
         }
         Ok(live)
     }
@@ -31,8 +31,8 @@ impl Control {
             return Ok(None);
         };
         let session = self.store.app_session(token.hash(), &call.place.host).await.map_err(unavailable)?;
-        let idle = call.place.snapshot.lifetimes.idle;
-        Ok(session.filter(|session| session.life(clock::now(), idle) == Life::Live))
+        let lifetimes = call.place.snapshot.lifetimes;
+        Ok(session.filter(|session| session.life(clock::now(), lifetimes) == Life::Live))
     }
 
     /// `GET /.doorward/session`.

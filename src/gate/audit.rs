@@ -14,6 +14,7 @@ use super::route::Routed;
 use super::session::Recognized;
 use super::target::Target;
 use super::visit::Visit;
+use crate::clock;
 use crate::model::identity::Acted;
 use crate::model::{AppIndex, Reason, Refusal};
 use crate::policy::RuleIndex;
@@ -37,11 +38,24 @@ pub struct Trail {
     pub(super) rule: Option<RuleIndex>,
     pub(super) reason: Option<Reason>,
     pub(super) upload: Option<Arc<Upload>>,
+    /// The policy let it through: whatever becomes of it, that is what was decided.
+    pub(super) let_through: bool,
 }
 
 impl Trail {
     pub(super) const fn new(method: Method) -> Self {
-        Self { method, target: None, app: None, route: None, session: None, acted: None, rule: None, reason: None, upload: None }
+        Self {
+            method,
+            target: None,
+            app: None,
+            route: None,
+            session: None,
+            acted: None,
+            rule: None,
+            reason: None,
+            upload: None,
+            let_through: false,
+        }
     }
 
     /// Notes where it goes.
@@ -75,13 +89,14 @@ impl Verdict {
         }
     }
 
-    pub(super) const fn of(reason: Reason) -> Self {
+    /// What was decided of a visit that ended like this.
+    fn of(trail: &Trail, reason: Reason) -> Self {
         match reason {
+            _ if trail.let_through => Self::Allow,
             Reason::Allowed | Reason::PublicRoute | Reason::Preflight => Self::Allow,
-            Reason::UpstreamFailed | Reason::UpstreamTimeout | Reason::UpstreamUnreachable => Self::Allow,
-            Reason::NoHealthyUpstream | Reason::UpstreamBusy | Reason::UploadTooSlow => Self::Allow,
             Reason::Reserved => Self::Own,
-            Reason::NotSignedIn | Reason::SessionInvalid | Reason::SessionExpired | Reason::ProviderNotAccepted => Self::Challenge,
+            Reason::NotSignedIn | Reason::SessionInvalid | Reason::SessionExpired => Self::Challenge,
+            Reason::ProviderNotAccepted | Reason::StepUpRequired => Self::Challenge,
             _ => Self::Deny,
         }
     }
@@ -113,15 +128,17 @@ pub fn channel() -> (Sender, Receiver) {
 }
 
 /// Lets a visit begin when its record will find room.
-pub async fn admit(visit: &Visit) -> Result<(), Refusal> {
-    let full = || visit.gate().audit.queued.load(Ordering::Relaxed) >= CAPACITY;
-    if !full() || visit.snapshot.audit_sheds {
+pub async fn admit(visit: &mut Visit) -> Result<(), Refusal> {
+    let is_full = |visit: &Visit| visit.gate().audit.queued.load(Ordering::Relaxed) >= CAPACITY;
+    if !is_full(visit) || visit.snapshot.audit_sheds {
         return Ok(());
     }
     let (pause, times) = PATIENCE;
     for _ in 0..times {
         tokio::time::sleep(pause).await;
-        if !full() {
+        if !is_full(visit) {
+            // What is judged by the time is judged by this one.
+            visit.now = clock::now();
             return Ok(());
         }
     }
@@ -134,6 +151,7 @@ pub type Ending = Box<Visit>;
 /// Has the answer's body carry the visit to its end.
 pub fn follow(mut visit: Box<Visit>, response: Response<ResponseBody>) -> Response<ResponseBody> {
     visit.status = response.status().as_u16();
+    visit.answered = true;
     response.map(|mut body| {
         body.ending = Some(visit);
         body
@@ -144,10 +162,10 @@ pub fn follow(mut visit: Box<Visit>, response: Response<ResponseBody>) -> Respon
 pub(super) fn record(visit: &Visit) {
     let (worker, took) = (&visit.worker, visit.started.elapsed());
     let reason = visit.trail.reason.unwrap_or(Reason::Abandoned);
-    let verdict = Verdict::of(reason).as_str();
+    let verdict = Verdict::of(&visit.trail, reason);
     let app = visit.trail.app.zip(visit.app().map(|app| &*app.name));
-    worker.counters.count(&worker.gate.metrics, visit.snapshot.epoch, app, verdict, visit.status, took);
-    worker.records.append(|line, time| line::append(line, visit, reason, time, took), visit.now);
+    worker.counters.count(&worker.gate.metrics, visit.snapshot.epoch, app, verdict.as_str(), visit.status, took);
+    worker.records.append(|line, time| line::append(line, visit, (verdict, reason), time, took), visit.now);
 }
 
 impl Sender {

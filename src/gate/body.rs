@@ -4,6 +4,8 @@
 use super::audit::Ending;
 use super::headers;
 use super::upstream::in_flight::{Expired, InFlight};
+use super::visit::Visit;
+use crate::model::AppIndex;
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
@@ -29,7 +31,7 @@ struct Sent {
     limit: u64,
     upload: Arc<Upload>,
     /// What may not be a trailer; until that is known, nothing may.
-    snapshot: Option<Arc<Snapshot>>,
+    whose: Option<(Arc<Snapshot>, AppIndex)>,
 }
 
 /// How far a request's body has come.
@@ -94,8 +96,7 @@ impl Upload {
 impl RequestBody {
     /// The body of a request.
     pub fn new(body: Incoming) -> Self {
-        let sent =
-            (!body.is_end_stream()).then(|| Sent { body: Some(body), limit: u64::MAX, upload: Arc::default(), snapshot: None });
+        let sent = (!body.is_end_stream()).then(|| Sent { body: Some(body), limit: u64::MAX, upload: Arc::default(), whose: None });
         Self(sent)
     }
 
@@ -123,10 +124,10 @@ impl RequestBody {
         }
     }
 
-    /// Lets trailers pass, except what no client may send.
-    pub fn pass_trailers(&mut self, snapshot: &Arc<Snapshot>) {
+    /// Lets trailers pass to this app, except what no client may send it.
+    pub fn pass_trailers(&mut self, snapshot: &Arc<Snapshot>, app: AppIndex) {
         if let Some(sent) = &mut self.0 {
-            sent.snapshot = Some(Arc::clone(snapshot));
+            sent.whose = Some((Arc::clone(snapshot), app));
         }
     }
 }
@@ -154,8 +155,8 @@ impl Sent {
 
     fn passed(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
         match frame.into_trailers() {
-            Ok(trailers) => Frame::trailers(match &self.snapshot {
-                Some(snapshot) => headers::trailers(trailers, snapshot),
+            Ok(trailers) => Frame::trailers(match &self.whose {
+                Some((snapshot, app)) => headers::trailers(trailers, snapshot, snapshot.app(*app)),
                 None => http::HeaderMap::new(),
             }),
             Err(frame) => {
@@ -280,11 +281,14 @@ impl Body for ResponseBody {
     type Error = Broken;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let polled = match &mut self.source {
+        let Self { source, ending, .. } = &mut *self;
+        let polled = match source {
             Source::Full(body) => {
                 Pin::new(body).poll_frame(context).map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
             }
-            Source::App(in_flight) => in_flight.poll_frame(context).map(|frame| frame.map(|frame| frame.map(told))),
+            Source::App(in_flight) => {
+                in_flight.poll_frame(context).map(|frame| frame.map(|frame| frame.map(|frame| told(frame, ending.as_deref()))))
+            }
         };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => self.passed(frame.data_ref().map_or(0, Bytes::len)),
@@ -310,9 +314,9 @@ impl Body for ResponseBody {
 }
 
 /// A frame of an app as the client gets it.
-fn told(frame: Frame<Bytes>) -> Frame<Bytes> {
+fn told(frame: Frame<Bytes>, visit: Option<&Visit>) -> Frame<Bytes> {
     match frame.into_trailers() {
-        Ok(trailers) => Frame::trailers(headers::trailers_of_answer(trailers)),
+        Ok(trailers) => Frame::trailers(headers::trailers_of_answer(trailers, visit.and_then(Visit::app))),
         Err(frame) => frame,
     }
 }

@@ -15,7 +15,7 @@ use super::visit::Visit;
 use super::websocket;
 use crate::cookies;
 use crate::model::{Reason, Refusal};
-use crate::snapshot::{Snapshot, fold};
+use crate::snapshot::{App, Snapshot, fold};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use std::borrow::Cow;
@@ -62,7 +62,7 @@ pub fn rewrite<B>(
         place.app.servers.as_ref().is_some_and(crate::snapshot::servers::Servers::may_multiplex) && takes_trailers(headers);
     remove_nominated(headers)?;
     remove(headers, |name| is_hop_by_hop(name) || is_reserved(name, &visit.snapshot));
-    announce_trailers(headers, &visit.snapshot);
+    announce_trailers(headers, &visit.snapshot, Some(place.app));
     remove_our_cookies(headers);
     headers.reserve(ADDED);
     add_circumstances(headers, visit, target);
@@ -90,12 +90,12 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
 }
 
 /// Leaves those names in `Trailer` that may be there.
-fn announce_trailers(headers: &mut HeaderMap, snapshot: &Snapshot) {
+fn announce_trailers(headers: &mut HeaderMap, snapshot: &Snapshot, app: Option<&App>) {
     if !headers.contains_key(header::TRAILER) {
         return;
     }
     let names = list(headers, &header::TRAILER).filter_map(|name| name.parse::<HeaderName>().ok());
-    let names: Vec<_> = names.filter(|name| may_trail(name.as_str(), snapshot)).collect();
+    let names: Vec<_> = names.filter(|name| may_trail(name.as_str(), snapshot, app)).collect();
     headers.remove(header::TRAILER);
     for name in names {
         headers.append(header::TRAILER, name.into());
@@ -103,23 +103,25 @@ fn announce_trailers(headers: &mut HeaderMap, snapshot: &Snapshot) {
 }
 
 /// The trailers of a request without what no client may send, and without what has no place there.
-pub(super) fn trailers(mut trailers: HeaderMap, snapshot: &Snapshot) -> HeaderMap {
-    remove(&mut trailers, |name| !may_trail(name, snapshot));
+pub(super) fn trailers(mut trailers: HeaderMap, snapshot: &Snapshot, app: Option<&App>) -> HeaderMap {
+    remove(&mut trailers, |name| !may_trail(name, snapshot, app));
     trailers
 }
 
 /// The trailers of an answer without what is ours to say, and without what has no place there.
-pub(super) fn trailers_of_answer(mut trailers: HeaderMap) -> HeaderMap {
+pub(super) fn trailers_of_answer(mut trailers: HeaderMap, app: Option<&App>) -> HeaderMap {
     let is_ours = |name: &str| {
         name.starts_with("access-control-")
             || matches!(name, "location" | "set-cookie" | "strict-transport-security" | "www-authenticate" | "x-request-id")
     };
-    remove(&mut trailers, |name| is_hop_by_hop(name) || needs_to_come_first(name) || is_ours(name));
+    let goes = |name: &str| app.is_some_and(|app| app.rewriting.response.removes(name));
+    remove(&mut trailers, |name| is_hop_by_hop(name) || needs_to_come_first(name) || is_ours(name) || goes(name));
     trailers
 }
 
-fn may_trail(name: &str, snapshot: &Snapshot) -> bool {
-    !is_hop_by_hop(name) && !needs_to_come_first(name) && !is_reserved(name, snapshot)
+fn may_trail(name: &str, snapshot: &Snapshot, app: Option<&App>) -> bool {
+    let goes = app.and_then(|app| app.rewriting.request.as_ref()).is_some_and(|to_app| to_app.edits.removes(name));
+    !goes && !is_hop_by_hop(name) && !needs_to_come_first(name) && !is_reserved(name, snapshot)
 }
 
 /// What frames, addresses or authorizes (RFC 9110, section 6.5.1).
@@ -251,6 +253,9 @@ pub(super) fn name(visit: &Visit, headers: &mut HeaderMap) {
     headers.insert(X_REQUEST_ID, visit.name.clone());
 }
 
+/// A cookie without a name is sent back as its value alone, which may be our name and a value (CVE-2022-40958).
 fn sets_our_cookie(line: &HeaderValue) -> bool {
-    is_our_cookie(line.as_bytes())
+    let line = line.as_bytes();
+    let start = line.iter().position(|b| *b != b'=' && !b.is_ascii_whitespace()).unwrap_or(line.len());
+    is_our_cookie(line.get(start..).unwrap_or_default())
 }

@@ -67,11 +67,11 @@ const fn status(reason: Reason) -> StatusCode {
             StatusCode::BAD_REQUEST
         }
         Reason::HandoffInvalid | Reason::SignInExpired | Reason::SignInFailed | Reason::SignInLoop => StatusCode::BAD_REQUEST,
-        Reason::NotSignedIn | Reason::SessionInvalid | Reason::SessionExpired | Reason::ProviderNotAccepted => {
-            StatusCode::UNAUTHORIZED
-        }
+        Reason::NotSignedIn | Reason::SessionInvalid | Reason::SessionExpired => StatusCode::UNAUTHORIZED,
+        Reason::ProviderNotAccepted | Reason::StepUpRequired => StatusCode::UNAUTHORIZED,
         Reason::DeviceCertificateInvalid => StatusCode::FORBIDDEN,
-        Reason::NotAllowed | Reason::DeniedByRule | Reason::PolicyError | Reason::SignInRefused => StatusCode::FORBIDDEN,
+        Reason::NotAllowed | Reason::DeniedByRule | Reason::PolicyError => StatusCode::FORBIDDEN,
+        Reason::SignInRefused | Reason::StepUpFailed => StatusCode::FORBIDDEN,
         Reason::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
         Reason::UnknownPath => StatusCode::NOT_FOUND,
         Reason::UpstreamFailed | Reason::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
@@ -101,7 +101,7 @@ pub fn refuse(visit: &mut Visit, manner: &Manner, refusal: &Refusal) -> Response
         Kind::Grpc => grpc(status, refusal),
         Kind::Program => json(visit, status, refusal),
         // What was sent is lost either way; a script that sent it wants to know why.
-        Kind::Page if status == StatusCode::UNAUTHORIZED => json(visit, status, refusal),
+        Kind::Page if status == StatusCode::UNAUTHORIZED && refusal.step_up.is_none() => json(visit, status, refusal),
         Kind::Navigation | Kind::Page => page(visit, refusal),
     };
     finish(visit, manner, refusal, status, response.headers_mut());
@@ -110,7 +110,7 @@ pub fn refuse(visit: &mut Visit, manner: &Manner, refusal: &Refusal) -> Response
 
 /// Sends a browser to the sign-in; where that would be a loop, says so instead.
 fn challenge(visit: &mut Visit, manner: &Manner, refusal: &Refusal) -> Response<ResponseBody> {
-    match challenge::redirect(visit, &manner.cookies) {
+    match challenge::redirect(visit, &manner.cookies, refusal.step_up.as_deref()) {
         Ok(mut response) => {
             visit.trail.reason = Some(refusal.reason);
             finish(visit, manner, refusal, response.status(), response.headers_mut());
@@ -130,7 +130,7 @@ fn finish(visit: &Visit, manner: &Manner, refusal: &Refusal, status: StatusCode,
     }
     name(visit, headers);
     if status == StatusCode::UNAUTHORIZED {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Doorward realm=\"sign-in\""));
+        headers.insert(header::WWW_AUTHENTICATE, challenge::words(refusal.step_up.as_deref()));
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
@@ -172,13 +172,13 @@ fn json(visit: &Visit, status: StatusCode, refusal: &Refusal) -> Response<Respon
     if status == StatusCode::UNAUTHORIZED
         && let Some(object) = body.as_object_mut()
     {
-        object.insert("login".to_owned(), challenge::login_page(visit).into());
+        object.insert("login".to_owned(), challenge::login_page(visit, refusal.step_up.as_deref()).into());
     }
     answer(status, "application/json", format!("{body}\n"))
 }
 
 fn page(visit: &Visit, refusal: &Refusal) -> Response<ResponseBody> {
-    let (retry, sign_out) = (challenge::once_more(visit, refusal.reason), format!("{}/.doorward/logout", visit.snapshot.auth));
+    let (retry, sign_out) = (challenge::once_more(visit, refusal), format!("{}/.doorward/logout", visit.snapshot.auth));
     let page = pages::RefusalPage {
         refusal,
         request_id: visit.request_id,

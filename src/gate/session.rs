@@ -5,6 +5,7 @@ use super::decide::Memo;
 use super::headers::{Carried, OwnCopy};
 use super::target::Target;
 use super::visit::Visit;
+use crate::clock;
 use crate::cookies;
 use crate::model::{Reason, Refusal, Token, TokenHash};
 use crate::store::{AppSession, Life, SignIn};
@@ -71,13 +72,16 @@ pub type Cache = moka::sync::Cache<TokenHash, Arc<Known>, AlreadyRandom>;
 /// How long to wait for a renewal of stale claims before going on with what is known.
 const RENEWAL_PATIENCE: Duration = Duration::from_secs(5);
 
+/// When a session that is not used is let go of; until then it is one object for all who use it.
+const FORGOTTEN: Duration = Duration::from_secs(600);
+
 /// A cache for this many sessions.
 pub fn cache(capacity: u64) -> Cache {
-    moka::sync::Cache::builder().max_capacity(capacity).build_with_hasher(AlreadyRandom)
+    moka::sync::Cache::builder().max_capacity(capacity).time_to_idle(FORGOTTEN).build_with_hasher(AlreadyRandom)
 }
 
 /// Looks the session up.
-pub async fn look_up(visit: &Visit, target: &Target, headers: &HeaderMap) -> Result<Session, Refusal> {
+pub async fn look_up(visit: &mut Visit, target: &Target, headers: &HeaderMap) -> Result<Session, Refusal> {
     let Some(cookie) = cookies::find(headers, cookies::SESSION) else {
         return Ok(Session::Absent);
     };
@@ -90,6 +94,7 @@ pub async fn look_up(visit: &Visit, target: &Target, headers: &HeaderMap) -> Res
     };
     if recognized.sign_in().renewal_is_due(visit.now) && life(visit, &recognized) == Life::Live {
         Box::pin(renew(visit, recognized.sign_in())).await;
+        visit.now = clock::now();
     }
     Ok(check(visit, recognized))
 }
@@ -112,7 +117,7 @@ fn remember(visit: &Visit, recognized: Rc<Recognized>) -> Rc<Recognized> {
     recognized
 }
 
-async fn find(visit: &Visit, target: &Target, cookie: &str) -> Result<Option<Arc<Known>>, Refusal> {
+async fn find(visit: &mut Visit, target: &Target, cookie: &str) -> Result<Option<Arc<Known>>, Refusal> {
     let Some(hash) = Token::hash_of(cookie) else { return Ok(None) };
     let gate = visit.gate();
     if let Some(known) = gate.sessions.get(&hash) {
@@ -122,6 +127,9 @@ async fn find(visit: &Visit, target: &Target, cookie: &str) -> Result<Option<Arc
         tracing::error!(%error, "a session could not be looked up");
         Reason::StoreUnavailable
     })?;
+    // It may have taken a while, and lives are judged by the time.
+    visit.now = clock::now();
+    let gate = visit.gate();
     Ok(session.map(|session| {
         let id = TokenHash::of(hash.as_bytes()).encode().into();
         let known = Arc::new(Known { id, session, memo: Memo::default(), carried: Carried::default() });
@@ -131,7 +139,7 @@ async fn find(visit: &Visit, target: &Target, cookie: &str) -> Result<Option<Arc
 }
 
 fn life(visit: &Visit, recognized: &Recognized) -> Life {
-    recognized.known.session.life(visit.now, visit.snapshot.lifetimes.idle)
+    recognized.known.session.life(visit.now, visit.snapshot.lifetimes)
 }
 
 /// Has the claims renewed: beside the request while they hold, before it once they are stale.

@@ -92,10 +92,13 @@ pub async fn forward(
     mut request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Refusal> {
     visit.trail.reason = Some(permit.reason());
+    visit.trail.let_through = true;
     let wanted = Wanted::of(&mut request)?;
     let upload = request.body().upload();
     visit.trail.upload.clone_from(&upload);
-    request.body_mut().pass_trailers(visit.snapshot.shared());
+    if let Some(index) = visit.trail.app {
+        request.body_mut().pass_trailers(visit.snapshot.shared(), index);
+    }
     let is_grpc = says(request.headers(), "application/grpc");
     let in_flight = InFlight::begin(visit.worker.pool.watch(), app.timeouts, upload.clone());
     let answered = {

@@ -236,8 +236,10 @@ pub struct Visit {
     pub(super) chosen: Option<Chosen>,
     /// Its place among the requests in flight, where they are limited.
     pub(super) held: Option<Box<limit::Held>>,
-    /// The status of its answer.
+    /// The status of its answer, or what stands for one where the client went away before.
     pub(super) status: u16,
+    /// Whether there was an answer.
+    pub(super) answered: bool,
     /// How many bytes of the answer have passed.
     pub(super) bytes_out: u64,
     /// Whether the answer went out whole.
@@ -273,6 +275,7 @@ impl Visit {
             chosen: None,
             held: None,
             status: ABANDONED,
+            answered: false,
             bytes_out: 0,
             complete: false,
             worker,
@@ -297,7 +300,7 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        if self.status == ABANDONED {
+        if !self.answered {
             self.connection.given_up.set(self.connection.given_up.get() + 1);
         }
         audit::record(self);

@@ -95,7 +95,7 @@ pub struct Identity {
     pub subject: Subject,
     /// What the provider said of the person.
     pub profile: Profile,
-    /// When the person last proved who they are to the provider.
+    /// When the person last proved who they are to the provider; 1970 where it does not say.
     pub authenticated_at: Timestamp,
 }
 

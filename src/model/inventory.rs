@@ -20,10 +20,9 @@ pub struct Taken(pub String);
 impl Inventory {
     /// Takes a device in, in place of the one that had its name.
     pub fn put(&mut self, device: Device) -> Result<(), Taken> {
-        if let Some(other) = device.fingerprint.and_then(|fingerprint| self.by_fingerprint(fingerprint)) {
-            if other.id != device.id {
-                return Err(Taken(other.id.clone()));
-            }
+        let holder = device.fingerprint.and_then(|fingerprint| self.by_fingerprint(fingerprint));
+        if let Some(other) = holder.filter(|other| other.id != device.id) {
+            return Err(Taken(other.id.clone()));
         }
         self.remove(&device.id);
         let device = Arc::new(device);

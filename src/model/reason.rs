@@ -1,6 +1,8 @@
 //! Why a request was let through or refused: one closed list with stable codes, used in pages, JSON, audit, metrics
 //! and docs. In: a room's error. Out: a [`Refusal`]. Must never carry a secret.
 
+use super::StepUp;
+
 /// Every reason there is. The code ([`Reason::code`]) is a promise to operators: it never changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -62,6 +64,10 @@ pub enum Reason {
     SignInLoop,
     /// The provider refused the sign-in.
     SignInRefused,
+    /// The provider did not vouch for the stronger or fresher sign-in that was asked for.
+    StepUpFailed,
+    /// A stronger or fresher sign-in would be let through.
+    StepUpRequired,
     /// The store can't be reached now.
     StoreUnavailable,
     /// No app lives at this host.
@@ -113,6 +119,8 @@ impl Reason {
             Self::SignInFailed => "sign_in_failed",
             Self::SignInLoop => "sign_in_loop",
             Self::SignInRefused => "sign_in_refused",
+            Self::StepUpFailed => "step_up_failed",
+            Self::StepUpRequired => "step_up_required",
             Self::StoreUnavailable => "store_unavailable",
             Self::UnknownHost => "unknown_host",
             Self::UnknownPath => "unknown_path",
@@ -135,17 +143,19 @@ pub struct Refusal {
     pub detail: Option<String>,
     /// In how many seconds it is worth trying again, where that is known.
     pub retry_after: Option<u32>,
+    /// Which sign-in would be let through, where one would ([`Reason::StepUpRequired`]).
+    pub step_up: Option<Box<StepUp>>,
 }
 
 impl Refusal {
     /// A refusal with one more sentence for the person.
     pub fn with_detail(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: Some(detail.into()), retry_after: None }
+        Self { reason, detail: Some(detail.into()), ..reason.into() }
     }
 }
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, detail: None, retry_after: None }
+        Self { reason, detail: None, retry_after: None, step_up: None }
     }
 }

@@ -1,4 +1,4 @@
-//! A point in time. In: milliseconds. Out: comparisons. Must never read a clock.
+//! Points in time, and how long things last. In: milliseconds. Out: comparisons. Must never read a clock.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,6 +6,15 @@ use std::time::Duration;
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
+
+/// How long a sign-in lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// Without a request.
+    pub idle: Duration,
+    /// At most.
+    pub lifetime: Duration,
+}
 
 impl Timestamp {
     /// From milliseconds since the epoch.

@@ -1,11 +1,10 @@
 //! Sign-ins and app sessions in memory, one object each however many hold it. In: rows. Out: answers to "is it still good?"
 //! without a lock. Must never come back to life.
 
-use crate::model::{Identity, SignInId, Timestamp, TokenHash};
+use crate::model::{Identity, Lifetimes, SignInId, Timestamp, TokenHash};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 use tokio::sync::watch;
 
 /// One sign-in of one person in one browser.
@@ -87,12 +86,14 @@ impl SignIn {
     }
 
     /// Whether it is good at this time.
-    pub fn life(&self, now: Timestamp, idle: Duration) -> Life {
+    pub fn life(&self, now: Timestamp, lifetimes: Lifetimes) -> Life {
         if self.ended.load(Ordering::Acquire) {
             return Life::Ended;
         }
         let idle_since = Timestamp::from_millis(self.last_seen.load(Ordering::Relaxed));
-        if now >= self.ends || now.since(idle_since) >= idle { Life::Expired } else { Life::Live }
+        // A lifetime that was shortened since counts too.
+        let over = now >= self.ends || now.since(self.created) >= lifetimes.lifetime || now.since(idle_since) >= lifetimes.idle;
+        if over { Life::Expired } else { Life::Live }
     }
 
     /// Notes that it was used.
@@ -163,8 +164,8 @@ impl AppSession {
     }
 
     /// Whether it is good at this time.
-    pub fn life(&self, now: Timestamp, idle: Duration) -> Life {
-        if self.ended.load(Ordering::Acquire) { Life::Ended } else { self.sign_in.life(now, idle) }
+    pub fn life(&self, now: Timestamp, lifetimes: Lifetimes) -> Life {
+        if self.ended.load(Ordering::Acquire) { Life::Ended } else { self.sign_in.life(now, lifetimes) }
     }
 
     pub(super) fn end(&self) {

@@ -6,7 +6,7 @@ use super::seal::Purpose;
 use super::{Error, Store};
 use crate::clock;
 use crate::model::identity::{Profile, Subject};
-use crate::model::{Identity, ProviderName, SignInId, Timestamp, TokenHash};
+use crate::model::{Identity, Lifetimes, ProviderName, SignInId, Timestamp, TokenHash};
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
@@ -147,14 +147,15 @@ impl Store {
         Ok(())
     }
 
-    pub(super) async fn remove_expired(&self, idle: Duration) -> Result<(), Error> {
+    pub(super) async fn remove_expired(&self, lifetimes: Lifetimes) -> Result<(), Error> {
         let time = clock::now();
         let now = to_sql(time);
-        let idle_since = now.saturating_sub(i64::try_from(idle.as_millis()).unwrap_or(i64::MAX));
-        let over = sqlx::query_scalar("SELECT id FROM sign_ins WHERE ends_at <= ? OR last_seen <= ?");
-        let over: Vec<i64> = over.bind(now).bind(idle_since).fetch_all(&self.readers).await?;
+        let before = |duration: Duration| now.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
+        let over = sqlx::query_scalar("SELECT id FROM sign_ins WHERE ends_at <= ? OR last_seen <= ? OR created_at <= ?");
+        let over = over.bind(now).bind(before(lifetimes.idle)).bind(before(lifetimes.lifetime));
+        let over: Vec<i64> = over.fetch_all(&self.readers).await?;
         // A row may lag behind the object that is in use.
-        let lives = |id: SignInId| self.registry.held(id).is_some_and(|held| held.life(time, idle) == Life::Live);
+        let lives = |id: SignInId| self.registry.held(id).is_some_and(|held| held.life(time, lifetimes) == Life::Live);
         let over: Vec<_> = over.into_iter().map(SignInId).filter(|id| !lives(*id)).collect();
         if !over.is_empty() {
             self.remove(&over).await?;

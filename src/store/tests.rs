@@ -5,10 +5,11 @@ use crate::clock;
 use crate::model::device::entry::Entry;
 use crate::model::identity::{Profile, Subject};
 use crate::model::risks::Whose;
-use crate::model::{Identity, Observed, ProviderName, Risk, RiskLevel, SignInId, Source, Token, TokenHash};
+use crate::model::{Identity, Lifetimes, Observed, ProviderName, Risk, RiskLevel, SignInId, Source, Token, TokenHash};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
+const LASTING: Lifetimes = Lifetimes { idle: HOUR, lifetime: HOUR };
 const HOST: &str = "wiki.corp.example";
 
 async fn store() -> (tempfile::TempDir, Arc<Store>) {
@@ -63,10 +64,10 @@ async fn a_use_that_could_not_be_written_down_is_written_later() {
     let now = clock::now();
     held.seen(now);
     sqlx::query("ALTER TABLE sign_ins RENAME TO away").execute(&store.writer).await.unwrap();
-    store.tidy(HOUR).await.unwrap_err();
-    assert_eq!(held.life(now, HOUR), Life::Live, "what can't be written is not removed either");
+    store.tidy(LASTING).await.unwrap_err();
+    assert_eq!(held.life(now, LASTING), Life::Live, "what can't be written is not removed either");
     sqlx::query("ALTER TABLE away RENAME TO sign_ins").execute(&store.writer).await.unwrap();
-    store.tidy(HOUR).await.unwrap();
+    store.tidy(LASTING).await.unwrap();
     assert_eq!(rows(&store, "SELECT last_seen FROM sign_ins").await, i64::try_from(now.millis()).unwrap());
 }
 
@@ -76,7 +77,7 @@ async fn a_sign_in_in_use_is_not_removed_for_a_row_that_lags_behind() {
     let cookie = sign_in(&store).await;
     let held = store.sign_in(&cookie).await.unwrap().unwrap();
     held.seen(clock::now());
-    store.remove_expired(HOUR).await.unwrap();
+    store.remove_expired(LASTING).await.unwrap();
     assert_eq!(rows(&store, "SELECT count(*) FROM sign_ins").await, 1);
 }
 
@@ -85,10 +86,10 @@ async fn a_sign_in_that_is_removed_ends_for_everybody_who_holds_it() {
     let (_folder, store) = store().await;
     let cookie = sign_in(&store).await;
     let held = store.sign_in(&cookie).await.unwrap().unwrap();
-    store.tidy(HOUR).await.unwrap();
+    store.tidy(LASTING).await.unwrap();
     assert_eq!(rows(&store, "SELECT count(*) FROM sign_ins").await, 0);
     held.seen(clock::now());
-    assert_eq!(held.life(clock::now(), HOUR), Life::Ended, "a use that comes too late revives nothing");
+    assert_eq!(held.life(clock::now(), LASTING), Life::Ended, "a use that comes too late revives nothing");
     assert!(store.sign_in(&cookie).await.unwrap().is_none());
 }
 
@@ -117,7 +118,7 @@ async fn an_app_session_that_is_ended_ends_for_everybody_who_holds_it() {
     assert!(store.take_handoff(&code, HOST, &code, &cookie).await.unwrap());
     let held = store.app_session(cookie, HOST).await.unwrap().unwrap();
     store.end_app_session(&cookie).await.unwrap();
-    assert_eq!(held.life(clock::now(), HOUR), Life::Ended);
+    assert_eq!(held.life(clock::now(), LASTING), Life::Ended);
     assert!(store.app_session(cookie, HOST).await.unwrap().is_none());
 }
 
@@ -152,7 +153,7 @@ async fn what_another_process_ends_ends_here_soon_and_nothing_else_does() {
         held.push(store.app_session(cookie, HOST).await.unwrap().unwrap());
     }
     let following = tokio::spawn(Arc::clone(&store).follow_others());
-    let life = |index: usize| (held[index].sign_in.life(clock::now(), HOUR), held[index].life(clock::now(), HOUR));
+    let life = |index: usize| (held[index].sign_in.life(clock::now(), LASTING), held[index].life(clock::now(), LASTING));
     let eventually = async |index: usize, expected| {
         for _ in 0..100 {
             if life(index) == expected {

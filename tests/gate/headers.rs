@@ -2,7 +2,7 @@
 
 use crate::world::http2::Http2;
 use crate::world::recorder::Seen;
-use crate::world::{ALICE, BOB, MALLORY, PAYROLL, WIKI, World};
+use crate::world::{ALICE, BOB, MALLORY, PAYROLL, SHOP, WIKI, World};
 
 const FORGED: &str = "forged";
 /// Ours, and what any app of the configuration is told to receive.
@@ -166,6 +166,24 @@ async fn trailers_do_not_reach_the_app() {
         assert_nothing_forged(&world.app.only(), &way, "trailers");
         assert_eq!(world.app.only().body(), b"abc");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_configuration_sets_or_removes_comes_as_no_trailer_either() {
+    let world = World::with_apps(
+        "
+  shop:
+    url: https://shop.corp.test:HTTPS
+    upstream: http://127.0.0.1:APP
+    request_headers: { set: { X-Api-Key: ours }, remove: [X-Debug] }
+    paths: [{ match: /**, public: true }]
+",
+    )
+    .await;
+    let head = world.head("POST", SHOP, "/x", "Trailer: X-Debug, X-Fine\r\nTransfer-Encoding: chunked\r\n");
+    let trailers = "X-Api-Key: theirs\r\nX_Api_Key: theirs\r\nX-Debug: 1\r\nX-Fine: 1\r\n";
+    assert_eq!(world.send(SHOP, format!("{head}3\r\nabc\r\n0\r\n{trailers}\r\n")).await.status, 200);
+    assert_eq!((world.app.only().folded("X-Api-Key"), world.app.only().trailers()), (vec!["ours"], vec!["x-fine".to_owned()]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! What a visit leaves: exactly one audit record, and a count.
 
 use crate::world::browser::NAVIGATION;
+use crate::world::http2::Http2;
 use crate::world::wire::Connection;
 use crate::world::{ALICE, PAYROLL, ROUGH, WIKI, World, eventually};
 use serde_json::json;
@@ -96,6 +97,25 @@ async fn an_upload_that_the_client_breaks_off_leaves_one_record() {
     drop(connection);
     let record = world.record("/upload").await;
     assert_eq!((&record["reason"], &record["bytes_in"]), (&json!("bad_request"), &json!(11)), "the app is not to blame");
+    assert_eq!(record["decision"], "allow", "the app has seen a part of it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_whose_status_is_499_was_not_given_up_by_the_client() {
+    let world = World::start().await;
+    let url = world.url(WIKI, "/public/say?status=499");
+    let client = Http2::connect(&world, WIKI).await;
+    // Beyond what a connection may give up; that is looked at every half second.
+    for _ in 0..3 {
+        let all = (0..300).map(|_| {
+            let (mut client, url) = (client.clone(), url.clone());
+            async move { client.ask("GET", &url, &[]).await.map(|answer| answer.status) }
+        });
+        let statuses = futures_util::future::join_all(all).await;
+        assert!(statuses.iter().all(|status| *status == Some(499)));
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    assert_eq!(client.clone().ask("GET", &url, &[]).await.unwrap().status, 499);
 }
 
 #[tokio::test(flavor = "multi_thread")]

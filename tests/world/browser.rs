@@ -140,7 +140,9 @@ impl<'e> Browser<'e> {
         let html = form.text();
         let (_, rest) = html.split_once(r#"name="form_token" value=""#).unwrap_or_else(|| panic!("no form: {} {html}", form.url));
         let token = rest.split('"').next().unwrap();
-        let answer = self.step(&form.url, Some(&[("email", email), ("password", password), ("form_token", token)])).await;
+        let mut fields = vec![("email", email), ("password", password), ("form_token", token)];
+        fields.extend(html.contains("name=\"code\"").then_some(("code", "000000")));
+        let answer = self.step(&form.url, Some(&fields)).await;
         join(&form.url, answer.location())
     }
 

@@ -125,9 +125,14 @@ impl Recorder {
         let headers = response.headers_mut();
         match path {
             "/cookies" => {
-                for line in
-                    ["theme=dark; Path=/", "__Host-doorward=stolen; Path=/; Secure", "__host-DOORWARD-sso=x", "a=__Host-doorward"]
-                {
+                for line in [
+                    "theme=dark; Path=/",
+                    "__Host-doorward=stolen; Path=/; Secure",
+                    "__host-DOORWARD-sso=x",
+                    "a=__Host-doorward",
+                    "=__Host-doorward=planted; Path=/; Secure",
+                    " = __Host-doorward-sso=planted",
+                ] {
                     headers.append(SET_COOKIE, line.parse().unwrap());
                 }
             }

@@ -1,6 +1,8 @@
 //! HTTP/1.1 byte by byte, over TLS or not. In: the bytes of a request. Out: answers. Must never mend what it is given to send.
 
 use super::entrance::Entrance;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use serde_json::Value;
@@ -50,6 +52,12 @@ impl Answer {
     pub(crate) fn reason(&self) -> String {
         self.json()["reason"].as_str().unwrap().to_owned()
     }
+}
+
+/// What an assertion says; whether it is signed is another question.
+pub(crate) fn claims(assertion: &str) -> Value {
+    let payload = assertion.split('.').nth(1).unwrap();
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
 trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}

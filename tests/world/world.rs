@@ -283,6 +283,7 @@ fn configuration(ports: &Ports, setup: &Setup) -> String {
     client_secret: {{ file: idp-secret }}
     scopes: [openid, email, profile, groups, offline_access]
     claims: {{ groups: groups, department: department }}
+    strength: {{ mfa: {{ acr: [urn:doorward:demo:mfa] }} }}
 "
         )
     };

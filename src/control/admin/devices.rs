@@ -61,7 +61,7 @@ async fn one(State(inner): State<Arc<Inner>>, Path(id): Path<String>) -> Respons
 async fn put(State(inner): State<Arc<Inner>>, Path(id): Path<String>, body: Bytes) -> Response {
     let mut entry: Entry = match value(&body) {
         Ok(entry) => entry,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     if entry.id.is_empty() {
         entry.id.clone_from(&id);

@@ -82,8 +82,7 @@ async fn one(State(inner): State<Arc<Inner>>, Path((kind, name)): Path<(String, 
 async fn put(State(inner): State<Arc<Inner>>, Path((kind, name)): Path<(String, String)>, body: Bytes) -> Response {
     let (whose, said) = match (whose(&kind, &name), value::<Said>(&body)) {
         (Ok(whose), Ok(said)) => (whose, said),
-        (Err(refused), _) => return *refused,
-        (_, Err(refused)) => return refused,
+        (Err(refused), _) | (_, Err(refused)) => return *refused,
     };
     let risk = match said.check() {
         Ok(risk) => risk,

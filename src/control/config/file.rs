@@ -7,6 +7,7 @@ mod devices;
 mod limits;
 pub mod rewriting;
 pub mod servers;
+pub mod signals;
 pub mod upstream;
 
 pub use devices::Devices;
@@ -141,6 +142,8 @@ pub struct Provider {
     /// Take e-mail addresses for verified when the provider does not say whether they are; `false` by default.
     #[serde(default)]
     pub assume_email_verified: bool,
+    /// What its `acr` and `amr` mean; their registered values by default.
+    pub strength: Option<signals::Strength>,
     /// How far the provider's clock may be off; `60s` by default, `5m` at most.
     pub leeway: Option<String>,
     /// A PEM file with the certificate authorities to trust for this provider, in place of the system's.

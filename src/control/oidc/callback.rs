@@ -33,7 +33,7 @@ pub(in crate::control) async fn answer(control: &Control, call: &Call<'_>) -> Re
     };
     let provider = snapshot.providers.values().find(|provider| provider.name.as_str() == flow.provider);
     let provider = provider.ok_or(Reason::SignInExpired)?;
-    let destination = Destination::read(snapshot, flow.to.as_deref(), flow.binding.as_deref())?;
+    let destination = Destination::read(snapshot, flow.to.as_deref(), flow.binding.as_deref(), flow.step_up.as_deref())?;
     if held.iter().any(|(_, held)| is_from_another_tab(held, &flow)) {
         return go_on(Some(&id), &destination, None);
     }
@@ -54,7 +54,7 @@ fn go_on_late(snapshot: &Snapshot, late: Option<(FlowId, Flow)>) -> Result<Answe
     let Some((id, flow)) = late else {
         return go_on(None, &Destination::default(), None);
     };
-    go_on(Some(&id), &Destination::read(snapshot, flow.to.as_deref(), flow.binding.as_deref())?, None)
+    go_on(Some(&id), &Destination::read(snapshot, flow.to.as_deref(), flow.binding.as_deref(), flow.step_up.as_deref())?, None)
 }
 
 /// To `login`, which hands over from whichever sign-in the browser holds by then.

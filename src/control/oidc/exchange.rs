@@ -48,7 +48,8 @@ pub(super) async fn check_login(
         refresh_token: refresh_token(response),
         expires: expires(response).or(claims.expires),
     };
-    let authenticated_at = claims.authenticated_at.unwrap_or_else(clock::now);
+    // Where the provider does not say when, nobody knows: it may have been long ago.
+    let authenticated_at = claims.authenticated_at.unwrap_or_default();
     let subject = Subject { provider: provider.name.clone(), subject: claims.subject.clone() };
     let all = complete(issuer, provider, response.access_token(), claims).await?;
     let identity = Identity { subject, profile: claims::profile(provider, &all)?, authenticated_at };

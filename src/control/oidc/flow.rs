@@ -32,6 +32,9 @@ pub(super) struct Flow {
     pub(super) verifier: String,
     pub(super) to: Option<String>,
     pub(super) binding: Option<String>,
+    /// How strong or fresh the sign-in must be.
+    #[serde(default)]
+    pub(super) step_up: Option<String>,
     /// In milliseconds since 1970.
     pub(super) started: u64,
 }
@@ -75,6 +78,7 @@ impl Flow {
     pub(super) fn lead_to(&mut self, destination: &Destination) {
         self.to = destination.target.as_ref().map(ToString::to_string);
         self.binding = destination.binding.as_ref().map(TokenHash::encode);
+        self.step_up = destination.step_up.as_ref().map(ToString::to_string);
     }
 
     /// The value of its cookie. A return target that is too long for a cookie loses its query, and then its path.

@@ -8,10 +8,10 @@ use crate::clock;
 use crate::control::answer::{self, Answer};
 use crate::control::login::Destination;
 use crate::control::{Call, Control};
-use crate::model::Refusal;
+use crate::model::{Refusal, StepUp, Strength};
 use crate::snapshot::Provider;
 use openidconnect::core::CoreAuthenticationFlow;
-use openidconnect::{CsrfToken, Nonce, PkceCodeChallenge, Scope};
+use openidconnect::{AuthenticationContextClass, CsrfToken, Nonce, PkceCodeChallenge, Scope};
 use url::Url;
 
 /// Sends the browser to the provider.
@@ -23,7 +23,7 @@ pub(in crate::control) async fn begin(
 ) -> Result<Answer, Refusal> {
     control.directory.tried(provider).await;
     let (id, state) = FlowId::random()?;
-    let (url, mut flow) = authorization(control, call, provider, state)?;
+    let (url, mut flow) = authorization(control, call, provider, state, to.step_up.as_ref())?;
     let ring = control.store.ring();
     let sealed = flow.seal(ring, &id, &to)?;
     let mut lines = flow::make_room(ring, call, id.cookie().len() + sealed.len(), flow.started());
@@ -32,18 +32,30 @@ pub(in crate::control) async fn begin(
 }
 
 /// The authorization request (OpenID Connect Core 1.0, section 3.1.2.1) and what its answer will be checked by.
-fn authorization(control: &Control, call: &Call<'_>, provider: &Provider, state: String) -> Result<(Url, Flow), Refusal> {
+fn authorization(
+    control: &Control,
+    call: &Call<'_>,
+    provider: &Provider,
+    state: String,
+    step_up: Option<&StepUp>,
+) -> Result<(Url, Flow), Refusal> {
     let metadata = control.directory.find(provider).and_then(|issuer| issuer.metadata());
     let metadata = metadata.map_err(|_| provider_unavailable(provider))?;
     let client = client(&metadata, provider, &call.place.snapshot.auth).map_err(|error| error.refusal(provider))?;
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
     let scopes = provider.scopes.iter().filter(|scope| *scope != "openid");
     let sent = CsrfToken::new(state.clone());
-    let (url, _, nonce) = client
+    let mut request = client
         .authorize_url(CoreAuthenticationFlow::AuthorizationCode, move || sent, Nonce::new_random)
         .add_scopes(scopes.map(|scope| Scope::new(scope.clone())))
-        .set_pkce_challenge(challenge)
-        .url();
+        .set_pkce_challenge(challenge);
+    for class in step_up.iter().flat_map(|step_up| classes(step_up, &provider.strength)) {
+        request = request.add_auth_context_value(AuthenticationContextClass::new(class.clone()));
+    }
+    if let Some(age) = step_up.and_then(|step_up| step_up.max_age) {
+        request = request.set_max_age(age);
+    }
+    let (url, _, nonce) = request.url();
     let flow = Flow {
         provider: provider.name.to_string(),
         state,
@@ -51,7 +63,17 @@ fn authorization(control: &Control, call: &Call<'_>, provider: &Provider, state:
         verifier: verifier.into_secret(),
         to: None,
         binding: None,
+        step_up: None,
         started: clock::now().millis(),
     };
     Ok((url, flow))
+}
+
+/// What to ask the provider for (OpenID Connect Core 1.0, section 3.1.2.1, `acr_values`): what the rule names, else what the
+/// strength that is wanted is called at this provider.
+fn classes<'a>(step_up: &'a StepUp, strength: &'a Strength) -> impl Iterator<Item = &'a String> {
+    let named = step_up.acr_values.iter();
+    let strongest = step_up.phishing_resistant.then_some(&strength.phishing_resistant.acr);
+    let means = strongest.or_else(|| step_up.mfa.then_some(&strength.mfa.acr)).filter(|_| step_up.acr_values.is_empty());
+    named.chain(means.into_iter().flatten())
 }

@@ -3,7 +3,7 @@
 use super::browser::Browser;
 use super::provider::{Behaviour, TestProvider};
 use super::{World, fixture};
-use crate::model::Token;
+use crate::model::{Lifetimes, Token};
 use crate::store::{Life, SignIn};
 use axum::http::StatusCode;
 use serde_json::json;
@@ -30,7 +30,8 @@ async fn renew(world: &World, sign_in: &Arc<SignIn>) {
 }
 
 fn lives(sign_in: &SignIn) -> bool {
-    sign_in.life(crate::clock::now(), Duration::from_secs(60)) == Life::Live
+    let lifetimes = Lifetimes { idle: Duration::from_secs(60), lifetime: Duration::from_secs(60) };
+    sign_in.life(crate::clock::now(), lifetimes) == Life::Live
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,8 +22,12 @@ use super::{Provider, browser, page};
 pub(super) struct Credentials {
     email: String,
     password: String,
+    code: Option<String>,
     form_token: String,
 }
+
+/// The code that the demo takes for a second factor; the page says it.
+const CODE: &str = "000000";
 
 /// `GET /authorize`: a code for a browser that is signed in, the login page for others.
 pub(super) async fn show(
@@ -56,7 +60,10 @@ pub(super) async fn submit(
     let Some(person) = person else {
         return Ok(again(&provider, &headers, &request, "The address or the password is not right."));
     };
-    let (cookie, login) = provider.grants.log_in(person.email);
+    if request.second_factor && credentials.code.as_deref() != Some(CODE) {
+        return Ok(again(&provider, &headers, &request, "The code is not right."));
+    }
+    let (cookie, login) = provider.grants.log_in(person.email, request.second_factor);
     let keep = AppendHeaders([(SET_COOKIE, browser::keep_login(&cookie))]);
     Ok((keep, code(&provider, request, login)).into_response())
 }
@@ -96,6 +103,7 @@ fn login_page(
         problem,
         email: request.login_hint.as_deref().unwrap_or_default(),
         form_token: &form_token,
+        code: request.second_factor.then_some(CODE),
         people: &provider.people.load(),
     };
     (keep, page::form(status, &page, &provider.settings.return_origins)).into_response()

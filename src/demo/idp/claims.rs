@@ -16,8 +16,10 @@ use serde::{Deserialize, Serialize};
 use super::grants::Grant;
 use super::{Person, Provider, metadata};
 
-/// The `acr` of a login by password, the only kind there is.
+/// The `acr` of a login by password.
 pub(super) const PASSWORD: &str = "urn:doorward:demo:password";
+/// The `acr` of a login by password and code.
+pub(super) const SECOND_FACTOR: &str = "urn:doorward:demo:mfa";
 
 /// The claims that a token may have.
 pub(super) const NAMES: [&str; 15] = [
@@ -64,6 +66,8 @@ pub(super) fn id_token(
     nonce: Option<Nonce>,
 ) -> Result<SignedToken, JsonWebTokenError> {
     let now = SystemTime::now();
+    let (acr, amr): (_, &[&str]) =
+        if grant.login.second_factor { (SECOND_FACTOR, &["pwd", "otp", "mfa"]) } else { (PASSWORD, &["pwd"]) };
     let beyond = Beyond { sid: Some(grant.login.sid.clone()), ..beyond(grant, person) };
     let claims = IdTokenClaims::new(
         provider.issuer.clone(),
@@ -75,8 +79,8 @@ pub(super) fn id_token(
     )
     .set_auth_time(Some(grant.login.authenticated.into()))
     .set_nonce(nonce)
-    .set_auth_context_ref(Some(AuthenticationContextClass::new(PASSWORD.into())))
-    .set_auth_method_refs(Some(vec![AuthenticationMethodReference::new("pwd".into())]));
+    .set_auth_context_ref(Some(AuthenticationContextClass::new(acr.into())))
+    .set_auth_method_refs(Some(amr.iter().map(|method| AuthenticationMethodReference::new((*method).into())).collect()));
     let algorithm = CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256;
     SignedToken::new(claims, &provider.settings.key, algorithm, Some(access_token), None)
 }

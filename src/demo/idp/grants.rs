@@ -23,6 +23,8 @@ pub(super) struct Login {
     /// The address that was signed in with.
     pub(super) email: String,
     pub(super) authenticated: SystemTime,
+    /// Whether a code was asked for beside the password.
+    pub(super) second_factor: bool,
     /// The `sid` claim: the digest of the login cookie.
     pub(super) sid: String,
     ended: AtomicBool,
@@ -85,9 +87,10 @@ impl Grants {
     }
 
     /// Signs a browser in. Returns the value of its cookie too.
-    pub(super) fn log_in(&self, email: String) -> (String, Arc<Login>) {
+    pub(super) fn log_in(&self, email: String, second_factor: bool) -> (String, Arc<Login>) {
         let cookie = random();
-        let login = Login { email, authenticated: SystemTime::now(), sid: digest(&cookie), ended: AtomicBool::new(false) };
+        let (authenticated, sid) = (SystemTime::now(), digest(&cookie));
+        let login = Login { email, authenticated, second_factor, sid, ended: AtomicBool::new(false) };
         (cookie, keep(&self.logins, login.sid.clone(), login))
     }
 

@@ -96,7 +96,9 @@ fn with_abilities(document: Document) -> Document {
             CoreClientAuthMethod::ClientSecretBasic,
             CoreClientAuthMethod::ClientSecretPost,
         ]))
-        .set_acr_values_supported(Some(vec![AuthenticationContextClass::new(claims::PASSWORD.into())]))
+        .set_acr_values_supported(Some(
+            [claims::PASSWORD, claims::SECOND_FACTOR].map(|acr| AuthenticationContextClass::new(acr.into())).to_vec(),
+        ))
         .set_claims_supported(Some(text(&claims::NAMES)))
         .set_request_parameter_supported(Some(false))
         .set_request_uri_parameter_supported(Some(false))

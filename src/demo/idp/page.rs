@@ -38,6 +38,8 @@ button{font:inherit;margin-top:1.2rem;padding:.6rem 1.4rem}
 <input id="email" name="email" type="email" value="{{ email }}" autocomplete="username" required autofocus>
 <label for="password">Password</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required>
+{% if let Some(code) = code %}<label for="code">Code from your authenticator (in this demo: {{ code }})</label>
+<input id="code" name="code" inputmode="numeric" autocomplete="one-time-code" required>{% endif %}
 <button type="submit">Sign in</button>
 </form>
 <h2>Who you can be</h2>
@@ -54,6 +56,8 @@ pub(super) struct Login<'a> {
     /// What the address field starts with.
     pub(super) email: &'a str,
     pub(super) form_token: &'a str,
+    /// The code to type, where a second factor is asked for.
+    pub(super) code: Option<&'static str>,
     pub(super) people: &'a [Person],
 }
 

@@ -11,6 +11,7 @@ use openidconnect::core::CoreAuthErrorResponseType as Code;
 use serde::Deserialize;
 use url::Url;
 
+use super::claims::SECOND_FACTOR;
 use super::grants::Login;
 use super::{Settings, page};
 
@@ -27,6 +28,7 @@ pub(super) struct Parameters {
     code_challenge_method: Option<String>,
     prompt: Option<String>,
     max_age: Option<String>,
+    acr_values: Option<String>,
     login_hint: Option<String>,
 }
 
@@ -37,6 +39,8 @@ pub(super) struct AuthorizationRequest {
     pub(super) nonce: Option<String>,
     pub(super) challenge: String,
     pub(super) login_hint: Option<String>,
+    /// Whether the client would like a second factor.
+    pub(super) second_factor: bool,
     prompt: Prompt,
     max_age: Option<u64>,
 }
@@ -93,6 +97,7 @@ impl AuthorizationRequest {
             Ok((scopes, challenge)) => Ok(Self {
                 prompt: prompt(&parameters).map_err(|why| refuse(&reply, why))?,
                 max_age: max_age(&parameters).map_err(|why| refuse(&reply, why))?,
+                second_factor: parameters.acr_values.iter().flat_map(|values| values.split(' ')).any(|acr| acr == SECOND_FACTOR),
                 reply,
                 scopes,
                 challenge,
@@ -106,7 +111,8 @@ impl AuthorizationRequest {
     /// Whether this login answers the request, without asking the person again.
     pub(super) fn accepts(&self, login: &Login) -> bool {
         let age = SystemTime::now().duration_since(login.authenticated).unwrap_or_default();
-        self.prompt != Prompt::Always && self.max_age.is_none_or(|most| age.as_secs() < most)
+        let strong_enough = login.second_factor || !self.second_factor;
+        strong_enough && self.prompt != Prompt::Always && self.max_age.is_none_or(|most| age.as_secs() < most)
     }
 
     /// Whether the person must not be shown anything (`prompt=none`).

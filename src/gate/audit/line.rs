@@ -9,7 +9,7 @@ use crate::snapshot::{Access, Upstream};
 use std::time::Duration;
 
 /// Appends the record of a visit. Times are milliseconds.
-pub(super) fn append(line: &mut Vec<u8>, visit: &Visit, reason: Reason, time: &str, took: Duration) {
+pub(super) fn append(line: &mut Vec<u8>, visit: &Visit, decided: (Verdict, Reason), time: &str, took: Duration) {
     let mut object = Object(line);
     object.0.extend_from_slice(b"{\"time\":\"");
     object.0.extend_from_slice(time.as_bytes());
@@ -19,7 +19,7 @@ pub(super) fn append(line: &mut Vec<u8>, visit: &Visit, reason: Reason, time: &s
     object.text(b",\"peer\":", visit.client_text.to_str().ok());
     who(&mut object, &visit.trail);
     device(&mut object, visit);
-    decision(&mut object, visit, reason);
+    decision(&mut object, visit, decided);
     object.text(b",\"upstream\":", visit.upstream().map(Upstream::name));
     object.number(b",\"status\":", visit.status);
     object.number(b",\"bytes_in\":", visit.trail.upload.as_ref().map_or(0, |upload| upload.bytes()));
@@ -58,13 +58,13 @@ fn device(object: &mut Object<'_>, visit: &Visit) {
     object.text(b",\"device\":", visit.device.as_ref().map(|device| &*device.id));
 }
 
-fn decision(object: &mut Object<'_>, visit: &Visit, reason: Reason) {
+fn decision(object: &mut Object<'_>, visit: &Visit, (verdict, reason): (Verdict, Reason)) {
     let route = visit.trail.route.and_then(|index| visit.snapshot.route(index));
     let rule = route.zip(visit.trail.rule).and_then(|(route, rule)| match &route.access {
         Access::Rules(rules) => rules.rule(rule),
         Access::Public(_) => None,
     });
-    object.text(b",\"decision\":", Some(Verdict::of(reason).as_str()));
+    object.text(b",\"decision\":", Some(verdict.as_str()));
     object.text(b",\"reason\":", Some(reason.code()));
     object.text(b",\"rule\":", rule.map(|rule| &*rule.0));
 }

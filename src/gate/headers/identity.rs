@@ -39,7 +39,7 @@ struct Made {
     epoch: u64,
     app: AppIndex,
     identity: Arc<Identity>,
-    until: Timestamp,
+    made: Timestamp,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -57,9 +57,9 @@ pub fn add(headers: &mut HeaderMap, visit: &Visit, place: &Routed<'_>, session: 
         Some(made) => Arc::clone(made),
         None => {
             let made = Arc::new(make(visit, place, session, &identity)?);
-            let others = carried.iter().flat_map(|all| all.iter()).filter(|other| other.app != made.app);
+            let others = carried.iter().flat_map(|all| all.iter()).filter(|other| other.stands_beside(&made));
             let others = others.take(REMEMBERED - 1).cloned();
-            shared.store(Some(Arc::new(others.chain([Arc::clone(&made)]).collect())));
+            shared.store(Some(Arc::new(std::iter::once(Arc::clone(&made)).chain(others).collect())));
             made
         }
     };
@@ -74,8 +74,15 @@ impl Made {
     fn fits(&self, visit: &Visit, place: &Routed<'_>, identity: &Arc<Identity>) -> bool {
         self.app == place.app_index
             && self.epoch == visit.snapshot.epoch
-            && visit.now < self.until
+            && self.made <= visit.now
+            && visit.now < self.made.plus(REUSED)
             && Arc::ptr_eq(&self.identity, identity)
+    }
+
+    /// Whether it is still good, and for another app.
+    fn stands_beside(&self, newer: &Self) -> bool {
+        let good = self.epoch == newer.epoch && newer.made < self.made.plus(REUSED) && Arc::ptr_eq(&self.identity, &newer.identity);
+        good && self.app != newer.app
     }
 
     fn copy_to(&self, headers: &mut HeaderMap) {
@@ -115,8 +122,7 @@ fn make(visit: &Visit, place: &Routed<'_>, session: &Recognized, identity: &Arc<
     let configured = place.app.identity.iter();
     values.extend(configured.filter_map(|(name, attribute)| Some((name.clone(), carry(identity, attribute)?))));
     let headers = together(values.iter().map(|(name, value)| (name.clone(), value.as_bytes())));
-    let until = visit.now.plus(REUSED);
-    Ok(Made { epoch: visit.snapshot.epoch, app: place.app_index, identity: Arc::clone(identity), until, headers })
+    Ok(Made { epoch: visit.snapshot.epoch, app: place.app_index, identity: Arc::clone(identity), made: visit.now, headers })
 }
 
 fn refused(error: assertion::Error) -> Refusal {

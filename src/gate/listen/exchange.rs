@@ -96,11 +96,15 @@ async fn http1(stream: Stream, before: Bytes, guest: &Guest) -> hyper::Result<Op
     };
     match conduct(std::pin::Pin::new(&mut exchange), guest, ease).await.inspect_err(|error| record_unread(error, guest))? {
         Outcome::Ended => Ok(None),
-        Outcome::Rests => Ok(exchange.into_parts().map(|parts| {
-            // Nothing read is a part of a buffer too, and would keep all of it.
-            let before = Some(parts.read_buf).filter(|read| !read.is_empty());
-            (parts.io.into_inner().into_inner(), before.unwrap_or_default())
-        })),
+        Outcome::Rests => {
+            // The headers of an identity are a part of it.
+            guest.connection.recognized.take();
+            Ok(exchange.into_parts().map(|parts| {
+                // Nothing read is a part of a buffer too, and would keep all of it.
+                let before = Some(parts.read_buf).filter(|read| !read.is_empty());
+                (parts.io.into_inner().into_inner(), before.unwrap_or_default())
+            }))
+        }
     }
 }
 
@@ -114,6 +118,7 @@ fn record_unread(error: &hyper::Error, guest: &Guest) {
     let mut visit = Visit::begin(worker, connection, &HeaderMap::new(), &method);
     visit.trail.reason = Some(Reason::BadRequest);
     visit.status = if error.is_parse_too_large() { 431 } else { 400 };
+    visit.answered = true;
 }
 
 /// While the process stops, an answer is the last of its connection, and says so.

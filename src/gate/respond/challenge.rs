@@ -6,9 +6,10 @@
 use crate::cookies::{self, FLOW, LANDED};
 use crate::gate::body::ResponseBody;
 use crate::gate::visit::Visit;
-use crate::model::{Reason, Refusal, Token};
+use crate::model::{Reason, Refusal, StepUp, Token};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
+use std::fmt::Write as _;
 use url::form_urlencoded::Serializer;
 
 /// How many sign-ins in a row may land here without a session to show for it.
@@ -21,7 +22,11 @@ const PATIENCE: u32 = 600;
 const LONGEST: usize = 4096;
 
 /// Sends a browser to the sign-in.
-pub(super) fn redirect(visit: &Visit, cookie_lines: &[HeaderValue]) -> Result<Response<ResponseBody>, Refusal> {
+pub(super) fn redirect(
+    visit: &Visit,
+    cookie_lines: &[HeaderValue],
+    step_up: Option<&StepUp>,
+) -> Result<Response<ResponseBody>, Refusal> {
     let headers: HeaderMap = cookie_lines.iter().map(|line| (header::COOKIE, line.clone())).collect();
     if landings(&headers) >= LANDINGS {
         return Err(Refusal::with_detail(
@@ -34,6 +39,7 @@ pub(super) fn redirect(visit: &Visit, cookie_lines: &[HeaderValue]) -> Result<Re
     let flow = binding.get(..8).unwrap_or("");
     let mut login = Serializer::new(String::new());
     login.append_pair("to", &destination(visit)).append_pair("binding", &binding).append_pair("flow", flow);
+    ask_for(&mut login, step_up);
     let location = format!("{}?{}", login_page_root(visit), login.finish());
     let mut response = Response::new(ResponseBody::full(""));
     *response.status_mut() = StatusCode::FOUND;
@@ -45,17 +51,40 @@ pub(super) fn redirect(visit: &Visit, cookie_lines: &[HeaderValue]) -> Result<Re
     Ok(response)
 }
 
+fn ask_for(login: &mut Serializer<'_, String>, step_up: Option<&StepUp>) {
+    if let Some(step_up) = step_up {
+        login.append_pair("step_up", &step_up.to_string());
+    }
+}
+
+/// What a program is told: that nobody is signed in, or which sign-in would do (RFC 9470, section 3).
+pub(super) fn words(step_up: Option<&StepUp>) -> HeaderValue {
+    let plain = HeaderValue::from_static("Doorward realm=\"sign-in\"");
+    let Some(step_up) = step_up else { return plain };
+    let mut words = String::from("Bearer realm=\"sign-in\", error=\"insufficient_user_authentication\"");
+    if !step_up.acr_values.is_empty() {
+        // Writing to a String can't fail.
+        let _ = write!(words, ", acr_values=\"{}\"", step_up.acr_values.join(" "));
+    }
+    if let Some(age) = step_up.max_age {
+        let _ = write!(words, ", max_age=\"{}\"", age.as_secs());
+    }
+    HeaderValue::from_str(&words).unwrap_or(plain)
+}
+
 /// Where a person can sign in and come to the start of the app: what a program can tell its user.
-pub(super) fn login_page(visit: &Visit) -> String {
+pub(super) fn login_page(visit: &Visit, step_up: Option<&StepUp>) -> String {
     let mut login = Serializer::new(String::new());
     login.append_pair("to", &start_of_app(visit));
+    ask_for(&mut login, step_up);
     format!("{}?{}", login_page_root(visit), login.finish())
 }
 
 /// What a refused person can open to try again: the same page of ours while a provider is down, else the start of the app.
-pub(super) fn once_more(visit: &Visit, reason: Reason) -> Option<String> {
+pub(super) fn once_more(visit: &Visit, refusal: &Refusal) -> Option<String> {
     let target = visit.trail.target.as_ref()?;
-    match reason {
+    match refusal.reason {
+        Reason::StepUpRequired => Some(login_page(visit, refusal.step_up.as_deref())),
         Reason::ProviderUnavailable => Some(format!("https://{}{}", target.authority(), target.path_and_query())),
         _ if target.host() == visit.snapshot.auth.host() => None,
         // Nothing is there to be opened.

@@ -11,6 +11,7 @@ use crate::control::config::findings::{Findings, Wrong};
 use crate::control::config::place::Place;
 use crate::model::Inventory;
 use crate::model::device::entry::Entry;
+use csv::At;
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -45,7 +46,7 @@ fn read(name: &str, context: &mut Context<'_>) -> Result<String, Wrong> {
     String::from_utf8(bytes).map_err(|_| Wrong::plain(format!("`{name}` is not UTF-8")))
 }
 
-fn from_csv(text: &str, inventory: &mut Inventory) -> Vec<(usize, Wrong)> {
+fn from_csv(text: &str, inventory: &mut Inventory) -> Vec<At<Wrong>> {
     let (entries, mut wrong) = csv::entries(text);
     for (line, entry) in entries {
         add(entry, inventory, |_, one| wrong.push((line, one)));
@@ -54,7 +55,7 @@ fn from_csv(text: &str, inventory: &mut Inventory) -> Vec<(usize, Wrong)> {
     wrong
 }
 
-fn from_yaml(path: PathBuf, text: &str, inventory: &mut Inventory) -> Vec<(usize, Wrong)> {
+fn from_yaml(path: PathBuf, text: &str, inventory: &mut Inventory) -> Vec<At<Wrong>> {
     let (document, listed) = Document::parse::<Listed>(path, text);
     let (top, mut findings) = (Place::root().key("devices"), Findings::default());
     for (index, entry) in listed.map_or(Vec::new(), |listed| listed.devices).into_iter().enumerate() {

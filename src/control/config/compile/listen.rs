@@ -6,7 +6,7 @@ use crate::control::config::Listen;
 use crate::control::config::file::File;
 use crate::control::config::findings::Wrong;
 use crate::control::config::place::Place;
-use crate::snapshot::Lifetimes;
+use crate::model::Lifetimes;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use std::time::Duration;

@@ -5,7 +5,8 @@ use super::{Context, secret};
 use crate::control::config::file;
 use crate::control::config::findings::Wrong;
 use crate::control::config::place::Place;
-use crate::model::ProviderName;
+use crate::model::strength::Means;
+use crate::model::{ProviderName, Strength};
 use crate::snapshot::Provider;
 use openidconnect::IssuerUrl;
 use std::collections::BTreeMap;
@@ -51,6 +52,7 @@ fn one(name: &ProviderName, provider: &file::Provider, place: &Place, context: &
         scopes: scopes(provider, place, context),
         claims: claims(provider, place, context),
         assume_email_verified: provider.assume_email_verified,
+        strength: strength(provider.strength.as_ref(), &place.key("strength"), context),
         leeway: leeway?,
         ca: provider.ca.as_deref().and_then(|ca| authorities(ca, &place.key("ca"), context)),
     })
@@ -116,6 +118,37 @@ fn claims(provider: &file::Provider, place: &Place, context: &mut Context<'_>) -
         }
     }
     provider.claims.clone()
+}
+
+fn strength(written: Option<&file::signals::Strength>, place: &Place, context: &mut Context<'_>) -> Strength {
+    let mut strength = Strength::default();
+    let Some(written) = written else { return strength };
+    if let Some(mfa) = &written.mfa {
+        strength.mfa = means(mfa, &place.key("mfa"), context);
+    }
+    if let Some(phishing_resistant) = &written.phishing_resistant {
+        strength.phishing_resistant = means(phishing_resistant, &place.key("phishing_resistant"), context);
+    }
+    strength
+}
+
+fn means(written: &file::signals::Means, place: &Place, context: &mut Context<'_>) -> Means {
+    if written.amr.is_none() && written.acr.is_none() {
+        context.findings.error(place, Wrong::new("this says nothing", "list values of `amr`, of `acr`, or of both"));
+    }
+    let mut values = |key: &str, listed: &Option<file::Texts>| {
+        let listed = listed.as_ref().map(|listed| context.each(listed, &place.key(key), |text, _| word(text)));
+        listed.unwrap_or_default()
+    };
+    Means { amr: values("amr", &written.amr), acr: values("acr", &written.acr) }
+}
+
+/// One word: what is asked for is a list separated by spaces.
+fn word(text: &str) -> Result<String, Wrong> {
+    if text.is_empty() || text.contains(char::is_whitespace) || text.contains(char::is_control) {
+        return Err(Wrong::new("not a value of `acr` or `amr`", "one word each, as in `phr`"));
+    }
+    Ok(text.to_owned())
 }
 
 fn authorities(name: &str, place: &Place, context: &mut Context<'_>) -> Option<Vec<u8>> {

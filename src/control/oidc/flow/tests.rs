@@ -14,6 +14,7 @@ fn flow(started: u64) -> (FlowId, Flow) {
         verifier: "v".to_owned(),
         to: None,
         binding: None,
+        step_up: None,
         started,
     };
     (id, flow)
@@ -72,7 +73,11 @@ async fn a_target_that_is_too_long_for_a_cookie_gets_shorter() {
         (format!("https://wiki.corp.example/x?{long}"), "https://wiki.corp.example/x"),
         (format!("https://wiki.corp.example/{long}"), "https://wiki.corp.example/"),
     ] {
-        let destination = Destination { target: ReturnTarget::parse(&snapshot, &to).ok(), binding: Some(TokenHash::of(b"x")) };
+        let destination = Destination {
+            target: ReturnTarget::parse(&snapshot, &to).ok(),
+            binding: Some(TokenHash::of(b"x")),
+            ..Destination::default()
+        };
         let sealed = flow.seal(ring, &id, &destination).unwrap();
         assert!(sealed.len() < 4_000);
         assert_eq!(flow.to.as_deref(), Some(kept));

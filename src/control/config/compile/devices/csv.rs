@@ -6,11 +6,11 @@ use crate::control::config::near::did_you_mean;
 use crate::model::device::entry::{Entry, KEYS};
 use serde_json::{Map, Value};
 
-/// A line, counted from 1, and its cells.
-type Row = (usize, Vec<String>);
+/// Something, and its line, counted from 1.
+pub(super) type At<T> = (usize, T);
 
 /// The entries of a file.
-pub(super) fn entries(text: &str) -> (Vec<(usize, Entry)>, Vec<(usize, Wrong)>) {
+pub(super) fn entries(text: &str) -> (Vec<At<Entry>>, Vec<At<Wrong>>) {
     let mut rows = match rows(text.trim_start_matches('\u{feff}')) {
         Ok(rows) => rows.into_iter(),
         Err(wrong) => return (Vec::new(), vec![wrong]),
@@ -71,7 +71,7 @@ fn value(key: &str, cell: String) -> Result<Value, Wrong> {
 }
 
 /// The rows that have something in them. A quoted cell may hold commas, doubled quotes and line breaks.
-fn rows(text: &str) -> Result<Vec<Row>, (usize, Wrong)> {
+fn rows(text: &str) -> Result<Vec<At<Vec<String>>>, At<Wrong>> {
     let (mut rows, mut line) = (Vec::new(), 1);
     let mut rest = text;
     while !rest.is_empty() {

@@ -1,0 +1,87 @@
+//! A stronger or fresher sign-in: asked for at the provider, verified when it comes back, and never a loop.
+
+use crate::world::browser::Browser;
+use crate::world::{ALICE, LOGIN, WIKI, World};
+use std::time::Duration;
+use url::Url;
+
+/// The link that the gate sends a browser to.
+fn link(world: &World, step_up: &str) -> String {
+    let to = world.url(WIKI, "/x?q=1");
+    Url::parse_with_params(&world.url(LOGIN, "/.doorward/login"), [("to", &*to), ("step_up", step_up)]).unwrap().into()
+}
+
+async fn class(world: &World, browser: &mut Browser<'_>) -> Option<String> {
+    browser.go(&world.url(WIKI, "/x")).await;
+    let assertion = world.app.all().last().unwrap().folded("X-Doorward-Assertion")[0].to_owned();
+    let claims = crate::world::wire::claims(&assertion);
+    claims["acr"].as_str().map(str::to_owned)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_factor_is_asked_for_where_the_sign_in_had_one_alone() {
+    let world = World::start().await;
+    let mut browser = world.browser();
+    browser.sign_in(&world.url(WIKI, "/"), ALICE).await;
+    assert_eq!(class(&world, &mut browser).await.as_deref(), Some("urn:doorward:demo:password"));
+    let at_provider = browser.until(&link(&world, "mfa"), "/authorize").await;
+    assert!(at_provider.contains("acr_values=urn%3Adoorward%3Ademo%3Amfa"), "{at_provider}");
+    let form = browser.go(&at_provider).await;
+    assert!(form.text().contains("name=\"code\""));
+    let next = browser.fill_in(&form, ALICE).await;
+    let page = browser.go(&next).await;
+    assert_eq!((page.status, &*page.url), (200, &*world.url(WIKI, "/x?q=1")));
+    assert_eq!(class(&world, &mut browser).await.as_deref(), Some("urn:doorward:demo:mfa"));
+    // What it has it is not asked for again.
+    let page = browser.go(&link(&world, "mfa")).await;
+    assert_eq!((page.status, &*page.url, world.staff.logins()), (200, &*world.url(WIKI, "/x?q=1"), 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_session_of_before_ends_with_the_step_up() {
+    let world = World::start().await;
+    let mut browser = world.browser();
+    browser.sign_in(&world.url(WIKI, "/"), ALICE).await;
+    let weak = format!("Cookie: __Host-doorward={}\r\n", browser.cookie(WIKI, "__Host-doorward").unwrap());
+    browser.sign_in(&link(&world, "mfa"), ALICE).await;
+    assert_eq!(world.get(WIKI, "/x", &weak).await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_does_not_deliver_leads_to_a_page_and_not_to_a_loop() {
+    let world = World::start().await;
+    for (step_up, missing) in [("acr:gold", "the kind of sign-in"), ("phishing_resistant", "a security key or passkey")] {
+        let mut browser = world.browser();
+        browser.sign_in(&world.url(WIKI, "/"), ALICE).await;
+        let page = browser.go(&link(&world, step_up)).await;
+        assert_eq!(page.status, 403, "{}", page.text());
+        assert!(page.text().contains(missing), "{}", page.text());
+        assert!(page.url.starts_with(&world.url(LOGIN, "/")));
+        assert_eq!(browser.go(&world.url(WIKI, "/x")).await.status, 200, "the session of before is as good as it was");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_that_is_too_old_is_done_again() {
+    let world = World::start().await;
+    let mut browser = world.browser();
+    browser.sign_in(&world.url(WIKI, "/"), ALICE).await;
+    assert_eq!(browser.go(&link(&world, "max_age:600")).await.status, 200, "it is fresh enough");
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let form = browser.go(&link(&world, "max_age:10")).await;
+    assert!(form.text().contains("form_token"), "{}", form.url);
+    let next = browser.fill_in(&form, ALICE).await;
+    assert_eq!(browser.go(&next).await.status, 200);
+    assert_eq!(world.staff.logins(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_can_ask_for_more_and_for_nothing_else() {
+    let world = World::start().await;
+    let mut browser = world.browser();
+    browser.sign_in(&world.url(WIKI, "/"), ALICE).await;
+    for odd in ["", "nothing", "mfa&acr:x\"", "acr:a\" evil=\"1", &"acr:x ".repeat(20)] {
+        let page = browser.go(&link(&world, odd)).await;
+        assert_eq!((page.status, &*page.url), (200, &*world.url(WIKI, "/x?q=1")), "{odd}");
+    }
+}
