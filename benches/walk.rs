@@ -9,10 +9,10 @@ use doorward::control::config;
 use doorward::gate::identity::Identity;
 use doorward::gate::upstream::balance;
 use doorward::gate::visit::{Connection, Gate, Visit, Worker};
-use doorward::gate::{self, audit, decide, limit, route, session, target};
+use doorward::gate::{self, audit, decide, limit, route, session, signals, target};
 use doorward::model::identity::{Profile, Subject};
 use doorward::model::{self, Email, ProviderName, Timestamp, Token};
-use doorward::policy::Principal;
+use doorward::policy::{Facts, Principal};
 use doorward::snapshot::{Access, Snapshot};
 use doorward::store::{Handoff, NewSignIn, Store, Tokens};
 use doorward::telemetry::metrics;
@@ -43,7 +43,18 @@ fn snapshot(folder: &Path, apps: usize, rules: usize, upstream: &str) -> Snapsho
         for rule in 1..rules {
             writeln!(yaml, "      - groups: [none{rule}]").unwrap();
         }
-        yaml.push_str("      - groups: [finance]\n    paths: [{ match: /health, public: true }, { match: /admin/**, allow: [{ groups: [admins] }] }]\n");
+        yaml.push_str("      - groups: [finance]\n    paths:\n      - { match: /health, public: true }\n      - { match: /admin/**, allow: [{ groups: [admins] }] }\n");
+    }
+    if apps == 1 {
+        yaml.push_str("      - match: /when/**\n        allow:\n");
+        for hours in 1..rules {
+            writeln!(
+                yaml,
+                "          - {{ groups: [finance], when: {{ mfa: true, device: managed, country: [DE, FR], auth_age: {hours}m }} }}"
+            )
+            .unwrap();
+        }
+        yaml.push_str("          - { groups: [finance], when: { auth_age: 10h, hours: '00:00-24:00 Europe/Berlin' } }\n");
     }
     let file = folder.join("doorward.yaml");
     std::fs::write(&file, yaml).unwrap();
@@ -180,26 +191,40 @@ fn decisions(criterion: &mut Criterion) {
             panic!("the app has rules")
         };
         let principal = Principal::new(&identity(2)).unwrap();
-        criterion.bench_function(&format!("decide anew/{rules} rules"), |b| {
-            b.iter(|| ruleset.evaluate(&principal, black_box(&http::Method::GET)))
+        let facts = Facts::bare(clock::now(), http::Method::GET);
+        criterion
+            .bench_function(&format!("decide anew/{rules} rules"), |b| b.iter(|| ruleset.evaluate(&principal, black_box(&facts))));
+    }
+}
+
+/// A decision that was made before, for the same session and route, with what is gathered to find it.
+fn remembered(criterion: &mut Criterion) {
+    let bench = bench(1, RULES);
+    let host = "app0.corp.example";
+    let cookie = bench.runtime.block_on(sign_in(&bench.store, 2, host));
+    for (name, path) in [("20 rules", "/"), ("20 rules with circumstances", "/when/x")] {
+        let request = request(host, path, &cookie);
+        let target = target::read(&request).unwrap();
+        let mut visit = Visit::begin(Rc::clone(&bench.worker), connection(), request.headers(), request.method());
+        let snapshot = visit.snapshot.clone();
+        let route::Place::Route(place) = route::find(&snapshot, &target).unwrap() else { panic!("not reserved") };
+        let found = bench.runtime.block_on(session::look_up(&mut visit, &target, request.headers()));
+        let Ok(session::Session::Valid(session)) = found else { panic!("signed in") };
+        criterion.bench_function(&format!("decide again/{name}"), |b| {
+            b.iter(|| {
+                let identity = Identity::Known(Rc::clone(&session));
+                let signals = signals::gather(&visit, &target, &place, &identity, black_box(&request)).unwrap();
+                assert!(decide::evaluate(&mut visit, &place, identity, &signals).is_ok());
+            });
         });
     }
 }
 
-/// A decision that was made before, for the same session and route.
-fn remembered(criterion: &mut Criterion) {
-    let bench = bench(1, RULES);
-    let host = "app0.corp.example";
-    let request = request(host, "/", &bench.runtime.block_on(sign_in(&bench.store, 2, host)));
-    let target = target::read(&request).unwrap();
-    let mut visit = Visit::begin(Rc::clone(&bench.worker), connection(), request.headers(), request.method());
-    let snapshot = visit.snapshot.clone();
-    let route::Place::Route(place) = route::find(&snapshot, &target).unwrap() else { panic!("not reserved") };
-    let found = bench.runtime.block_on(session::look_up(&mut visit, &target, request.headers()));
-    let Ok(session::Session::Valid(session)) = found else { panic!("signed in") };
-    criterion.bench_function("decide again/20 rules", |b| {
-        b.iter(|| decide::evaluate(&mut visit, &place, Identity::Known(Rc::clone(&session)), black_box(&request)).is_ok());
-    });
+/// How long a configuration of ten thousand rules takes to load.
+fn loading(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().unwrap();
+    criterion
+        .bench_function("load/1000 apps with 10 rules", |b| b.iter(|| snapshot(folder.path(), 1000, 10, "http://127.0.0.1:1")));
 }
 
 /// Which server a request goes to; the choice, and the guard that counts it where that matters.
@@ -273,5 +298,5 @@ fn time(criterion: &mut Criterion) {
     criterion.bench_function("clock", |b| b.iter(|| -> Timestamp { clock::now() }));
 }
 
-criterion_group!(benches, rooms, sessions, decisions, remembered, choices, walks, time);
+criterion_group!(benches, rooms, sessions, decisions, remembered, loading, choices, walks, time);
 criterion_main!(benches);

@@ -184,6 +184,7 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
     });
     let configuration = Arc::new(metrics::Configuration::new(&registry)?);
     configuration.applied(1);
+    configuration.databases(snapshot.load().geo.built());
     let bound = Bound::new(listen, inherited).map_err(Error::Listen)?;
     let sockets = bound.copies().map_err(Error::Listen)?;
     let trail = trail(&gate);
@@ -337,10 +338,12 @@ async fn answer(control: &Control, asked: ReservedRequest) -> Result<http::Respo
 /// Keeps the configuration up to date.
 fn follow(path: PathBuf, snapshot: Arc<ArcSwap<Snapshot>>, started: Started, configuration: Arc<metrics::Configuration>) {
     tokio::spawn(async move {
+        let current = Arc::clone(&snapshot);
         let report = move |outcome: Outcome| match outcome {
             Outcome::Applied { epoch, warnings } => {
                 warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
                 configuration.applied(epoch);
+                configuration.databases(current.load().geo.built());
                 notify::reloaded("the configuration was reloaded");
                 tracing::info!(epoch, "the configuration was reloaded");
             }

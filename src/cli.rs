@@ -1,6 +1,8 @@
-//! The commands. In: the command line. Out: an exit code: 0 fine, 1 denied or invalid configuration, 2 usage.
+//! The commands. In: the command line. Out: an exit code: 0 fine or allowed, 1 denied or invalid
+//! configuration, 2 usage, 3 challenged.
 
 pub mod check;
+pub mod explain;
 pub mod schema;
 
 use crate::{app, demo, telemetry};
@@ -32,8 +34,14 @@ enum Command {
         #[arg(short, long, default_value = "config/doorward.yaml")]
         config: PathBuf,
     },
-    /// Print the JSON Schema of the configuration file.
-    Schema,
+    /// Print the JSON Schema of the configuration file, or the schema of policies.
+    Schema {
+        /// What policies in Cedar's syntax are checked against.
+        #[arg(long)]
+        cedar: bool,
+    },
+    /// Say what would be decided of a request, and why; exits with 0 (allow), 1 (deny) or 3 (another sign-in is asked for).
+    Explain(Box<explain::Arguments>),
     /// Run a whole installation on this machine to try things out: provider, apps, certificates and all.
     Demo {
         /// The port for browsers; the five after it are used too.
@@ -59,7 +67,14 @@ pub fn main() -> ExitCode {
             Err(error) => report(Err(format!("the sockets that were handed over can't be taken: {error}"))),
         },
         Command::Check { config } => show(check::check(&config)),
-        Command::Schema => report(schema::schema().map(|schema| print!("{schema}")).map_err(|error| error.to_string())),
+        Command::Schema { cedar: true } => {
+            print!("{}", schema::cedar());
+            ExitCode::SUCCESS
+        }
+        Command::Explain(arguments) => show(explain::run(*arguments)),
+        Command::Schema { cedar: false } => {
+            report(schema::schema().map(|schema| print!("{schema}")).map_err(|error| error.to_string()))
+        }
         Command::Demo { port, state } => run(demonstrate(demo::Options { port, state })),
     }
 }

@@ -7,6 +7,7 @@
 pub mod admin;
 mod answer;
 pub mod config;
+pub mod explain;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod fixture;

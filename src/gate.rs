@@ -2,7 +2,7 @@
 //! Must never forward a request without a [`decide::Permit`].
 //!
 //! ```text
-//! listen → tls → visit → target → route → (limit) → session → identity → decide → (limit) → headers → upstream → (respond) → audit
+//! listen → tls → visit → target → route → (limit) → session → identity → signals → decide → (limit) → headers → upstream → (respond) → audit
 //!                                                                                           or fixed
 //! ```
 
@@ -18,6 +18,7 @@ pub mod listen;
 pub mod respond;
 pub mod route;
 pub mod session;
+pub mod signals;
 pub mod target;
 mod tls;
 pub mod upstream;
@@ -96,7 +97,8 @@ pub async fn judge<B>(
         None => {
             let session = session::look_up(visit, target, request.headers()).await?;
             let identity = identity::resolve(visit, place, session);
-            decide::evaluate(visit, place, identity, &request)?
+            let signals = signals::gather(visit, target, place, &identity, &request)?;
+            decide::evaluate(visit, place, identity, &signals)?
         }
     };
     limit::enter(visit, place.app, &permit)?;

@@ -15,7 +15,7 @@ pub mod strength;
 pub mod time;
 
 pub use certificate::{Certified, Fault, Judged};
-pub use device::{Device, Fingerprint, Owner, Risk, RiskLevel, Standing};
+pub use device::{Device, DeviceFacts, Fingerprint, Owner, Risk, RiskLevel, Standing};
 pub use identity::{Email, Identity};
 pub use ids::{AppIndex, ProviderName, RequestId, RuleId, SignInId};
 pub use inventory::Inventory;

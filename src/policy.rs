@@ -1,13 +1,27 @@
-//! What is allowed. In: rules from the configuration, a principal, a request. Out: a [`Decision`] that names its rule.
-//! Pure: no clock, no I/O, no state. Must never allow on an error.
+//! What is allowed. In: rules from the configuration, a principal, what is known of a request. Out: a [`Decision`] that names its
+//! rule. Pure: no clock, no I/O, no state. Must never allow on an error.
 
+mod cedar;
 pub mod compile;
+pub mod condition;
+mod context;
+pub mod evidence;
+pub mod explain;
+pub mod facts;
+pub mod files;
+pub mod hours;
 pub mod principal;
+pub mod reads;
 pub mod rules;
 pub mod schema;
+mod step_up;
 
-pub use compile::{CompileError, RuleIndex, Ruleset};
+pub use compile::{CompileError, Compiler, RuleIndex, Ruleset};
+pub use condition::{Condition, Test};
+pub use facts::{Authentication, Facts};
+pub use files::Files;
 pub use principal::Principal;
+pub use reads::{Kind, Reads};
 pub use rules::{Effect, Rule};
 
 use crate::model::RuleId;
@@ -23,4 +37,28 @@ pub enum Decision {
     NoRule,
     /// Evaluation failed; counts as a denial.
     Error(String),
+}
+
+/// What counts, and what would count if rules in the shadow did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What counts.
+    pub decision: Decision,
+    /// What would count, where it is the contrary.
+    pub shadow: Option<Decision>,
+}
+
+impl Decision {
+    /// Whether it lets through.
+    pub const fn allows(&self) -> bool {
+        matches!(self, Self::Allow(_))
+    }
+
+    /// The rule that made it.
+    pub const fn rule(&self) -> Option<&RuleId> {
+        match self {
+            Self::Allow(rule) | Self::Deny(rule) => Some(rule),
+            Self::NoRule | Self::Error(_) => None,
+        }
+    }
 }

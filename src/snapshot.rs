@@ -4,6 +4,7 @@
 pub mod devices;
 pub mod entrance;
 pub mod fixed;
+pub mod geo;
 pub mod hosts;
 pub mod limits;
 pub mod paths;
@@ -18,6 +19,7 @@ use crate::model::{AppIndex, Inventory, Lifetimes, Origin, ProviderName, Strengt
 use crate::policy::Ruleset;
 use entrance::Entrance;
 use fixed::Fixed;
+use geo::Geo;
 use hosts::{Host, Hosts};
 use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
@@ -52,6 +54,8 @@ pub struct Snapshot {
     pub providers: BTreeMap<ProviderName, Provider>,
     /// Names that no client may send, beside ours: all that any app is configured to receive.
     pub reserved_headers: FoldedNames,
+    /// Where addresses are.
+    pub geo: Geo,
     /// Whose word for a client's address is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// What connections are asked before there is a request.

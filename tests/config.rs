@@ -8,6 +8,8 @@ mod devices;
 mod errors;
 #[path = "config/meaning.rs"]
 mod meaning;
+#[path = "config/policy.rs"]
+mod policy;
 #[path = "config/reference.rs"]
 mod reference;
 #[path = "config/reload.rs"]

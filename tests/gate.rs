@@ -30,6 +30,8 @@ mod pool;
 mod retries;
 #[path = "gate/rewriting.rs"]
 mod rewriting;
+#[path = "gate/signals.rs"]
+mod signals;
 #[path = "gate/streams.rs"]
 mod streams;
 #[path = "gate/target.rs"]

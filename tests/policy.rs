@@ -1,16 +1,23 @@
 //! Who may: every kind of rule against every kind of person, and what must hold whatever the rules are.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "policy/circumstances.rs"]
+mod circumstances;
+#[path = "policy/signals.rs"]
+mod signals;
+#[path = "policy/written.rs"]
+mod written;
+
 use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Email, Identity, ProviderName, RuleId, Timestamp};
 use doorward::policy::rules::User;
-use doorward::policy::{Decision, Effect, Principal, Rule, Ruleset};
+use doorward::policy::{Compiler, Decision, Effect, Facts, Kind, Principal, Rule, Ruleset};
 use http::Method;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 fn rule(id: &str, effect: Effect) -> Rule {
-    Rule { id: RuleId(id.into()), effect, users: None, groups: None, domains: None, claims: BTreeMap::new(), methods: None }
+    Rule::new(RuleId(id.into()), effect)
 }
 
 fn texts(values: &[&str]) -> Vec<String> {
@@ -30,8 +37,16 @@ fn person(provider: &str, subject: &str, email: Option<&str>, groups: &[&str], c
     }
 }
 
+fn compiled(rules: &[Rule]) -> Ruleset {
+    Ruleset::compile("app", rules.to_vec(), &mut Compiler::default()).unwrap()
+}
+
+fn asking(method: &Method) -> Facts {
+    Facts::bare(Timestamp::default(), method.clone())
+}
+
 fn decide(rules: &[Rule], identity: &Identity, method: &Method) -> Decision {
-    Ruleset::compile("app", rules).unwrap().evaluate(&Principal::new(identity).unwrap(), method)
+    compiled(rules).evaluate(&Principal::new(identity).unwrap(), &asking(method)).decision
 }
 
 fn allows(rules: &[Rule], identity: &Identity) -> bool {
@@ -109,17 +124,17 @@ fn without_an_address_nobody_is_in_a_domain_not_even_in_the_empty_one() {
 #[test]
 fn methods_are_compared_as_they_are() {
     let rules = [Rule { methods: Some(vec![Method::GET, Method::POST]), ..rule("r", Effect::Allow) }];
-    let ruleset = Ruleset::compile("app", &rules).unwrap();
-    assert!(ruleset.reads_method());
+    let ruleset = compiled(&rules);
+    assert!(ruleset.reads().has(Kind::Method));
     let principal = Principal::new(&people()[0]).unwrap();
     for (method, allowed) in [("GET", true), ("POST", true), ("HEAD", false), ("get", false), ("DELETE", false), ("GETX", false)] {
-        let decision = ruleset.evaluate(&principal, &method.parse().unwrap());
+        let decision = ruleset.evaluate(&principal, &asking(&method.parse().unwrap())).decision;
         assert_eq!(matches!(decision, Decision::Allow(_)), allowed, "{method}");
     }
     let deny = [rule("a", Effect::Allow), Rule { methods: Some(vec![Method::DELETE]), ..rule("d", Effect::Deny) }];
     assert_eq!(decide(&deny, &people()[0], &Method::DELETE), Decision::Deny(RuleId("d".into())));
     assert_eq!(decide(&deny, &people()[0], &Method::GET), Decision::Allow(RuleId("a".into())));
-    assert!(!Ruleset::compile("app", &[rule("r", Effect::Allow)]).unwrap().reads_method());
+    assert!(compiled(&[rule("r", Effect::Allow)]).reads().nothing());
 }
 
 #[test]
@@ -174,7 +189,8 @@ fn no_text_gets_out_of_its_quotes() {
 
 #[test]
 fn two_rules_of_one_name_are_refused() {
-    assert!(Ruleset::compile("app", &[rule("r", Effect::Allow), rule("r", Effect::Deny)]).is_err());
+    let twice = vec![rule("r", Effect::Allow), rule("r", Effect::Deny)];
+    assert!(Ruleset::compile("app", twice, &mut Compiler::default()).is_err());
 }
 
 fn some_text() -> impl Strategy<Value = String> {

@@ -27,6 +27,7 @@ use secrecy::SecretString;
 use sources::Sources;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A configuration without errors.
 pub struct Loaded {
@@ -57,6 +58,11 @@ pub struct Listen {
     pub http: Option<SocketAddr>,
     /// For health, metrics and administration.
     pub admin: Option<SocketAddr>,
+}
+
+/// `90s`, `30m`, `12h`, `7d`, as the file writes durations.
+pub fn duration(text: &str) -> Option<Duration> {
+    compile::duration(text).ok()
 }
 
 /// Reads a configuration, with all that it names. Blocks on files.
@@ -91,7 +97,7 @@ fn finish(draft: compile::Draft, epoch: u64, document: &Document, findings: &mut
     let (listen, store) = (draft.listen?, draft.store.clone()?);
     let (admin_token, audit_file) = (draft.admin_token.clone(), draft.audit_file.clone());
     let rules = draft.apps.iter().map(compile::Drafted::rules).sum();
-    let Some(snapshot) = compile::assemble(draft, epoch, findings) else {
+    let Some(snapshot) = compile::assemble(draft, epoch, &|place| document.line(place), findings) else {
         if findings.errors.is_empty() {
             findings.error(&Place::root(), Wrong::plain("the configuration is too large"));
         }

@@ -44,6 +44,7 @@ pub(super) fn snapshot(providers: Vec<Provider>) -> Snapshot {
         auth: Origin::https("login.corp.example".to_owned(), 443),
         lifetimes: Lifetimes { idle: Duration::from_secs(3600), lifetime: Duration::from_secs(43_200) },
         providers: providers.into_iter().map(|provider| (provider.name.clone(), provider)).collect(),
+        geo: crate::snapshot::geo::Geo::default(),
         reserved_headers: crate::snapshot::FoldedNames::default(),
         trusted_proxies: Vec::new(),
         devices: Inventory::default(),

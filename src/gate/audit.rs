@@ -10,6 +10,7 @@ pub mod writer;
 pub use buffer::Buffer;
 
 use super::body::{ResponseBody, Upload};
+use super::decide::Shadow;
 use super::route::Routed;
 use super::session::Recognized;
 use super::target::Target;
@@ -36,6 +37,9 @@ pub struct Trail {
     pub(super) acted: Option<Acted>,
     /// Which rule of the route.
     pub(super) rule: Option<RuleIndex>,
+    /// What the decision rests on, as JSON.
+    pub(super) evidence: Option<Arc<str>>,
+    pub(super) shadow: Option<Shadow>,
     pub(super) reason: Option<Reason>,
     pub(super) upload: Option<Arc<Upload>>,
     /// The policy let it through: whatever becomes of it, that is what was decided.
@@ -52,6 +56,8 @@ impl Trail {
             session: None,
             acted: None,
             rule: None,
+            evidence: None,
+            shadow: None,
             reason: None,
             upload: None,
             let_through: false,
@@ -164,6 +170,9 @@ pub(super) fn record(visit: &Visit) {
     let reason = visit.trail.reason.unwrap_or(Reason::Abandoned);
     let verdict = Verdict::of(&visit.trail, reason);
     let app = visit.trail.app.zip(visit.app().map(|app| &*app.name));
+    if let (Some(shadow), Some((_, app))) = (&visit.trail.shadow, app) {
+        worker.gate.metrics.shadowed(app, if shadow.allows { Verdict::Allow } else { Verdict::Deny }.as_str());
+    }
     worker.counters.count(&worker.gate.metrics, visit.snapshot.epoch, app, verdict.as_str(), visit.status, took);
     worker.records.append(|line, time| line::append(line, visit, (verdict, reason), time, took), visit.now);
 }

@@ -1,20 +1,24 @@
 //! Whether it may. In: a route and an identity. Out: a [`Permit`], the only thing that `upstream` takes, or a refusal. Must
 //! never give a permit on an error, and nothing but this file can make one.
 //!
-//! A decision is remembered with the session that it was made for, for as long as configuration and claims stay the same.
+//! A decision is remembered with the session that it was made for, for as long as configuration, claims and what the rules read stay the
+//! same, and never past the moment at which the time alone could change it.
 
+use super::device;
 use super::identity::Identity;
 use super::route::Routed;
 use super::session::Recognized;
+use super::signals::{self, Signals};
 use super::visit::Visit;
-use crate::model::{self, Reason, Refusal};
-use crate::policy::{Decision, Principal, RuleIndex, Ruleset};
+use crate::model::{self, Reason, Refusal, StepUp, Timestamp};
+use crate::policy::evidence::evidence;
+use crate::policy::{Decision, Facts, Kind, Principal, RuleIndex, Ruleset};
 use crate::snapshot::{Access, RouteIndex};
 use arc_swap::ArcSwapOption;
 use http::{Method, Request, header};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Proof that a request was let through. Consumed by the forwarding.
 pub struct Permit {
@@ -48,12 +52,22 @@ struct Decided {
 #[derive(Clone)]
 struct Entry {
     route: RouteIndex,
-    /// `None` where no rule of the route reads the method.
-    method: Option<Method>,
-    outcome: Outcome,
+    signals: Signals,
+    /// When it was made, and until when it holds: `None` where the time changes nothing.
+    holds: Option<(Timestamp, Timestamp)>,
+    settled: Settled,
 }
 
 /// A decision in little: what remembers it is copied at every request.
+#[derive(Clone)]
+struct Settled {
+    outcome: Outcome,
+    shadow: Option<Shadow>,
+    step_up: Option<Arc<StepUp>>,
+    /// What the trail says that it rests on.
+    evidence: Option<Arc<str>>,
+}
+
 #[derive(Clone, Copy)]
 enum Outcome {
     Allowed(RuleIndex),
@@ -61,8 +75,18 @@ enum Outcome {
     NoRule,
 }
 
+/// What would have been decided if rules in the shadow counted, where that is the contrary.
+#[derive(Clone, Copy)]
+pub struct Shadow {
+    pub(super) allows: bool,
+    pub(super) rule: Option<RuleIndex>,
+}
+
 /// How many decisions a session remembers before it starts anew: more routes than a person uses in a while.
 const REMEMBERED: usize = 64;
+/// By how much a request can be older than a decision that it finds.
+const SLACK: Duration = Duration::from_secs(1);
+const FOR_EVER: Timestamp = Timestamp::from_millis(u64::MAX);
 
 /// What can be decided without knowing who asks, and so without a session, a store or a provider; `None` where that matters.
 pub fn for_anybody<B>(place: &Routed<'_>, request: &Request<B>) -> Option<Result<Permit, Refusal>> {
@@ -76,19 +100,32 @@ pub fn for_anybody<B>(place: &Routed<'_>, request: &Request<B>) -> Option<Result
 }
 
 /// Decides.
-pub fn evaluate<B>(visit: &mut Visit, place: &Routed<'_>, identity: Identity, request: &Request<B>) -> Result<Permit, Refusal> {
+pub fn evaluate(visit: &mut Visit, place: &Routed<'_>, identity: Identity, signals: &Signals) -> Result<Permit, Refusal> {
     let Access::Rules(rules) = &place.route.access else { return Err(Reason::PolicyError.into()) };
     let session = match identity {
         Identity::Unknown(reason) => return Err(reason.into()),
         Identity::Known(session) => session,
     };
-    let (reason, rule) = match outcome(visit, place, rules, &session, request.method())? {
+    let settled = settle(visit, place, rules, &session, signals)?;
+    visit.trail.evidence = settled.evidence;
+    visit.trail.shadow = settled.shadow;
+    let (reason, rule) = match settled.outcome {
         Outcome::Allowed(rule) => (Reason::Allowed, Some(rule)),
         Outcome::Denied(rule) => (Reason::DeniedByRule, Some(rule)),
         Outcome::NoRule => (Reason::NotAllowed, None),
     };
     visit.trail.rule = rule;
-    if reason == Reason::Allowed { Ok(Permit { reason, session: Some(session) }) } else { Err(reason.into()) }
+    match settled.step_up {
+        _ if reason == Reason::Allowed => Ok(Permit { reason, session: Some(session) }),
+        Some(step_up) => Err(Refusal { step_up: Some(Box::new((*step_up).clone())), ..Refusal::from(Reason::StepUpRequired) }),
+        None => Err(complaint(visit, rules, reason).unwrap_or_else(|| reason.into())),
+    }
+}
+
+/// What is wrong with the certificate of somebody whom no rule allows in, where rules ask for a device.
+fn complaint(visit: &Visit, rules: &Ruleset, reason: Reason) -> Option<Refusal> {
+    let asks = reason == Reason::NotAllowed && rules.reads().has(Kind::Device);
+    if asks { device::complaint(visit) } else { None }
 }
 
 fn public(methods: Option<&[Method]>, method: &Method) -> Result<Permit, Refusal> {
@@ -106,49 +143,86 @@ fn is_preflight<B>(request: &Request<B>) -> bool {
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-fn outcome(visit: &Visit, place: &Routed<'_>, rules: &Ruleset, session: &Recognized, method: &Method) -> Result<Outcome, Refusal> {
+/// Finds the decision, or makes it.
+fn settle(visit: &Visit, place: &Routed<'_>, rules: &Ruleset, session: &Recognized, signals: &Signals) -> Result<Settled, Refusal> {
     let identity = session.sign_in().identity();
     let epoch = visit.snapshot.epoch;
     let memo = session.known().memo.0.load();
     let current = memo.as_ref().filter(|decided| decided.epoch == epoch && Arc::ptr_eq(&decided.identity, &identity));
-    let method_read = rules.reads_method().then_some(method);
-    let found =
-        current.and_then(|decided| decided.entries.iter().find(|e| e.route == place.index && e.method.as_ref() == method_read));
-    if let Some(entry) = found {
-        return Ok(entry.outcome);
+    let found = current.and_then(|decided| decided.entries.iter().find(|entry| entry.is(place.index, signals)));
+    if let Some(entry) = found.filter(|entry| entry.holds_at(visit.now)) {
+        return Ok(entry.settled.clone());
     }
     let started = Instant::now();
-    let anew = decide_anew(current, &identity, epoch, place.index, rules, method);
+    let anew = decide_anew(visit, place, rules, (current, &identity), signals);
     visit.gate().metrics.decided(started.elapsed());
-    let (fresh, outcome) = anew.map_err(|error| {
+    let (fresh, settled) = anew.map_err(|error| {
         tracing::error!(%error, route = &*place.route.label, "a decision failed, which denies");
         Reason::PolicyError
     })?;
     session.known().memo.0.store(Some(Arc::new(fresh)));
-    Ok(outcome)
+    Ok(settled)
+}
+
+impl Entry {
+    fn is(&self, route: RouteIndex, signals: &Signals) -> bool {
+        self.route == route && self.signals == *signals
+    }
+
+    /// Clocks are set back, too; what two workers take for now differs by a few milliseconds.
+    fn holds_at(&self, now: Timestamp) -> bool {
+        self.holds.is_none_or(|(from, until)| now < until && now.plus(SLACK) >= from)
+    }
 }
 
 fn decide_anew(
-    current: Option<&Arc<Decided>>,
-    identity: &Arc<model::Identity>,
-    epoch: u64,
-    route: RouteIndex,
+    visit: &Visit,
+    place: &Routed<'_>,
     rules: &Ruleset,
-    method: &Method,
-) -> Result<(Decided, Outcome), String> {
+    (current, identity): (Option<&Arc<Decided>>, &Arc<model::Identity>),
+    signals: &Signals,
+) -> Result<(Decided, Settled), String> {
     let principal = match current {
         Some(decided) => Arc::clone(&decided.principal),
         None => Arc::new(Principal::new(identity).map_err(|error| error.to_string())?),
     };
-    let position = |rule| rules.position(&rule).ok_or_else(|| "decided by no rule of the route".to_owned());
-    let outcome = match rules.evaluate(&principal, method) {
+    let facts = signals.facts(visit, rules, identity);
+    let settled = settle_anew(visit, place, rules, (&principal, identity), &facts)?;
+    let until = rules.reads().until(&facts);
+    let holds = if rules.reads().nothing() { None } else { Some((visit.now, until.unwrap_or(FOR_EVER))) };
+    let entries = current.map_or(&[][..], |decided| &decided.entries);
+    let mut entries = if entries.len() < REMEMBERED { entries.to_vec() } else { Vec::new() };
+    entries.retain(|entry| !entry.is(place.index, signals) && entry.holds_at(visit.now));
+    entries.push(Entry { route: place.index, signals: signals.clone(), holds, settled: settled.clone() });
+    Ok((Decided { epoch: visit.snapshot.epoch, identity: Arc::clone(identity), principal, entries }, settled))
+}
+
+fn settle_anew(
+    visit: &Visit,
+    place: &Routed<'_>,
+    rules: &Ruleset,
+    (principal, identity): (&Principal, &model::Identity),
+    facts: &Facts,
+) -> Result<Settled, String> {
+    let position = |rule| rules.position(rule).ok_or_else(|| "decided by no rule of the route".to_owned());
+    let verdict = rules.evaluate(principal, facts);
+    let outcome = match &verdict.decision {
         Decision::Allow(rule) => Outcome::Allowed(position(rule)?),
         Decision::Deny(rule) => Outcome::Denied(position(rule)?),
         Decision::NoRule => Outcome::NoRule,
-        Decision::Error(error) => return Err(error),
+        Decision::Error(error) => return Err(error.clone()),
     };
-    let mut entries =
-        current.map(|decided| decided.entries.clone()).filter(|entries| entries.len() < REMEMBERED).unwrap_or_default();
-    entries.push(Entry { route, method: rules.reads_method().then(|| method.clone()), outcome });
-    Ok((Decided { epoch, identity: Arc::clone(identity), principal, entries }, outcome))
+    let step_up = match outcome {
+        Outcome::Allowed(_) => None,
+        _ => rules.step_up(principal, identity, facts, &signals::strength(visit, identity)).map(Arc::new),
+    };
+    let shadow = verdict.shadow.map(|shadow| in_the_shadow(place, rules, &shadow));
+    Ok(Settled { outcome, shadow, step_up, evidence: evidence(facts, rules.reads()).map(Arc::from) })
+}
+
+fn in_the_shadow(place: &Routed<'_>, rules: &Ruleset, decision: &Decision) -> Shadow {
+    let rule = decision.rule();
+    let (route, allows) = (&*place.route.label, decision.allows());
+    tracing::info!(route, rule = rule.map(|rule| &*rule.0), allows, "a rule in the shadow would turn a decision");
+    Shadow { allows, rule: rule.and_then(|rule| rules.position(rule)) }
 }

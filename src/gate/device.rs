@@ -2,9 +2,9 @@
 //! (RFC 9440). Out: what it is worth at this moment, and what the inventory knows of it. Must never believe `Client-Cert` from
 //! anybody but a trusted proxy, nor take a proxy's own certificate for its client's.
 
-use super::visit::{Connection, Gate, Visit, Worker};
-use crate::model::inventory::Inventories;
-use crate::model::{Device, Fault, Identity, Judged, Observed, Reason, Refusal, Risk, Timestamp};
+use super::visit::{Connection, Visit, Worker};
+use crate::model::inventory::{Inventories, Inventory};
+use crate::model::{Device, DeviceFacts, Fault, Identity, Judged, Observed, Reason, Refusal, Risk, Source, Standing, Timestamp};
 use crate::snapshot::Snapshot;
 use crate::snapshot::devices::DeviceAuthorities;
 use base64::Engine as _;
@@ -15,7 +15,7 @@ use rustls::pki_types::CertificateDer;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
@@ -27,28 +27,36 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// How many certificates that proxies tell of a worker remembers.
 const REMEMBERED: usize = 1024;
 
-/// A judgement, and which configuration it was made by.
-struct Known {
+/// A certificate that a client has shown: what it is worth, and the device that it leads to.
+pub struct Presented {
+    /// What it is worth.
+    pub judged: Rc<Judged>,
+    /// The device that the inventory has for it, where it is good.
+    pub device: Option<Arc<Device>>,
     epoch: u64,
-    judged: Rc<Judged>,
+    inventory: Arc<Inventory>,
+    /// What it is to the person who has last come with it, of whom nothing is kept.
+    facts: RefCell<Option<(Weak<Identity>, Observed<Arc<DeviceFacts>>)>>,
 }
 
-impl Known {
-    fn is_good(&self, epoch: u64, now: Timestamp) -> bool {
-        self.epoch == epoch && now < self.judged.until
-    }
+/// What certificates are judged by.
+struct Moment<'a> {
+    snapshot: &'a Snapshot,
+    authorities: &'a DeviceAuthorities,
+    inventory: &'a Arc<Inventory>,
+    now: Timestamp,
 }
 
 /// The certificate of a connection, and what is known of it.
 #[derive(Default)]
 pub(super) struct Shown {
     certificates: Option<Box<[CertificateDer<'static>]>>,
-    known: RefCell<Option<Known>>,
+    known: RefCell<Option<Rc<Presented>>>,
 }
 
 /// What is known of the certificates that proxies tell of, by what they say.
 #[derive(Default)]
-pub(super) struct Told(RefCell<HashMap<Box<[u8]>, Known>>);
+pub(super) struct Told(RefCell<HashMap<Box<[u8]>, Rc<Presented>>>);
 
 impl From<Option<Box<[CertificateDer<'static>]>>> for Shown {
     fn from(certificates: Option<Box<[CertificateDer<'static>]>>) -> Self {
@@ -56,83 +64,111 @@ impl From<Option<Box<[CertificateDer<'static>]>>> for Shown {
     }
 }
 
-/// What the certificate of a client is worth now; nothing where it has shown none, or where nobody vouches for devices.
+/// The certificate of a client, judged for this moment; nothing where it has shown none, or where nobody vouches for devices.
 pub(super) fn certificate(
     worker: &Worker,
     connection: &Connection,
     snapshot: &Snapshot,
     headers: &HeaderMap,
     now: Timestamp,
-) -> Option<Rc<Judged>> {
-    let authorities = snapshot.tls.devices.as_ref()?;
-    let moment = (snapshot.epoch, now);
+) -> Option<Rc<Presented>> {
+    let authorities = snapshot.tls.devices.as_deref()?;
+    let inventory = worker.gate.store.devices();
+    let moment = Moment { snapshot, authorities, inventory: &inventory, now };
     if !snapshot.trusts(connection.peer) {
-        return connection.shown.judge(authorities, moment);
+        return connection.shown.present(&moment);
     }
     let told = headers.get(CLIENT_CERT).filter(|_| authorities.from_proxies)?;
     let is_one = headers.get_all(CLIENT_CERT).iter().nth(1).is_none();
-    worker.told.judge(is_one.then_some(told), headers.get_all(CLIENT_CERT_CHAIN).iter(), authorities, moment)
+    Some(worker.told.present(is_one.then_some(told), headers.get_all(CLIENT_CERT_CHAIN).iter(), &moment))
 }
 
-/// The device that the inventory has for a certificate that is good.
-pub(super) fn known(gate: &Gate, snapshot: &Snapshot, judged: &Judged) -> Option<Arc<Device>> {
-    let certified = judged.verdict.as_ref().ok()?;
-    let administered = gate.store.devices();
-    let inventories = Inventories { administered: &administered, listed: &snapshot.devices };
-    inventories.by_fingerprint(certified.fingerprint).cloned()
+impl Presented {
+    /// What was known, as far as it still holds, and the rest anew.
+    fn renewed(known: Option<&Rc<Self>>, moment: &Moment<'_>, judge: impl FnOnce() -> Judged) -> Rc<Self> {
+        let known = known.filter(|known| known.epoch == moment.snapshot.epoch && moment.now < known.judged.until);
+        match known {
+            Some(known) if Arc::ptr_eq(&known.inventory, moment.inventory) => Rc::clone(known),
+            Some(known) => Self::new(Rc::clone(&known.judged), moment),
+            None => Self::new(Rc::new(judge()), moment),
+        }
+    }
+
+    fn new(judged: Rc<Judged>, moment: &Moment<'_>) -> Rc<Self> {
+        let inventories = Inventories { administered: moment.inventory, listed: &moment.snapshot.devices };
+        let certified = judged.verdict.as_ref().ok();
+        let device = certified.and_then(|certified| inventories.by_fingerprint(certified.fingerprint)).cloned();
+        let (epoch, inventory) = (moment.snapshot.epoch, Arc::clone(moment.inventory));
+        Rc::new(Self { judged, device, epoch, inventory, facts: RefCell::default() })
+    }
+
+    /// What the device is to this person; nothing where the certificate is not good.
+    pub(super) fn facts(&self, identity: &Arc<Identity>) -> Option<Observed<Arc<DeviceFacts>>> {
+        let certified = self.judged.verdict.as_ref().ok()?;
+        let mut known = self.facts.borrow_mut();
+        if let Some((_, facts)) = known.as_ref().filter(|(of, _)| std::ptr::eq(of.as_ptr(), Arc::as_ptr(identity))) {
+            return Some(facts.clone());
+        }
+        let standing = self.device.as_ref().map_or(Standing::Certified, |device| device.standing(identity));
+        let value = Arc::new(DeviceFacts { standing, device: self.device.clone() });
+        let facts = match &self.device {
+            Some(device) => {
+                let expires_at = device.expires_at.map_or(certified.ends, |ends| ends.min(certified.ends));
+                Observed { value, source: Source::Inventory, observed_at: device.reported_at, expires_at: Some(expires_at) }
+            }
+            None => {
+                let (observed_at, expires_at) = (certified.begins, Some(certified.ends));
+                Observed { value, source: Source::Connection, observed_at, expires_at }
+            }
+        };
+        *known = Some((Arc::downgrade(identity), facts.clone()));
+        Some(facts)
+    }
 }
 
 /// The worst that is said of a person, and of the device of this request.
-pub fn risk(visit: &Visit, identity: &Identity) -> Option<Observed<Arc<Risk>>> {
-    let device = visit.device.as_ref().map(|device| &*device.id);
-    visit.gate().store.risks().worst(identity, device).cloned()
+pub(super) fn risk(visit: &Visit, identity: &Identity) -> Option<Observed<Arc<Risk>>> {
+    let device = visit.certificate.as_ref().and_then(|certificate| certificate.device.as_ref());
+    visit.gate().store.risks().worst(identity, device.map(|device| &*device.id)).cloned()
 }
 
 /// Says to somebody who needs a device that the certificate is not good; nothing where it is, or where there is none.
-pub fn complaint(visit: &Visit) -> Option<Refusal> {
-    let fault = visit.certificate.as_ref()?.verdict.as_ref().err()?;
+pub(super) fn complaint(visit: &Visit) -> Option<Refusal> {
+    let fault = visit.certificate.as_ref()?.judged.verdict.as_ref().err()?;
     Some(Refusal::with_detail(Reason::DeviceCertificateInvalid, fault.explanation()))
 }
 
 impl Shown {
-    fn judge(&self, authorities: &DeviceAuthorities, (epoch, now): (u64, Timestamp)) -> Option<Rc<Judged>> {
+    fn present(&self, moment: &Moment<'_>) -> Option<Rc<Presented>> {
         let certificates = self.certificates.as_deref()?;
         let mut known = self.known.borrow_mut();
-        if let Some(known) = known.as_ref().filter(|known| known.is_good(epoch, now)) {
-            return Some(Rc::clone(&known.judged));
-        }
-        let judged = Rc::new(authorities.judge(certificates, now));
-        *known = Some(Known { epoch, judged: Rc::clone(&judged) });
-        Some(judged)
+        let presented = Presented::renewed(known.as_ref(), moment, || moment.authorities.judge(certificates, moment.now));
+        Some(Rc::clone(known.insert(presented)))
     }
 }
 
 impl Told {
-    fn judge<'h>(
+    fn present<'h>(
         &self,
         told: Option<&HeaderValue>,
         chain: impl Iterator<Item = &'h HeaderValue>,
-        authorities: &DeviceAuthorities,
-        (epoch, now): (u64, Timestamp),
-    ) -> Option<Rc<Judged>> {
+        moment: &Moment<'_>,
+    ) -> Rc<Presented> {
         let mut said = told.map_or(Vec::new(), |told| told.as_bytes().to_vec());
         for line in chain {
             said.push(b',');
             said.extend_from_slice(line.as_bytes());
         }
         let mut known = self.0.borrow_mut();
-        if let Some(known) = known.get(&*said).filter(|known| known.is_good(epoch, now)) {
-            return Some(Rc::clone(&known.judged));
-        }
-        let judged = Rc::new(match read(&said) {
-            Some(certificates) => authorities.judge(&certificates, now),
+        let presented = Presented::renewed(known.get(&*said), moment, || match read(&said) {
+            Some(certificates) => moment.authorities.judge(&certificates, moment.now),
             None => Judged { verdict: Err(Fault::Malformed), until: Timestamp::from_millis(u64::MAX) },
         });
         if known.len() >= REMEMBERED {
             known.clear();
         }
-        known.insert(said.into(), Known { epoch, judged: Rc::clone(&judged) });
-        Some(judged)
+        known.insert(said.into(), Rc::clone(&presented));
+        presented
     }
 }
 

@@ -5,7 +5,7 @@ pub mod client;
 
 use super::audit::{self, Trail};
 use super::body::{RequestBody, ResponseBody};
-use super::device::{Shown, Told};
+use super::device::{Presented, Shown, Told};
 use super::route::Site;
 use super::session::{Cache, Recognized};
 use super::target::Target;
@@ -15,7 +15,7 @@ use super::upstream::pool::{Pool, Slot};
 use super::{device, headers, limit};
 use crate::assertion::Keys;
 use crate::clock;
-use crate::model::{Device, Judged, Reason, Refusal, RequestId, Timestamp};
+use crate::model::{Reason, Refusal, RequestId, Timestamp};
 use crate::snapshot::{App, Snapshot, Upstream};
 use crate::store::Store;
 use crate::telemetry::metrics;
@@ -222,10 +222,8 @@ pub struct Visit {
     pub client: IpAddr,
     /// The same as an app is told it.
     pub client_text: HeaderValue,
-    /// What the certificate is worth that the client has shown; nothing where it has shown none.
-    pub certificate: Option<Rc<Judged>>,
-    /// The device that the inventory has for it.
-    pub device: Option<Arc<Device>>,
+    /// The certificate that the client has shown; nothing where it has shown none.
+    pub certificate: Option<Rc<Presented>>,
     /// Its name.
     pub request_id: RequestId,
     /// The same as a header says it.
@@ -257,7 +255,6 @@ impl Visit {
         let client_text = if client == connection.peer { connection.peer_text.clone() } else { text(&client) };
         let now = clock::now();
         let certificate = device::certificate(&worker, &connection, &snapshot, headers, now);
-        let device = certificate.as_ref().and_then(|judged| device::known(&worker.gate, &snapshot, judged));
         let request_id = worker.request_id();
         connection.visits.set(connection.visits.get() + 1);
         Box::new(Self {
@@ -268,7 +265,6 @@ impl Visit {
             client,
             client_text,
             certificate,
-            device,
             request_id,
             name: request_id.header(),
             trail: Trail::new(method.clone()),

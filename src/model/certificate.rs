@@ -10,6 +10,8 @@ pub struct Certified {
     pub fingerprint: Fingerprint,
     /// Whom or what it is for, as RFC 4514 writes it.
     pub subject: String,
+    /// From when on it is good.
+    pub begins: Timestamp,
     /// From when on it is good no more.
     pub ends: Timestamp,
 }

@@ -5,6 +5,7 @@ pub mod entry;
 
 use super::{Identity, Timestamp};
 use std::fmt;
+use std::sync::Arc;
 
 /// The SHA-256 of a certificate's DER encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,6 +96,15 @@ impl Device {
             (true, false) => Standing::Known,
         }
     }
+}
+
+/// What is known of the device of a request: by its certificate, and by the inventory where it has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceFacts {
+    /// What it is to the person.
+    pub standing: Standing,
+    /// What the inventory says of it.
+    pub device: Option<Arc<Device>>,
 }
 
 /// How much there is to fear.

@@ -43,6 +43,27 @@ impl Pattern {
         inner.split('/').enumerate().map(segment).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether it matches this decoded path, which starts with `/`; a trailing slash makes no difference. `folded`: for an app
+    /// that takes upper and lower case for the same.
+    pub fn matches(&self, path: &str, folded: bool) -> bool {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let mut parts = path.split('/').filter(|_| !path.is_empty());
+        for segment in &self.0 {
+            let fits = match segment {
+                Segment::Rest => return true,
+                Segment::Literal(text) if text.is_empty() => break,
+                Segment::One => parts.next().is_some(),
+                Segment::Literal(text) if folded => parts.next().is_some_and(|part| part.to_lowercase() == text.to_lowercase()),
+                Segment::Literal(text) => parts.next() == Some(text),
+            };
+            if !fits {
+                return false;
+            }
+        }
+        parts.next().is_none()
+    }
+
     /// The segments, from the left; a trailing slash is an empty last literal.
     pub fn segments(&self) -> &[Segment] {
         &self.0

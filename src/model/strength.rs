@@ -49,6 +49,12 @@ impl Default for Strength {
 }
 
 impl Strength {
+    /// No word means anything.
+    pub const fn nothing() -> Self {
+        const NONE: Means = Means { amr: Vec::new(), acr: Vec::new() };
+        Self { mfa: NONE, phishing_resistant: NONE }
+    }
+
     /// Whether more than one factor was used; `None` where the provider said nothing of how.
     pub fn mfa(&self, profile: &Profile) -> Option<bool> {
         self.mfa.attained(profile)

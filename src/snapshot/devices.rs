@@ -88,7 +88,8 @@ fn facts(der: &[u8]) -> Result<Certified, Fault> {
         return Err(Fault::WrongUsage);
     }
     let fingerprint = TokenHash::of(der).as_bytes().try_into().map(Fingerprint).map_err(|_| Fault::Malformed)?;
-    Ok(Certified { fingerprint, subject: certificate.subject().to_string(), ends: validity(&certificate).1 })
+    let (begins, ends) = validity(&certificate);
+    Ok(Certified { fingerprint, subject: certificate.subject().to_string(), begins, ends })
 }
 
 /// From when on a certificate counts, and from when on no more: its last second is good (RFC 5280, section 4.1.2.5).

@@ -5,7 +5,8 @@ pub mod gate;
 
 pub use gate::Gate;
 
-use prometheus::{IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use crate::model::Timestamp;
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 /// The configuration's own metrics.
 pub struct Configuration {
@@ -17,6 +18,8 @@ pub struct Configuration {
     broken: IntGauge,
     /// Reloads, by outcome.
     reloads: IntCounterVec,
+    /// When the databases of addresses were made, in seconds since 1970.
+    databases: IntGaugeVec,
 }
 
 impl Configuration {
@@ -29,11 +32,15 @@ impl Configuration {
             &["outcome"],
         )?;
         registry.register(Box::new(reloads.clone()))?;
+        let built = Opts::new("doorward_geo_database_built_timestamp_seconds", "When a database of addresses in use was made.");
+        let databases = IntGaugeVec::new(built, &["database"])?;
+        registry.register(Box::new(databases.clone()))?;
         Ok(Self {
             epoch: gauge("doorward_config_epoch", "Counts the configurations that were in force, from 1.")?,
             applied_at: gauge("doorward_config_applied_timestamp_seconds", "When the configuration in force was applied.")?,
             broken: gauge("doorward_config_broken", "1 while the file on disk is refused and the last good one is in force.")?,
             reloads,
+            databases,
         })
     }
 
@@ -43,6 +50,14 @@ impl Configuration {
         self.applied_at.set(i64::try_from(crate::clock::now().seconds()).unwrap_or(i64::MAX));
         self.broken.set(0);
         self.reloads.with_label_values(&["applied"]).inc();
+    }
+
+    /// The databases of addresses that are in use, and when each was made.
+    pub fn databases<'a>(&self, built: impl Iterator<Item = (&'a str, Timestamp)>) {
+        self.databases.reset();
+        for (name, at) in built {
+            self.databases.with_label_values(&[name]).set(i64::try_from(at.seconds()).unwrap_or(i64::MAX));
+        }
     }
 
     /// A configuration was refused.

@@ -38,12 +38,12 @@ fn the_shape() {
     check(&[
         ("auth:\n", "auth:\n  sesion: {}\n", 6, "unknown key `sesion` in `auth`", "did you mean `session`?"),
         ("store:", "zones: x\nstore:", 12, "unknown key `zones`", "there are: listen"),
-        ("store:", "policies: []\nstore:", 12, "unknown key `policies`", "there are: listen"),
+        ("store:", "flavours: []\nstore:", 12, "unknown key `flavours`", "there are: listen"),
         (
             "- groups: [staff]",
-            "- groups: [staff]\n        when: { mfa: true }",
+            "- groups: [staff]\n        where: { mfa: true }",
             19,
-            "unknown key `when` in `apps.wiki.allow[0]`",
+            "unknown key `where` in `apps.wiki.allow[0]`",
             "",
         ),
         ("store: sqlite:doorward.db\n", "", 1, "`store` is missing", "a text"),

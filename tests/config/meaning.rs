@@ -3,7 +3,7 @@
 use crate::scene::{BASE, Scene, with};
 use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Email, Identity, ProviderName, Timestamp};
-use doorward::policy::{Decision, Principal};
+use doorward::policy::{Decision, Facts, Principal};
 use doorward::snapshot::hosts::Host;
 use doorward::snapshot::servers::live::Grade;
 use doorward::snapshot::servers::{Ejection, Order};
@@ -52,7 +52,7 @@ fn decided(snapshot: &Snapshot, principal: &Principal, method: &Method, path: &s
     match &route.access {
         Access::Public(None) => "public".to_owned(),
         Access::Public(Some(methods)) => if methods.contains(method) { "public" } else { "-" }.to_owned(),
-        Access::Rules(rules) => match rules.evaluate(principal, method) {
+        Access::Rules(rules) => match rules.evaluate(principal, &Facts::bare(Timestamp::default(), method.clone())).decision {
             Decision::Allow(id) => format!("+{}", id.0),
             Decision::Deny(id) => format!("!{}", id.0),
             Decision::NoRule => "-".to_owned(),

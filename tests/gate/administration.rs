@@ -63,7 +63,7 @@ async fn a_device_that_is_not_right_in_every_part_is_not_taken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn devices_come_in_pages_with_those_of_the_file_among_them() {
-    let files = vec![("devices.csv", format!("id,owner,fingerprint\nb,shared,{FINGERPRINT}\nd,shared,\n"))];
+    let files = vec![("devices.csv", format!("id,owner,fingerprint\nb,shared,{FINGERPRINT}\nd,shared,\n").into())];
     let world = World::of(Setup { files, more: "devices: { file: devices.csv }", ..Setup::default() }).await;
     for id in ["a", "c", "d"] {
         assert_eq!(put(&world, &format!("/api/v1/devices/{id}"), &json!({ "owner": "shared" })).await.0, 200);

@@ -26,7 +26,7 @@ const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 
 /// Doorward that asks for certificates of this authority.
 fn asking(authority: &Authority) -> Setup {
-    Setup { tls: ", device_ca: devices.pem", files: vec![("devices.pem", authority.pem())], ..Setup::default() }
+    Setup { tls: ", device_ca: devices.pem", files: vec![("devices.pem", authority.pem().into())], ..Setup::default() }
 }
 
 /// A client that shows this certificate, and remembers its sessions.
@@ -155,7 +155,7 @@ async fn a_resumed_session_has_the_certificate_that_it_began_with() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_of_before_certificates_were_asked_for_does_not_go_on() {
     let ours = Authority::new("devices");
-    let world = World::of(Setup { files: vec![("devices.pem", ours.pem())], ..Setup::default() }).await;
+    let world = World::of(Setup { files: vec![("devices.pem", ours.pem().into())], ..Setup::default() }).await;
     let shown = ours.issue("mac-1", 1);
     let clients: Vec<_> = BOTH.iter().map(|version| client(&world, version, Some(&shown))).collect();
     for (client, number) in clients.iter().zip(0..) {
@@ -175,7 +175,7 @@ async fn a_new_list_of_revoked_certificates_counts_on_connections_that_are_there
     let (kept, lost) = (ours.issue("mac-1", 1), ours.issue("mac-2", 2));
     let mut setup = asking(&ours);
     setup.tls = ", device_ca: devices.pem, device_crl: revoked.pem";
-    setup.files.push(("revoked.pem", ours.revoke(&[], false)));
+    setup.files.push(("revoked.pem", ours.revoke(&[], false).into()));
     let world = World::of(setup).await;
     let mut connection = Connection::over(connect(&world, &client(&world, BOTH[1], Some(&lost))).await.unwrap());
     let mut ask = async |path: &str| {
@@ -210,7 +210,7 @@ async fn an_authority_in_between_can_be_revoked() {
     setup.tls = ", device_ca: devices.pem, device_crl: revoked.pem";
     let stands_for_it = ours.issue("phones", 51);
     let lists = [ours.revoke(&[&stands_for_it], false), good.revoke(&[], false), lost.revoke(&[], false)].concat();
-    setup.files.push(("revoked.pem", lists));
+    setup.files.push(("revoked.pem", lists.into()));
     let world = World::of(setup).await;
     for (name, authority, expected) in [("laptop", &good, "good"), ("phone", &lost, "revoked")] {
         let shown = authority.issue(name, 1).with(authority);
@@ -277,7 +277,7 @@ async fn a_certificate_leads_to_its_device_in_the_file_and_in_what_the_api_was_t
     let (one, two) = (ours.issue("mac-1", 1), ours.issue("mac-2", 2));
     let mut setup = asking(&ours);
     let csv = format!("id,owner,fingerprint,managed\nmac-1,alice@corp.example,{},true\n", one.fingerprint());
-    setup.files.push(("devices.csv", csv.clone()));
+    setup.files.push(("devices.csv", csv.clone().into()));
     setup.more = "devices: { file: devices.csv }";
     let world = World::of(setup).await;
     let device = async |shown: &Shown, path: &str| {

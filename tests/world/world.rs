@@ -9,6 +9,7 @@ pub(crate) mod entrance;
 pub(crate) mod farm;
 pub(crate) mod frames;
 pub(crate) mod http2;
+pub(crate) mod mmdb;
 pub(crate) mod ports;
 pub(crate) mod provider;
 pub(crate) mod raw;
@@ -65,12 +66,12 @@ pub(crate) struct Setup {
     pub(crate) listen: &'static str,
     /// More under `tls`.
     pub(crate) tls: &'static str,
-    /// Files beside the configuration.
-    pub(crate) files: Vec<(&'static str, String)>,
     /// More lines at the end of the configuration.
     pub(crate) more: &'static str,
     /// More entries under `apps:`, with `HTTPS` (or `PORT`), `APP` and `ROUGH` for the ports of the proxy and of the two apps.
     pub(crate) apps: String,
+    /// More files beside the configuration.
+    pub(crate) files: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Default for Setup {
@@ -82,9 +83,9 @@ impl Default for Setup {
             partners: false,
             listen: "",
             tls: "",
-            files: Vec::new(),
             more: "",
             apps: String::new(),
+            files: Vec::new(),
         }
     }
 }
@@ -132,8 +133,8 @@ impl World {
         for (name, text) in [("idp-secret", provider::SECRET), ("admin-token", TOKEN)] {
             fs::write(folder.path().join(name), text).unwrap();
         }
-        for (name, text) in &setup.files {
-            fs::write(folder.path().join(name), text).unwrap();
+        for (name, bytes) in &setup.files {
+            fs::write(folder.path().join(name), bytes).unwrap();
         }
         fs::write(folder.path().join("doorward.yaml"), configuration(&ports, &setup)).unwrap();
         let mut world = Self { ports, staff, partners, app, tape, entrance, folder, running: None };

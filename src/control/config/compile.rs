@@ -2,14 +2,18 @@
 //! it: no check stops the next. Must never leave a rule out.
 
 mod apps;
+mod calendar;
 mod devices;
 mod entrance;
 mod fixed;
+mod geo;
 mod headers;
 mod hosts;
 mod limits;
 mod listen;
+mod lists;
 mod paths;
+mod policies;
 mod providers;
 mod rewriting;
 mod rules;
@@ -18,11 +22,13 @@ mod servers;
 mod snapshot;
 mod upstream;
 mod values;
+mod when;
 
 pub(super) use apps::Drafted;
 pub(super) use paths::Access;
 pub(super) use rules::Written;
 pub(super) use snapshot::assemble;
+pub(super) use values::duration;
 
 use super::file::{File, Texts};
 use super::findings::{Findings, Wrong};
@@ -30,8 +36,10 @@ use super::place::Place;
 use super::sources::Sources;
 use super::{Listen, tls};
 use crate::model::{Inventory, Lifetimes, ProviderName};
+use crate::policy::Files;
 use crate::snapshot::Provider;
 use crate::snapshot::entrance::Entrance;
+use crate::snapshot::geo::Geo;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +51,9 @@ struct Context<'a> {
     sources: &'a mut Sources,
     /// Every provider of the file, sound or not.
     provider_keys: BTreeSet<&'a str>,
+    /// What rules can name.
+    lists: lists::Lists,
+    named: rules::Named<'a>,
     /// Verifies servers by the system's authorities, once an app needs that.
     shared_client: Option<upstream::Client>,
 }
@@ -62,12 +73,17 @@ pub(super) struct Draft {
     pub(super) apps: Vec<Drafted>,
     pub(super) tls: Option<crate::snapshot::tls::Tls>,
     pub(super) devices: Inventory,
+    pub(super) policies: Files,
+    pub(super) geo: Geo,
 }
 
 /// Checks everything.
 pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Findings) -> Draft {
     let provider_keys = file.identity_providers.keys().map(String::as_str).collect();
-    let context = &mut Context { findings, sources, provider_keys, shared_client: None };
+    let lists = lists::compile(file, sources, findings);
+    let named = rules::Named::of(&file.rules);
+    let context = &mut Context { findings, sources, provider_keys, lists, named, shared_client: None };
+    rules::named(context);
     let providers = providers::compile(file, context);
     let apps = apps::compile(file, context);
     let auth = hosts::auth(file, context);
@@ -87,6 +103,8 @@ pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Finding
         entrance: entrance::compile(file, context),
         devices: devices::compile(file, context),
         lifetimes: listen::lifetimes(file, context),
+        policies: policies::compile(file, context),
+        geo: geo::compile(file, context),
         auth,
         providers,
         apps,
@@ -106,6 +124,26 @@ impl<'a> Context<'a> {
     fn texts<'t>(&mut self, list: &'t Texts, place: &Place) -> Vec<(Place, &'t str)> {
         self.refuse_empty(&list.0, place);
         list.0.iter().enumerate().map(|(index, text)| (place.index(index), &**text)).collect()
+    }
+
+    /// The same where `$name` stands for the entries of a list.
+    fn each_listed<T: PartialEq>(&mut self, list: &Texts, place: &Place, read: impl Fn(&str, &Self) -> Result<T, Wrong>) -> Vec<T> {
+        let mut values = Vec::with_capacity(list.0.len());
+        for (place, text) in self.texts(list, place) {
+            let expanded = self.lists.expand(text);
+            let Some(entries) = self.findings.take(&place, expanded) else { continue };
+            for entry in entries.iter() {
+                let value = read(entry, self).map_err(|wrong| if text.starts_with('$') { wrong.about(entry) } else { wrong });
+                match self.findings.take(&place, value) {
+                    Some(value) if !values.contains(&value) => values.push(value),
+                    Some(_) if !text.starts_with('$') => {
+                        self.findings.warning(&place, Wrong::plain(format!("`{text}` is here twice")));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        values
     }
 
     /// Reads each text of a list, and finds what can't be read and what is there twice.

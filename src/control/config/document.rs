@@ -91,6 +91,13 @@ impl Document {
         in_order(located.collect())
     }
 
+    /// `doorward.yaml:12`, where the value of this place stands.
+    pub(super) fn line(&self, place: &Place) -> String {
+        let span = self.root.as_ref().map_or(Span::START, |root| root.span_of(place, false));
+        let name = self.file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        format!("{name}:{}", span.line)
+    }
+
     fn is_broken(&self, place: &Place) -> bool {
         !self.broken.is_empty() && (self.broken.contains(place) || place.parent().is_some_and(|parent| self.is_broken(&parent)))
     }

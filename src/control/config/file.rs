@@ -6,12 +6,14 @@
 mod devices;
 mod limits;
 pub mod rewriting;
+pub mod rules;
 pub mod servers;
 pub mod signals;
 pub mod upstream;
 
 pub use devices::Devices;
 pub use limits::Limits;
+pub use rules::Rule;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
@@ -40,6 +42,21 @@ pub struct File {
     /// The OpenID Connect providers that people sign in at, by a short name of letters, digits, `-` and `_`.
     #[serde(default)]
     pub identity_providers: BTreeMap<String, Provider>,
+    /// Rules by name, for `rule` in other rules.
+    #[serde(default)]
+    pub rules: BTreeMap<String, Rule>,
+    /// Lists by name, for `$name` in rules. An entry `file:PATH` stands for the lines of that file, which is read again when it
+    /// changes.
+    #[serde(default)]
+    pub lists: BTreeMap<String, Texts>,
+    /// Files with policies in Cedar's syntax, for every app; `*` may stand in the last part.
+    #[serde(default)]
+    pub policies: Texts,
+    /// The same, evaluated and recorded, and never enforced.
+    #[serde(default)]
+    pub shadow_policies: Texts,
+    /// Where addresses are.
+    pub geo: Option<signals::Geo>,
     /// Where the state is kept: `sqlite:PATH`; a relative path starts at the directory of this file.
     pub store: String,
     /// The devices that are known.
@@ -222,22 +239,6 @@ pub struct App {
     pub deny: Option<Vec<Rule>>,
     /// Paths with rules of their own; the most specific match decides.
     pub paths: Option<Vec<PathEntry>>,
-}
-
-/// A rule: every part that is there must match, each by any of its values. `{}` matches everybody who is signed in.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Rule {
-    /// Verified e-mail addresses, or `provider:subject`.
-    pub users: Option<Texts>,
-    /// Groups.
-    pub groups: Option<Texts>,
-    /// Domains of verified e-mail addresses, exactly.
-    pub domains: Option<Texts>,
-    /// Mapped claims, each with the values that match.
-    pub claims: Option<BTreeMap<String, Texts>>,
-    /// Methods of HTTP, in capitals.
-    pub methods: Option<Texts>,
 }
 
 /// Paths with rules of their own. Without `allow` and `public`, the app's `allow` counts; the app's `deny` always does.

@@ -38,6 +38,11 @@ impl Wrong {
         Self { message: message.into(), help: None }
     }
 
+    /// The same of one of several texts.
+    pub(super) fn about(self, text: &str) -> Self {
+        Self { message: format!("`{text}`: {}", self.message), ..self }
+    }
+
     fn at(self, place: &Place) -> Finding {
         Finding { place: place.clone(), in_key: false, message: self.message, help: self.help }
     }

@@ -3,17 +3,55 @@
 
 use crate::model::TokenHash;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// No file of a configuration is larger than this many bytes.
 const LARGEST: u64 = 16 << 20;
 
-/// Every file that a configuration was made from, with the digest of what was in it (`None`: it could not be read).
+/// A database of addresses is no larger.
+const LARGEST_DATABASE: u64 = 512 << 20;
+
+/// Every file that a configuration was made from, and how to tell that it has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Watched(BTreeMap<PathBuf, Option<TokenHash>>);
+pub struct Watched(BTreeMap<PathBuf, Mark>);
+
+/// What a change shows in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Mark {
+    /// The digest of what is in a file (`None`: it could not be read).
+    Contents(Option<TokenHash>),
+    /// Of a file that is too large to be read time and again: its size, when it was written, and its number.
+    Stamp(Option<(u64, i64, i64, u64)>),
+    /// The names in a directory.
+    Names(Vec<OsString>),
+}
+
+impl Mark {
+    /// The same of what is there now.
+    fn now(&self, path: &Path) -> Self {
+        match self {
+            Self::Contents(_) => Self::Contents(digest_of(&contents(path))),
+            Self::Stamp(_) => Self::Stamp(stamp(path)),
+            Self::Names(_) => Self::Names(names(path).unwrap_or_default()),
+        }
+    }
+}
+
+fn stamp(path: &Path) -> Option<(u64, i64, i64, u64)> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.len(), metadata.mtime(), metadata.mtime_nsec(), metadata.ino()))
+}
+
+fn names(directory: &Path) -> io::Result<Vec<OsString>> {
+    let mut names =
+        std::fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()?;
+    names.sort();
+    Ok(names)
+}
 
 impl Watched {
     /// The files.
@@ -23,7 +61,7 @@ impl Watched {
 
     /// Whether any of them has other contents now.
     pub fn has_changed(&self) -> bool {
-        self.0.iter().any(|(path, digest)| digest_of(&contents(path)) != *digest)
+        self.0.iter().any(|(path, mark)| mark.now(path) != *mark)
     }
 }
 
@@ -51,8 +89,29 @@ impl Sources {
     pub(super) fn read(&mut self, name: impl AsRef<Path>) -> io::Result<Vec<u8>> {
         let path = self.resolve(name);
         let contents = contents(&path);
-        self.watched.0.insert(path, digest_of(&contents));
+        self.watched.0.insert(path, Mark::Contents(digest_of(&contents)));
         contents
+    }
+
+    /// The same of a file that may be large.
+    pub(super) fn read_large(&mut self, name: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+        let path = self.resolve(name);
+        let mark = Mark::Stamp(stamp(&path));
+        let contents = contents_up_to(&path, LARGEST_DATABASE);
+        self.watched.0.insert(path, mark);
+        contents
+    }
+
+    /// The names of the files that a pattern with `*` in its last part stands for, in order; itself where it has none.
+    pub(super) fn matching(&mut self, pattern: &str) -> io::Result<Vec<String>> {
+        let (folder, last) = pattern.rsplit_once('/').map_or(("", pattern), |(folder, last)| (folder, last));
+        let Some((before, behind)) = last.split_once('*') else { return Ok(vec![pattern.to_owned()]) };
+        let directory = self.resolve(folder);
+        let names = names(&directory)?;
+        self.watched.0.insert(directory, Mark::Names(names.clone()));
+        let fits = |name: &&str| name.len() >= before.len() + behind.len() && name.starts_with(before) && name.ends_with(behind);
+        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        Ok(names.iter().filter_map(|name| name.to_str()).filter(fits).map(|name| format!("{prefix}{name}")).collect())
     }
 
     /// Whether people outside the file's owner and group can read it.
@@ -67,10 +126,14 @@ impl Sources {
 }
 
 fn contents(path: &Path) -> io::Result<Vec<u8>> {
+    contents_up_to(path, LARGEST)
+}
+
+fn contents_up_to(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 16 MiB"));
+    File::open(path)?.take(largest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > largest {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {} MiB", largest >> 20)));
     }
     Ok(bytes)
 }

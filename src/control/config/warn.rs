@@ -3,6 +3,7 @@
 
 mod paths;
 mod rules;
+mod silence;
 
 use super::compile::{Access, Draft, Drafted, Written};
 use super::file::{self, File};
@@ -38,7 +39,7 @@ fn providers(file: &File, draft: &Draft, findings: &mut Findings) {
 
 fn one(app: &Drafted, draft: &Draft, file: &File, findings: &mut Findings) {
     let known = Known::of(app, file);
-    if !has_a_way_in(app) {
+    if !has_a_way_in(app) && file.policies.0.is_empty() {
         let wrong = Wrong::new(format!("nobody can use `{}`: nothing is allowed or public", app.name), "add `allow:`");
         findings.warning(&app.place, wrong);
     }

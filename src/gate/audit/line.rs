@@ -5,6 +5,7 @@
 use super::{Trail, Verdict};
 use crate::gate::visit::Visit;
 use crate::model::Reason;
+use crate::policy::RuleIndex;
 use crate::snapshot::{Access, Upstream};
 use std::time::Duration;
 
@@ -53,20 +54,30 @@ fn who(object: &mut Object<'_>, trail: &Trail) {
 
 /// What the client has shown of its device, and which one that is.
 fn device(object: &mut Object<'_>, visit: &Visit) {
-    let judged = visit.certificate.as_ref().map(|judged| judged.verdict.as_ref());
-    object.text(b",\"certificate\":", judged.map(|verdict| verdict.map_or_else(|fault| fault.code(), |_| "good")));
-    object.text(b",\"device\":", visit.device.as_ref().map(|device| &*device.id));
+    let certificate = visit.certificate.as_ref();
+    let verdict = certificate.map(|certificate| certificate.judged.verdict.as_ref());
+    object.text(b",\"certificate\":", verdict.map(|verdict| verdict.map_or_else(|fault| fault.code(), |_| "good")));
+    object.text(b",\"device\":", certificate.and_then(|certificate| certificate.device.as_ref()).map(|device| &*device.id));
 }
 
 fn decision(object: &mut Object<'_>, visit: &Visit, (verdict, reason): (Verdict, Reason)) {
     let route = visit.trail.route.and_then(|index| visit.snapshot.route(index));
-    let rule = route.zip(visit.trail.rule).and_then(|(route, rule)| match &route.access {
-        Access::Rules(rules) => rules.rule(rule),
-        Access::Public(_) => None,
-    });
+    let named = |rule: Option<RuleIndex>| {
+        route.zip(rule).and_then(|(route, rule)| match &route.access {
+            Access::Rules(rules) => rules.rule(rule).map(|rule| &*rule.0),
+            Access::Public(_) => None,
+        })
+    };
     object.text(b",\"decision\":", Some(verdict.as_str()));
     object.text(b",\"reason\":", Some(reason.code()));
-    object.text(b",\"rule\":", rule.map(|rule| &*rule.0));
+    object.text(b",\"rule\":", named(visit.trail.rule));
+    if let Some(evidence) = &visit.trail.evidence {
+        object.json(b",\"signals\":", evidence);
+    }
+    if let Some(shadow) = &visit.trail.shadow {
+        object.text(b",\"shadow\":", Some(if shadow.allows { Verdict::Allow } else { Verdict::Deny }.as_str()));
+        object.text(b",\"shadow_rule\":", named(shadow.rule));
+    }
 }
 
 /// To the microsecond.
@@ -109,6 +120,12 @@ impl Object<'_> {
             let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
             self.0.extend_from_slice(inside.unwrap_or_default().as_bytes());
         }
+    }
+
+    /// What is JSON already, of one line.
+    fn json(&mut self, key: &[u8], value: &str) {
+        self.0.extend_from_slice(key);
+        self.0.extend_from_slice(value.as_bytes());
     }
 
     fn number(&mut self, key: &[u8], value: impl itoa::Integer) {

@@ -14,6 +14,7 @@ pub struct Gate {
     decisions: Histogram,
     healthy: IntGaugeVec,
     ejections: IntCounterVec,
+    shadow: IntCounterVec,
     /// Connections from clients that are open.
     pub connections: IntGauge,
     refused_connections: IntCounterVec,
@@ -45,7 +46,10 @@ impl Gate {
         let decisions = HistogramOpts::new("doorward_decision_seconds", "Decisions that were not remembered.").buckets(fast);
         let healthy = Opts::new("doorward_upstream_healthy", "1 while a server takes its turns, 0 while it is down or left out.");
         let ejections = Opts::new("doorward_upstream_ejections_total", "How often a server was left out because requests failed.");
+        let shadow =
+            Opts::new("doorward_shadow_decisions_total", "Visits that rules in the shadow would have decided the other way.");
         let gate = Self {
+            shadow: IntCounterVec::new(shadow, &["app", "decision"])?,
             requests: IntCounterVec::new(requests, &["app", "decision", "status"])?,
             seconds: HistogramVec::new(seconds, &["app"])?,
             decisions: Histogram::with_opts(decisions)?,
@@ -71,6 +75,7 @@ impl Gate {
         registry.register(Box::new(gate.decisions.clone()))?;
         registry.register(Box::new(gate.healthy.clone()))?;
         registry.register(Box::new(gate.ejections.clone()))?;
+        registry.register(Box::new(gate.shadow.clone()))?;
         Ok(gate)
     }
 
@@ -82,6 +87,11 @@ impl Gate {
     /// A decision was made anew.
     pub fn decided(&self, took: Duration) {
         self.decisions.observe(took.as_secs_f64());
+    }
+
+    /// Rules in the shadow would have decided a visit the other way.
+    pub fn shadowed(&self, app: &str, decision: &str) {
+        self.shadow.with_label_values(&[app, decision]).inc();
     }
 
     /// A server was left out because requests failed.

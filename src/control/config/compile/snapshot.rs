@@ -4,16 +4,31 @@ use super::apps::Drafted;
 use super::paths::{Access as Written, Entry};
 use super::{Draft, rules};
 use crate::control::config::findings::{Findings, Wrong};
+use crate::control::config::place::Place;
 use crate::model::route::Pattern;
 use crate::model::{AppIndex, Origin};
-use crate::policy::{Rule, Ruleset};
+use crate::policy::{Compiler, Rule, Ruleset};
 use crate::snapshot::hosts::{Host, Hosts};
 use crate::snapshot::paths::Paths;
 use crate::snapshot::{Access, App, FoldedNames, Route, RouteIndex, Snapshot};
 use http::Method;
 
+/// What the making of every route needs.
+struct Making<'a> {
+    compiler: Compiler,
+    /// File and line of a place.
+    line: &'a dyn Fn(&Place) -> String,
+    findings: &'a mut Findings,
+}
+
 /// Everything, or nothing and at least one error.
-pub(in crate::control::config) fn assemble(draft: Draft, epoch: u64, findings: &mut Findings) -> Option<Snapshot> {
+pub(in crate::control::config) fn assemble(
+    draft: Draft,
+    epoch: u64,
+    line: &dyn Fn(&Place) -> String,
+    findings: &mut Findings,
+) -> Option<Snapshot> {
+    let mut making = Making { compiler: Compiler::beside(draft.policies), line, findings };
     let auth = draft.auth?.origin;
     let mut hosts = Hosts::default();
     *hosts.entry(auth.host()) = Host::Auth;
@@ -26,6 +41,7 @@ pub(in crate::control::config) fn assemble(draft: Draft, epoch: u64, findings: &
         lifetimes: draft.lifetimes,
         providers: draft.providers,
         reserved_headers: reserved(&draft.apps),
+        geo: draft.geo,
         trusted_proxies: draft.trusted_proxies,
         entrance: draft.entrance,
         tls: draft.tls?,
@@ -33,7 +49,7 @@ pub(in crate::control::config) fn assemble(draft: Draft, epoch: u64, findings: &
         audit_sheds: draft.audit_sheds,
     };
     for app in draft.apps {
-        add(&mut snapshot, app, findings)?;
+        add(&mut snapshot, app, &mut making)?;
     }
     Some(snapshot)
 }
@@ -42,9 +58,9 @@ fn reserved(apps: &[Drafted]) -> FoldedNames {
     apps.iter().flat_map(|app| &app.identity).map(|(name, _)| name.as_str()).collect()
 }
 
-fn add(snapshot: &mut Snapshot, app: Drafted, findings: &mut Findings) -> Option<()> {
+fn add(snapshot: &mut Snapshot, app: Drafted, making: &mut Making<'_>) -> Option<()> {
     let index = AppIndex(u32::try_from(snapshot.apps.len()).ok()?);
-    let paths = routes(snapshot, &app, index, findings)?;
+    let paths = routes(snapshot, &app, index, making)?;
     let address = app.address?;
     insert_host(&mut snapshot.hosts, &address.origin, &address.prefix, index)?;
     snapshot.apps.push(App {
@@ -75,14 +91,14 @@ fn insert_host(hosts: &mut Hosts, origin: &Origin, prefix: &str, index: AppIndex
 }
 
 /// The routes of an app: the one where no entry matches, and a tree of all of them.
-fn routes(snapshot: &mut Snapshot, app: &Drafted, index: AppIndex, findings: &mut Findings) -> Option<Paths<RouteIndex>> {
+fn routes(snapshot: &mut Snapshot, app: &Drafted, index: AppIndex, making: &mut Making<'_>) -> Option<Paths<RouteIndex>> {
     let whole = Pattern::parse("/**").ok()?;
     let entries: Vec<(&Entry, RouteIndex)> = app
         .entries
         .iter()
         .map(|entry| {
             let label = format!("{} {}", app.name, entry.patterns.first()?);
-            let access = access(app, entry, findings)?;
+            let access = access(app, entry, making)?;
             let fixed = entry.fixed.as_ref().or(app.fixed.as_ref()).cloned();
             Some((entry, push(snapshot, Route { app: index, label: label.into(), access, fixed })?))
         })
@@ -91,7 +107,7 @@ fn routes(snapshot: &mut Snapshot, app: &Drafted, index: AppIndex, findings: &mu
     let default_route = match everything {
         Some((_, route)) => *route,
         None => {
-            let access = compile(app, &app.place, app.allow.iter().chain(&app.deny), None, findings)?;
+            let access = compile(app, &app.place, app.allow.iter().chain(&app.deny), None, making)?;
             push(snapshot, Route { app: index, label: app.name.as_str().into(), access, fixed: app.fixed.clone() })?
         }
     };
@@ -110,27 +126,28 @@ fn push(snapshot: &mut Snapshot, route: Route) -> Option<RouteIndex> {
     Some(index)
 }
 
-fn access(app: &Drafted, entry: &Entry, findings: &mut Findings) -> Option<Access> {
+fn access(app: &Drafted, entry: &Entry, making: &mut Making<'_>) -> Option<Access> {
     match &entry.access {
         Written::Public => Some(Access::Public(entry.methods.clone())),
         Written::Rules { allow, deny } => {
             let allow = allow.as_ref().unwrap_or(&app.allow);
             let all = allow.iter().chain(deny).chain(&app.deny);
-            compile(app, &entry.place, all, entry.methods.as_deref(), findings)
+            compile(app, &entry.place, all, entry.methods.as_deref(), making)
         }
     }
 }
 
 fn compile<'a>(
     app: &Drafted,
-    place: &crate::control::config::place::Place,
+    place: &Place,
     written: impl Iterator<Item = &'a rules::Written>,
     methods: Option<&[Method]>,
-    findings: &mut Findings,
+    making: &mut Making<'_>,
 ) -> Option<Access> {
-    let rules: Vec<Rule> = written.map(|written| limited(&written.rule, methods)).collect();
-    let compiled = Ruleset::compile(&app.name, &rules).map_err(|error| Wrong::plain(error.to_string()));
-    findings.take(place, compiled).map(|rules| Access::Rules(Box::new(rules)))
+    let rules = written.map(|written| Rule { place: (making.line)(&written.place).into(), ..limited(&written.rule, methods) });
+    let compiled = Ruleset::compile(&app.name, rules.collect(), &mut making.compiler);
+    let compiled = compiled.map_err(|error| Wrong::plain(error.to_string()));
+    making.findings.take(place, compiled).map(|rules| Access::Rules(Box::new(rules)))
 }
 
 /// An allow rule lets through the methods that both it and its entry name; a deny rule stays what it is.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use url::{Host, Url};
 
 /// `90s`, `30m`, `12h`, `7d`; not zero.
-pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
+pub(in crate::control::config) fn duration(text: &str) -> Result<Duration, Wrong> {
     let unit = |unit: char, seconds: u64| text.strip_suffix(unit).map(|count| (count, seconds));
     let parts = unit('s', 1).or(unit('m', 60)).or(unit('h', 3600)).or(unit('d', 86_400));
     let seconds = parts.and_then(|(count, seconds)| {

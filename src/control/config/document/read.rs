@@ -20,8 +20,8 @@ use std::fmt;
 pub(in crate::control::config) const ONE_OR_MANY: &str = "Texts";
 /// The name of the newtype that takes one server in place of a list of servers; it can't be left out.
 pub(in crate::control::config) const SERVERS: &str = "Servers";
-/// The name of the struct that a text can stand for: that is its first field.
-const TEXT_OR_MAPPING: &str = "Server";
+/// The names of the structs that a text can stand for: that is their first field.
+const TEXT_OR_MAPPING: [&str; 2] = ["Server", "DeviceRule"];
 
 /// Reads a value from the tree.
 pub(super) fn read<T: DeserializeOwned>(root: &Node, faults: &mut Vec<Fault>) -> Option<T> {
@@ -209,7 +209,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Impossible> {
-        let short = name == TEXT_OR_MAPPING && matches!(self.from, From::Node(Node { kind: Kind::Scalar { .. }, .. }));
+        let short = TEXT_OR_MAPPING.contains(&name) && matches!(self.from, From::Node(Node { kind: Kind::Scalar { .. }, .. }));
         visitor.visit_map(if short { Fields::first(self, fields) } else { Fields::of(self, fields) })
     }
 

@@ -1,6 +1,6 @@
 //! Rules that never match or never matter. In: the rules of one list. Out: warnings.
 
-use super::Known;
+use super::{Known, silence};
 use crate::control::config::compile::Written;
 use crate::control::config::findings::{Findings, Wrong};
 use crate::policy::rules::User;
@@ -15,6 +15,7 @@ pub(super) fn list(list: &[Written], refused: &[Written], methods: Option<&[Meth
         for (key, message) in never {
             findings.warning(&written.place.key(key), Wrong::plain(message));
         }
+        silence::look(written, findings);
         if let Some(message) = never_matters(&written.rule, before, refused) {
             findings.warning(&written.place, Wrong::plain(message));
         } else if is_unconditional(&written.rule) {
@@ -77,13 +78,18 @@ fn never_matters(rule: &Rule, before: &[Written], refused: &[Written]) -> Option
 }
 
 fn same(a: &Rule, b: &Rule) -> bool {
-    a.users == b.users && a.groups == b.groups && a.domains == b.domains && a.claims == b.claims && a.methods == b.methods
+    let person = a.users == b.users && a.groups == b.groups && a.domains == b.domains && a.claims == b.claims;
+    person && a.methods == b.methods && a.conditions == b.conditions && a.shadow == b.shadow
 }
 
 /// Whether whatever matches `rule` matches `deny` too: every part of `deny` is there in `rule` with no more values.
 fn is_covered(rule: &Rule, deny: &Rule) -> bool {
     let claims = deny.claims.iter().all(|(name, values)| within(rule.claims.get(name), Some(values)));
-    within(rule.users.as_ref(), deny.users.as_ref())
+    // What an allow rule is certain of, the same condition of a deny rule takes for said.
+    let conditions = deny.conditions.iter().all(|condition| rule.conditions.contains(condition));
+    !deny.shadow
+        && conditions
+        && within(rule.users.as_ref(), deny.users.as_ref())
         && within(rule.groups.as_ref(), deny.groups.as_ref())
         && within(rule.domains.as_ref(), deny.domains.as_ref())
         && within(rule.methods.as_ref(), deny.methods.as_ref())
@@ -99,7 +105,8 @@ fn within<T: PartialEq>(inner: Option<&Vec<T>>, outer: Option<&Vec<T>>) -> bool 
 }
 
 fn is_unconditional(rule: &Rule) -> bool {
-    rule.users.is_none() && rule.groups.is_none() && rule.domains.is_none() && rule.claims.is_empty()
+    let person = rule.users.is_none() && rule.groups.is_none() && rule.domains.is_none() && rule.claims.is_empty();
+    person && rule.conditions.is_empty()
 }
 
 fn everybody(rule: &Rule, known: &Known<'_>) -> String {

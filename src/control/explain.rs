@@ -1,0 +1,161 @@
+//! Why somebody would be let in or not. In: a configuration, and a question of a made-up request. Out: an [`Answer`]. Decides
+//! nothing: it asks the policy as the gate does.
+
+use crate::model::identity::{Profile, Subject};
+use crate::model::{
+    DeviceFacts, Email, Identity, Observed, ProviderName, Risk, RiskLevel, Source, Strength, Timestamp, device::Standing,
+};
+use crate::policy::explain::Explanation;
+use crate::policy::{Authentication, Facts, Principal, Ruleset};
+use crate::snapshot::{Access, App, Route, Snapshot};
+use http::{HeaderMap, Method};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// A made-up request.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The app's key.
+    pub app: String,
+    /// The path, with the app's prefix.
+    pub path: String,
+    /// How it asks.
+    pub method: Method,
+    /// A verified address, or `provider:subject`.
+    pub user: Option<String>,
+    /// Where they signed in; the first provider of the app where nothing else says it.
+    pub provider: Option<String>,
+    /// Their groups.
+    pub groups: Vec<String>,
+    /// Their mapped claims.
+    pub claims: BTreeMap<String, Vec<String>>,
+    /// How they authenticated.
+    pub amr: Vec<String>,
+    /// The context class.
+    pub acr: Option<String>,
+    /// When they signed in.
+    pub authenticated_at: Timestamp,
+    /// Where they are.
+    pub address: Option<IpAddr>,
+    /// In place of what the database says of that.
+    pub country: Option<String>,
+    /// The same.
+    pub asn: Option<u32>,
+    /// What their device is to them.
+    pub device: Option<Standing>,
+    /// How much there is to fear.
+    pub risk: Option<RiskLevel>,
+    /// The headers that they send.
+    pub headers: HeaderMap,
+    /// When it is.
+    pub now: Timestamp,
+}
+
+/// The decision, and why.
+pub struct Answer {
+    /// `payroll` or `payroll /admin/**`.
+    pub route: Arc<str>,
+    /// `None` where everybody may, by this method or not at all.
+    pub explained: Result<Explanation, Public>,
+}
+
+/// The path is public.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Public {
+    /// Whether this method is let through.
+    pub allows: bool,
+}
+
+/// A question that has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The app is not configured.
+    #[error("no app is called `{0}`")]
+    App(String),
+    /// The path belongs to another app, or to none.
+    #[error("`{0}` is not a path of this app")]
+    Path(String),
+    /// Neither an address nor `provider:subject`.
+    #[error("`{0}` is neither an e-mail address nor `provider:subject`")]
+    User(String),
+    /// Not a provider of this app.
+    #[error("the app takes no sign-ins of `{0}`")]
+    Provider(String),
+    /// The person can't be evaluated.
+    #[error("{0}")]
+    Principal(#[from] crate::policy::principal::PrincipalError),
+}
+
+/// Answers it.
+pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Answer, Error> {
+    let app = snapshot.apps.iter().find(|app| *app.name == *question.app).ok_or_else(|| Error::App(question.app.clone()))?;
+    let route = route(snapshot, app, &question.path)?;
+    let rules = match &route.access {
+        Access::Public(methods) => {
+            let allows = methods.as_ref().is_none_or(|methods| methods.contains(&question.method));
+            return Ok(Answer { route: Arc::clone(&route.label), explained: Err(Public { allows }) });
+        }
+        Access::Rules(rules) => rules,
+    };
+    let identity = identity(app, question)?;
+    let provider = snapshot.providers.get(&identity.subject.provider);
+    let strength = provider.map_or_else(Strength::nothing, |provider| provider.strength.clone());
+    let facts = facts(snapshot, rules, question, Authentication::of(&identity, &strength))?;
+    let explained = rules.explain(&Principal::new(&identity)?, &identity, &facts, &strength);
+    Ok(Answer { route: Arc::clone(&route.label), explained: Ok(explained) })
+}
+
+fn route<'a>(snapshot: &'a Snapshot, app: &'a App, path: &str) -> Result<&'a Route, Error> {
+    let below = path.strip_prefix(&*app.prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let index = app.paths.find(path).filter(|_| below && path.starts_with('/'));
+    index.and_then(|index| snapshot.route(index)).ok_or_else(|| Error::Path(path.to_owned()))
+}
+
+fn identity(app: &App, question: &Question) -> Result<Identity, Error> {
+    let user = question.user.as_deref().unwrap_or("");
+    let subject = user.split_once(':').and_then(|(name, subject)| Some((ProviderName::parse(name)?, subject)));
+    let email = if subject.is_none() && !user.is_empty() {
+        Some(Email::parse(user).map_err(|_| Error::User(user.to_owned()))?)
+    } else {
+        None
+    };
+    let named = subject.as_ref().map(|(name, _)| name.as_str()).or(question.provider.as_deref());
+    let provider = app.providers.iter().find(|name| named.is_none_or(|named| name.as_str() == named));
+    let provider = provider.ok_or_else(|| Error::Provider(named.unwrap_or("anybody").to_owned()))?.clone();
+    Ok(Identity {
+        subject: Subject { provider, subject: subject.map_or("", |(_, subject)| subject).to_owned() },
+        profile: Profile {
+            email,
+            groups: question.groups.clone(),
+            claims: question.claims.clone(),
+            amr: question.amr.clone(),
+            acr: question.acr.clone(),
+            ..Profile::default()
+        },
+        authenticated_at: question.authenticated_at,
+    })
+}
+
+fn facts(snapshot: &Snapshot, rules: &Ruleset, question: &Question, authentication: Authentication) -> Result<Facts, Error> {
+    let asked = rules.reads().ask(&question.headers, || std::iter::once(&*question.path));
+    let country = question.country.as_deref().map(|country| assumed(question, Arc::from(country)));
+    let risk = |level| assumed(question, Arc::new(Risk { level, reasons: Vec::new() }));
+    let device = |standing| assumed(question, Arc::new(DeviceFacts { standing, device: None }));
+    Ok(Facts {
+        path: question.path.as_str().into(),
+        address: question.address,
+        country: country.or_else(|| snapshot.geo.country(question.address?)),
+        asn: question.asn.map(|asn| assumed(question, asn)).or_else(|| snapshot.geo.asn(question.address?)),
+        authentication,
+        device: question.device.map(device),
+        risk: question.risk.map(risk),
+        asked: asked.map_err(|_| Error::Path(question.path.clone()))?,
+        ..Facts::bare(question.now, question.method.clone())
+    })
+}
+
+/// Said by whoever asks.
+const fn assumed<T>(question: &Question, value: T) -> Observed<T> {
+    Observed { value, source: Source::Administration, observed_at: question.now, expires_at: None }
+}

@@ -1,0 +1,82 @@
+//! What is known of the circumstances of a visit. In: the visit, the session, the request. Out: [`Signals`], which a remembered
+//! decision is found by, and the facts that a new one is made from. Gathers only what the rules of the route read. Must never let a
+//! signal that is stale or absent pass for anything else.
+
+use super::device;
+use super::identity::Identity;
+use super::route::Routed;
+use super::session::Recognized;
+use super::target::Target;
+use super::visit::Visit;
+use crate::model::{self, DeviceFacts, Observed, Reason, Refusal, Risk, Strength};
+use crate::policy::{Authentication, Facts, Kind, Reads, Ruleset};
+use crate::snapshot::Access;
+use http::{Method, Request};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// What the rules of a route read of a visit, beside the person and the time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Signals {
+    method: Option<Method>,
+    path: Option<Box<str>>,
+    client: Option<IpAddr>,
+    device: Option<Observed<Arc<DeviceFacts>>>,
+    risk: Option<Observed<Arc<Risk>>>,
+    asked: u128,
+}
+
+/// Gathers them.
+pub fn gather<B>(
+    visit: &Visit,
+    target: &Target,
+    place: &Routed<'_>,
+    identity: &Identity,
+    request: &Request<B>,
+) -> Result<Signals, Refusal> {
+    let (Access::Rules(rules), Identity::Known(session)) = (&place.route.access, identity) else {
+        return Ok(Signals::default());
+    };
+    if rules.reads().nothing() {
+        return Ok(Signals::default());
+    }
+    read(visit, target, rules.reads(), session, request)
+}
+
+fn read<B>(visit: &Visit, target: &Target, reads: &Reads, session: &Recognized, request: &Request<B>) -> Result<Signals, Refusal> {
+    let identity = session.sign_in().identity();
+    let device = || visit.certificate.as_ref()?.facts(&identity);
+    let asked = reads.ask(request.headers(), || target.readings()).map_err(|_| Reason::AmbiguousTarget)?;
+    Ok(Signals {
+        method: reads.has(Kind::Method).then(|| request.method().clone()),
+        path: reads.has(Kind::Path).then(|| target.path().into()),
+        client: reads.has_address().then_some(visit.client),
+        device: if reads.has(Kind::Device) { device() } else { None },
+        risk: if reads.has(Kind::Risk) { device::risk(visit, &identity) } else { None },
+        asked,
+    })
+}
+
+impl Signals {
+    /// Everything that a decision on them is made from.
+    pub(super) fn facts(&self, visit: &Visit, rules: &Ruleset, identity: &model::Identity) -> Facts {
+        let (reads, geo) = (rules.reads(), &visit.snapshot.geo);
+        let located = |kind| self.client.filter(|_| reads.has(kind));
+        Facts {
+            path: self.path.clone().unwrap_or_default(),
+            address: self.client,
+            country: located(Kind::Country).and_then(|client| geo.country(client)),
+            asn: located(Kind::Asn).and_then(|client| geo.asn(client)),
+            authentication: Authentication::of(identity, &strength(visit, identity)),
+            device: self.device.clone(),
+            risk: self.risk.clone(),
+            asked: self.asked,
+            ..Facts::bare(visit.now, self.method.clone().unwrap_or_default())
+        }
+    }
+}
+
+/// What the words of the person's provider mean; nothing where it is not configured any more.
+pub(super) fn strength(visit: &Visit, identity: &model::Identity) -> Strength {
+    visit.snapshot.providers.get(&identity.subject.provider).map_or(Strength::nothing(), |provider| provider.strength.clone())
+}

@@ -1,0 +1,89 @@
+//! Where addresses are. In: databases in MaxMind's format, read into memory. Out: countries and autonomous systems, as fresh as the
+//! database is. Must never take what a database does not say for an answer.
+
+use crate::model::{Observed, Source, Timestamp};
+use maxminddb::Reader;
+use serde::Deserialize;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is known of addresses.
+#[derive(Default)]
+pub struct Geo {
+    /// Knows countries.
+    pub country: Option<Database>,
+    /// Knows autonomous systems.
+    pub asn: Option<Database>,
+}
+
+/// One database.
+pub struct Database {
+    reader: Reader<Vec<u8>>,
+    /// When it was made.
+    pub built_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+/// Of the record of an address: one of two spellings.
+#[derive(Deserialize)]
+struct CountryRecord {
+    country: Option<Country>,
+    registered_country: Option<Country>,
+    country_code: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Country {
+    iso_code: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct AsnRecord {
+    autonomous_system_number: Option<u32>,
+}
+
+impl Database {
+    /// Takes a whole database; what it says is stale once it is older than `max_age`.
+    pub fn parse(bytes: Vec<u8>, max_age: Duration) -> Result<Self, maxminddb::MaxMindDbError> {
+        let reader = Reader::from_source(bytes)?;
+        reader.verify()?;
+        let built_at = Timestamp::from_seconds(reader.metadata().build_epoch);
+        Ok(Self { expires_at: built_at.plus(max_age), built_at, reader })
+    }
+
+    /// What it says of an address.
+    fn find<'a, T: Deserialize<'a>>(&'a self, address: IpAddr) -> Option<T> {
+        // A database that can't be read there says nothing.
+        self.reader.lookup(address).ok()?.decode().ok()?
+    }
+
+    const fn said<T>(&self, value: T) -> Observed<T> {
+        Observed { value, source: Source::Database, observed_at: self.built_at, expires_at: Some(self.expires_at) }
+    }
+}
+
+impl Geo {
+    /// The country of an address (ISO 3166, capitals).
+    pub fn country(&self, address: IpAddr) -> Option<Observed<Arc<str>>> {
+        let database = self.country.as_ref()?;
+        let record: CountryRecord = database.find(address)?;
+        let code = |country: Option<Country>| country.and_then(|country| country.iso_code);
+        let code = code(record.country).or(record.country_code).or(code(record.registered_country))?;
+        let is_code = code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase());
+        is_code.then(|| database.said(code.into()))
+    }
+
+    /// The autonomous system of an address.
+    pub fn asn(&self, address: IpAddr) -> Option<Observed<u32>> {
+        let database = self.asn.as_ref()?;
+        let record: AsnRecord = database.find(address)?;
+        Some(database.said(record.autonomous_system_number?))
+    }
+
+    /// Each database with when it was made.
+    pub fn built(&self) -> impl Iterator<Item = (&'static str, Timestamp)> {
+        let databases = [("country", &self.country), ("asn", &self.asn)];
+        databases.into_iter().filter_map(|(name, database)| Some((name, database.as_ref()?.built_at)))
+    }
+}

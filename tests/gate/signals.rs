@@ -1,0 +1,149 @@
+//! Requests are decided by their circumstances: what a person may from one place, they may not from another.
+
+use crate::world::mmdb::{asn, country, database};
+use crate::world::wire::Connection;
+use crate::world::{ALICE, SHOP, Setup, World, eventually};
+use serde_json::json;
+
+/// Where a request comes from, by the word of the proxy that the tests are.
+fn from(address: &str, cookie: &str) -> String {
+    format!("Cookie: {cookie}\r\nX-Forwarded-For: {address}\r\n")
+}
+
+const GERMANY: &str = "198.51.100.7";
+const RUSSIA: &str = "203.0.113.9";
+const NOWHERE: &str = "192.0.2.1";
+
+fn countries(days_old: u64) -> Vec<u8> {
+    database(&[(&[198, 51, 100], country("DE")), (&[203, 0, 113], country("RU"))], days_old)
+}
+
+async fn world(rules: &str, more: &'static str, files: Vec<(&'static str, Vec<u8>)>) -> (World, String) {
+    let apps = format!("\n  shop:\n    url: https://shop.corp.test:HTTPS\n    upstream: http://127.0.0.1:APP\n{rules}");
+    let world = World::of(Setup { apps, more, files, ..Setup::default() }).await;
+    // Signing in ends at the app, which may refuse what comes from here.
+    let mut browser = world.browser();
+    browser.sign_in(&world.url(SHOP, "/"), ALICE).await;
+    let cookie = format!("__Host-doorward={}", browser.cookie(SHOP, "__Host-doorward").unwrap());
+    (world, cookie)
+}
+
+const GEO: &str = "geo: { country: country.mmdb, asn: asn.mmdb }\ntrusted_proxies: [127.0.0.1]";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_country_counts_for_each_request_of_a_connection_and_the_trail_says_which() {
+    let rules = "    allow: [{ when: { country: [DE] } }]\n    paths: [{ match: /asn, allow: [{ when: { asn: [64500] } }] }]\n";
+    let numbers = database(&[(&[198, 51, 100], asn(64_500))], 1);
+    let (world, cookie) = world(rules, GEO, vec![("country.mmdb", countries(1)), ("asn.mmdb", numbers)]).await;
+    let mut connection = Connection::tls(&world, SHOP).await;
+    for (address, path, status, reason, state, value) in [
+        (GERMANY, "/de", 200, "allowed", "fresh", json!("DE")),
+        (RUSSIA, "/ru", 403, "not_allowed", "fresh", json!("RU")),
+        (NOWHERE, "/nowhere", 403, "not_allowed", "absent", json!(null)),
+        (GERMANY, "/de-again", 200, "allowed", "fresh", json!("DE")),
+    ] {
+        connection.write(world.head("GET", SHOP, path, &from(address, &cookie))).await;
+        assert_eq!(connection.answer().await.status, status, "{path}");
+        let record = world.record(path).await;
+        assert_eq!(record["reason"], reason, "{path}");
+        let signal = &record["signals"]["country"];
+        assert_eq!((&signal["state"], &signal["value"]), (&json!(state), &value), "{path}");
+    }
+    assert_eq!(world.get(SHOP, "/asn", &from(GERMANY, &cookie)).await.status, 200);
+    assert_eq!(world.get(SHOP, "/asn", &from(RUSSIA, &cookie)).await.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_is_read_again_and_a_broken_one_changes_nothing() {
+    let rules = "    allow: [{ when: { country: [DE] } }]\n";
+    let numbers = database(&[(&[198, 51, 100], asn(64_500))], 1);
+    let (world, cookie) = world(rules, GEO, vec![("country.mmdb", countries(2)), ("asn.mmdb", numbers)]).await;
+    let status = async |address: &str| world.get(SHOP, "/x", &from(address, &cookie)).await.status;
+    let built = async || world.metric("doorward_geo_database_built_timestamp_seconds{database=\"country\"}").await;
+    let first = built().await;
+    assert!(first > 1.7e9);
+    assert_eq!(status(RUSSIA).await, 403);
+    let mut broken = countries(1);
+    broken.truncate(broken.len() / 2);
+    for bytes in [broken, b"nonsense".to_vec(), Vec::new()] {
+        std::fs::write(world.path("country.mmdb"), bytes).unwrap();
+        eventually("it is refused", async || (world.metric("doorward_config_broken").await > 0.0).then_some(())).await;
+        assert_eq!((status(GERMANY).await, status(RUSSIA).await, built().await), (200, 403, first));
+    }
+    let moved = database(&[(&[203, 0, 113], country("DE"))], 1);
+    std::fs::write(world.path("country.mmdb"), moved).unwrap();
+    eventually("it is taken up", async || (status(RUSSIA).await == 200).then_some(())).await;
+    assert_eq!(status(GERMANY).await, 403);
+    assert!(built().await > first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_too_old_lets_nobody_in() {
+    let rules = "    allow: [{ when: { country: [DE] } }]\n";
+    let more = "geo: { country: country.mmdb, max_age: 7d }\ntrusted_proxies: [127.0.0.1]";
+    let (world, cookie) = world(rules, more, vec![("country.mmdb", countries(8))]).await;
+    assert_eq!(world.get(SHOP, "/old", &from(GERMANY, &cookie)).await.status, 403);
+    assert_eq!(world.record("/old").await["signals"]["country"]["state"], "stale");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_in_files_are_read_again() {
+    let rules = "    allow: [{ when: { network: $office } }]\n";
+    let more = "lists: { office: 'file:office.txt' }\ntrusted_proxies: [127.0.0.1]";
+    let (world, cookie) = world(rules, more, vec![("office.txt", b"# the office\n198.51.100.0/24\n".to_vec())]).await;
+    let status = async |address: &str| world.get(SHOP, "/x", &from(address, &cookie)).await.status;
+    assert_eq!((status(GERMANY).await, status(RUSSIA).await), (200, 403));
+    std::fs::write(world.path("office.txt"), "203.0.113.0/24\n").unwrap();
+    eventually("it is taken up", async || (status(RUSSIA).await == 200).then_some(())).await;
+    assert_eq!(status(GERMANY).await, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stronger_sign_in_would_open_is_a_challenge() {
+    let rules = "    allow: [{ when: { mfa: true } }]\n    paths: [{ match: /fresh, allow: [{ when: { auth_age: 7d } }] }]\n";
+    let (world, cookie) = world(rules, "", vec![]).await;
+    let cookie = format!("Cookie: {cookie}\r\n");
+    assert_eq!(world.get(SHOP, "/fresh", &cookie).await.status, 200);
+    // The provider of the tests has no word for more than a password.
+    let answer = world.get(SHOP, "/strong", &cookie).await;
+    assert_eq!((answer.status, &*answer.reason()), (403, "not_allowed"));
+    let text = std::fs::read_to_string(world.path("doorward.yaml")).unwrap();
+    let text = text.replace("    scopes: [openid", "    strength: { mfa: { acr: ['urn:mfa'] } }\n    scopes: [openid");
+    std::fs::write(world.path("doorward.yaml"), text).unwrap();
+    eventually("it asks for more", async || {
+        (world.get(SHOP, "/strong", &cookie).await.reason() == "step_up_required").then_some(())
+    })
+    .await;
+    world.get(SHOP, "/strong/again", &cookie).await;
+    let record = world.record("/strong/again").await;
+    assert_eq!((&record["decision"], &record["signals"]["authentication"]["mfa"]), (&json!("challenge"), &json!(false)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_in_the_shadow_is_recorded_and_counted_and_changes_nothing() {
+    let rules = "    allow: [{}]\n    deny: [{ shadow: true, when: { path: /secret/** } }]\n";
+    let (world, cookie) = world(rules, "", vec![]).await;
+    let cookie = format!("Cookie: {cookie}\r\n");
+    for path in ["/open", "/secret/a", "/secret/b"] {
+        assert_eq!(world.get(SHOP, path, &cookie).await.status, 200);
+    }
+    let record = world.record("/secret/b").await;
+    assert_eq!((&record["shadow"], &record["shadow_rule"]), (&json!("deny"), &json!("shop.deny[0]")));
+    assert_eq!((&record["decision"], &record["rule"]), (&json!("allow"), &json!("shop.allow[0]")));
+    assert_eq!(world.record("/open").await["shadow"], json!(null));
+    let counted = "doorward_shadow_decisions_total{app=\"shop\",decision=\"deny\"}";
+    eventually("they are counted", async || (world.metric(counted).await >= 2.0).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_in_cedar_count_beside_the_rules() {
+    let policy = b"forbid (principal, action, resource == App::\"shop\") when { context.path like \"/x/*\" };".to_vec();
+    let (world, cookie) = world("    allow: [{}]\n", "policies: ['*.cedar']", vec![("p.cedar", policy)]).await;
+    let cookie = format!("Cookie: {cookie}\r\n");
+    assert_eq!(world.get(SHOP, "/y", &cookie).await.status, 200);
+    assert_eq!(world.get(SHOP, "/x/1", &cookie).await.reason(), "denied_by_rule");
+    assert_eq!(world.record("/x/1").await["rule"], "p.cedar[0]");
+    std::fs::write(world.path("p.cedar"), "forbid (principal, action, resource) when { context.nothing };").unwrap();
+    eventually("it is refused", async || (world.metric("doorward_config_broken").await > 0.0).then_some(())).await;
+    assert_eq!(world.get(SHOP, "/x/2", &cookie).await.reason(), "denied_by_rule");
+}

@@ -1,0 +1,130 @@
+//! The page on policy says what is so: every example is a configuration, and every command below it ends as the page says.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+const PAGE: &str = include_str!("../../docs/policy.md");
+const PROVIDERS: &str = "identity_providers:\n  staff:\n    issuer: https://idp.corp.example\n    client_id: doorward\n    \
+    claims: { groups: groups, department: department }\n";
+const PARTNERS: &str = "  partners: { issuer: 'https://partners.example', client_id: doorward }\n";
+
+/// A directory with a certificate, the policies of the page and this configuration, completed.
+fn scene(example: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    let made = rcgen::generate_simple_self_signed(["*.corp.example".to_owned()]).unwrap();
+    write("cert.pem", &made.cert.pem());
+    write("key.pem", &made.signing_key.serialize_pem());
+    for (index, policy) in blocks("cedar").into_iter().enumerate() {
+        write(&format!("policies/{index}.cedar"), policy);
+    }
+    let providers = match example.contains("identity_providers:") {
+        true => String::new(),
+        false => format!("{PROVIDERS}{}", if example.contains("partners:8c1f2a") { PARTNERS } else { "" }),
+    };
+    let base = "listen: { https: '127.0.0.1:8443' }\ntls: { certificates: [{ cert: cert.pem, key: key.pem }] }\n\
+        auth: { url: https://login.corp.example }\nstore: sqlite:x.db\n";
+    write("doorward.yaml", &format!("{base}{providers}{example}"));
+    folder
+}
+
+fn blocks(language: &str) -> Vec<&'static str> {
+    let fence = format!("```{language}\n");
+    PAGE.split(&*fence).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+fn doorward(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_doorward")).current_dir(folder).args(arguments).output().unwrap()
+}
+
+#[test]
+fn every_example_of_the_page_decides_as_the_page_says() {
+    let mut asked = 0;
+    for rest in PAGE.split("```yaml\n").skip(1) {
+        let (example, rest) = rest.split_once("```").unwrap();
+        let folder = scene(example);
+        let checked = doorward(folder.path(), &["check", "-c", "doorward.yaml"]);
+        assert!(checked.status.success() && checked.stderr.is_empty(), "{}\n{example}", String::from_utf8_lossy(&checked.stderr));
+        let commands = rest.trim_start().strip_prefix("```sh\n").unwrap().split("```").next().unwrap();
+        let mut lines = commands.lines();
+        while let (Some(command), Some(outcome)) = (lines.next(), lines.next()) {
+            let outcome = outcome.strip_prefix("# ").unwrap();
+            let arguments: Vec<&str> = command.split(' ').skip(1).chain(["-c", "doorward.yaml"]).collect();
+            let output = doorward(folder.path(), &arguments);
+            let text = String::from_utf8(output.stdout).unwrap();
+            assert!(text.starts_with(&format!("{outcome}: ")), "{command}\n{text}{}", String::from_utf8_lossy(&output.stderr));
+            let code = match outcome {
+                "allow" => 0,
+                "deny" => 1,
+                _ => 3,
+            };
+            assert_eq!(output.status.code(), Some(code), "{command}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 25);
+}
+
+#[test]
+fn an_explanation_names_place_value_source_and_what_would_help() {
+    let example = blocks("yaml").into_iter().find(|example| example.contains("auth_age: 4h")).unwrap();
+    let folder = scene(example);
+    let ask = |more: &[&str]| {
+        let fixed =
+            ["explain", "-c", "doorward.yaml", "--app", "payroll", "--user", "eve@corp.example", "--at", "2026-11-22T09:00:00Z"];
+        doorward(folder.path(), &[&fixed, more].concat())
+    };
+    let output = ask(&["--group", "finance", "--amr", "pwd", "--auth-age", "2h", "--country", "DE"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let yaml = fs::read_to_string(folder.path().join("doorward.yaml")).unwrap();
+    let line = yaml.lines().position(|line| line.contains("- groups: [finance]")).unwrap() + 1;
+    for part in [
+        "no rule allows it".to_owned(),
+        format!("payroll.allow[0] (doorward.yaml:{line}, allow) does not match"),
+        "+ groups: [finance]".to_owned(),
+        "- mfa: true (false, fresh, provider, 2h ago): sign in with a second factor".to_owned(),
+        "+ country: [DE, FR] (DE, fresh, administration, 0s ago)".to_owned(),
+        "- device: managed (nothing is known, absent): use the managed device that is yours".to_owned(),
+        "- hours: [Mon-Fri 07:00-19:00 Europe/Berlin] (2026-11-22T09:00:00Z, fresh, clock): come back at another time".to_owned(),
+    ] {
+        assert!(text.contains(&part), "{part}\n{text}");
+    }
+    let output = ask(&["--group", "finance", "--json"]);
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&value["decision"], &value["rule"]), (&"deny".into(), &serde_json::Value::Null));
+    let mfa = &value["rules"][0]["conditions"][1];
+    assert_eq!((&mfa["condition"], &mfa["holds"], &mfa["state"]), (&"mfa: true".into(), &false.into(), &"absent".into()));
+}
+
+#[test]
+fn a_question_without_an_answer_is_a_usage_error() {
+    let folder = scene(blocks("yaml")[0]);
+    for (arguments, message) in [
+        (&["--app", "wikki"][..], "no app is called `wikki`"),
+        (&["--app", "wiki", "--user", "eve"], "neither an e-mail address"),
+        (&["--app", "wiki", "--provider", "other"], "takes no sign-ins of `other`"),
+        (&["--app", "wiki", "--claim", "x"], "not of the form name=value"),
+        (&["--app", "wiki", "--path", "x"], "not a path of this app"),
+        (&["--app", "wiki", "--auth-age", "old"], "a number and a unit"),
+    ] {
+        let output = doorward(folder.path(), &[&["explain", "-c", "doorward.yaml"], arguments].concat());
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && error.contains(message), "{error}");
+    }
+}
+
+#[test]
+fn the_schema_of_policies_is_printed() {
+    let output = doorward(Path::new("."), &["schema", "--cedar"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && cedar_policy::Schema::from_cedarschema_str(&text).is_ok());
+}
