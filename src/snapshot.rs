@@ -1,6 +1,7 @@
 //! What a request is judged by: one immutable, compiled configuration, swapped whole at a reload. In: what
 //! `control::config` compiled. Out: look-ups. Must never change after it was built, and never do I/O.
 
+pub mod devices;
 pub mod entrance;
 pub mod fixed;
 pub mod geo;
@@ -14,7 +15,7 @@ pub mod tls;
 pub mod upstream;
 
 use crate::model::identity::is_domain;
-use crate::model::{AppIndex, Lifetimes, Origin, ProviderName, Strength};
+use crate::model::{AppIndex, Inventory, Lifetimes, Origin, ProviderName, Strength};
 use crate::policy::Ruleset;
 use entrance::Entrance;
 use fixed::Fixed;
@@ -61,6 +62,8 @@ pub struct Snapshot {
     pub entrance: Entrance,
     /// The certificates.
     pub tls: tls::Tls,
+    /// The devices that a file lists.
+    pub devices: Inventory,
     /// Whether requests go on when the audit trail can't keep up.
     pub audit_sheds: bool,
 }

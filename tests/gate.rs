@@ -2,12 +2,16 @@
 //! records what it is sent.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "gate/administration.rs"]
+mod administration;
 #[path = "gate/answers.rs"]
 mod answers;
 #[path = "gate/balance.rs"]
 mod balance;
 #[path = "gate/cookies.rs"]
 mod cookies;
+#[path = "gate/devices.rs"]
+mod devices;
 #[path = "gate/entrance.rs"]
 mod entrance;
 #[path = "gate/fixed.rs"]

@@ -4,6 +4,7 @@
 //! A decision is remembered with the session that it was made for, for as long as configuration, claims and what the rules read stay the
 //! same, and never past the moment at which the time alone could change it.
 
+use super::device;
 use super::identity::Identity;
 use super::route::Routed;
 use super::session::Recognized;
@@ -11,7 +12,7 @@ use super::signals::{self, Signals};
 use super::visit::Visit;
 use crate::model::{self, Reason, Refusal, StepUp, Timestamp};
 use crate::policy::evidence::evidence;
-use crate::policy::{Decision, Facts, Principal, RuleIndex, Ruleset};
+use crate::policy::{Decision, Facts, Kind, Principal, RuleIndex, Ruleset};
 use crate::snapshot::{Access, RouteIndex};
 use arc_swap::ArcSwapOption;
 use http::{Method, Request, header};
@@ -117,8 +118,14 @@ pub fn evaluate(visit: &mut Visit, place: &Routed<'_>, identity: Identity, signa
     match settled.step_up {
         _ if reason == Reason::Allowed => Ok(Permit { reason, session: Some(session) }),
         Some(step_up) => Err(Refusal { step_up: Some(Box::new((*step_up).clone())), ..Refusal::from(Reason::StepUpRequired) }),
-        None => Err(reason.into()),
+        None => Err(complaint(visit, rules, reason).unwrap_or_else(|| reason.into())),
     }
+}
+
+/// What is wrong with the certificate of somebody whom no rule allows in, where rules ask for a device.
+fn complaint(visit: &Visit, rules: &Ruleset, reason: Reason) -> Option<Refusal> {
+    let asks = reason == Reason::NotAllowed && rules.reads().has(Kind::Device);
+    if asks { device::complaint(visit) } else { None }
 }
 
 fn public(methods: Option<&[Method]>, method: &Method) -> Result<Permit, Refusal> {

@@ -2,6 +2,7 @@
 //! decision is found by, and the facts that a new one is made from. Gathers only what the rules of the route read. Must never let a
 //! signal that is stale or absent pass for anything else.
 
+use super::device;
 use super::identity::Identity;
 use super::route::Routed;
 use super::session::Recognized;
@@ -43,25 +44,17 @@ pub fn gather<B>(
 }
 
 fn read<B>(visit: &Visit, target: &Target, reads: &Reads, session: &Recognized, request: &Request<B>) -> Result<Signals, Refusal> {
+    let identity = session.sign_in().identity();
+    let device = || visit.certificate.as_ref()?.facts(&identity);
     let asked = reads.ask(request.headers(), || target.readings()).map_err(|_| Reason::AmbiguousTarget)?;
     Ok(Signals {
         method: reads.has(Kind::Method).then(|| request.method().clone()),
         path: reads.has(Kind::Path).then(|| target.path().into()),
         client: reads.has_address().then_some(visit.client),
-        device: if reads.has(Kind::Device) { device(visit, session) } else { None },
-        risk: if reads.has(Kind::Risk) { risk(visit, session) } else { None },
+        device: if reads.has(Kind::Device) { device() } else { None },
+        risk: if reads.has(Kind::Risk) { device::risk(visit, &identity) } else { None },
         asked,
     })
-}
-
-/// The device that this visit comes from.
-const fn device(_visit: &Visit, _session: &Recognized) -> Option<Observed<Arc<DeviceFacts>>> {
-    None
-}
-
-/// How much there is to fear of this visit.
-const fn risk(_visit: &Visit, _session: &Recognized) -> Option<Observed<Arc<Risk>>> {
-    None
 }
 
 impl Signals {
