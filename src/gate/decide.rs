@@ -64,6 +64,8 @@ struct Settled {
     outcome: Outcome,
     shadow: Option<Shadow>,
     step_up: Option<Arc<StepUp>>,
+    /// What the person could do, in words.
+    advice: Option<Arc<str>>,
     /// What the trail says that it rests on.
     evidence: Option<Arc<str>>,
 }
@@ -118,7 +120,10 @@ pub fn evaluate(visit: &mut Visit, place: &Routed<'_>, identity: Identity, signa
     match settled.step_up {
         _ if reason == Reason::Allowed => Ok(Permit { reason, session: Some(session) }),
         Some(step_up) => Err(Refusal { step_up: Some(Box::new((*step_up).clone())), ..Refusal::from(Reason::StepUpRequired) }),
-        None => Err(complaint(visit, rules, reason).unwrap_or_else(|| reason.into())),
+        None => Err(complaint(visit, rules, reason).unwrap_or_else(|| {
+            let detail = settled.advice.as_deref().map(str::to_owned);
+            Refusal { detail, ..Refusal::from(reason) }
+        })),
     }
 }
 
@@ -156,12 +161,29 @@ fn settle(visit: &Visit, place: &Routed<'_>, rules: &Ruleset, session: &Recogniz
     let started = Instant::now();
     let anew = decide_anew(visit, place, rules, (current, &identity), signals);
     visit.gate().metrics.decided(started.elapsed());
-    let (fresh, settled) = anew.map_err(|error| {
-        tracing::error!(%error, route = &*place.route.label, "a decision failed, which denies");
-        Reason::PolicyError
+    let (fresh, settled) = anew.map_err(|failure| match failure {
+        Failure::Ambiguous => Reason::AmbiguousTarget,
+        Failure::Policy(error) => {
+            tracing::error!(%error, route = &*place.route.label, "a decision failed, which denies");
+            Reason::PolicyError
+        }
     })?;
     session.known().memo.0.store(Some(Arc::new(fresh)));
     Ok(settled)
+}
+
+/// Why nothing was decided.
+enum Failure {
+    /// A rule could not be evaluated.
+    Policy(String),
+    /// Two readings of the path lead to different decisions.
+    Ambiguous,
+}
+
+impl From<String> for Failure {
+    fn from(error: String) -> Self {
+        Self::Policy(error)
+    }
 }
 
 impl Entry {
@@ -181,13 +203,13 @@ fn decide_anew(
     rules: &Ruleset,
     (current, identity): (Option<&Arc<Decided>>, &Arc<model::Identity>),
     signals: &Signals,
-) -> Result<(Decided, Settled), String> {
+) -> Result<(Decided, Settled), Failure> {
     let principal = match current {
         Some(decided) => Arc::clone(&decided.principal),
         None => Arc::new(Principal::new(identity).map_err(|error| error.to_string())?),
     };
     let facts = signals.facts(visit, rules, identity);
-    let settled = settle_anew(visit, place, rules, (&principal, identity), &facts)?;
+    let settled = settle_anew(visit, place, rules, (&principal, identity), (signals, &facts))?;
     let until = rules.reads().until(&facts);
     let holds = if rules.reads().nothing() { None } else { Some((visit.now, until.unwrap_or(FOR_EVER))) };
     let entries = current.map_or(&[][..], |decided| &decided.entries);
@@ -202,22 +224,29 @@ fn settle_anew(
     place: &Routed<'_>,
     rules: &Ruleset,
     (principal, identity): (&Principal, &model::Identity),
-    facts: &Facts,
-) -> Result<Settled, String> {
+    (signals, facts): (&Signals, &Facts),
+) -> Result<Settled, Failure> {
     let position = |rule| rules.position(rule).ok_or_else(|| "decided by no rule of the route".to_owned());
     let verdict = rules.evaluate(principal, facts);
+    let read_as = |path: &str| rules.evaluate(principal, &Facts { path: path.into(), ..facts.clone() });
+    if signals.other_readings().any(|path| read_as(path) != verdict) {
+        return Err(Failure::Ambiguous);
+    }
     let outcome = match &verdict.decision {
         Decision::Allow(rule) => Outcome::Allowed(position(rule)?),
         Decision::Deny(rule) => Outcome::Denied(position(rule)?),
         Decision::NoRule => Outcome::NoRule,
-        Decision::Error(error) => return Err(error.clone()),
+        Decision::Error(error) => return Err(Failure::Policy(error.clone())),
     };
     let step_up = match outcome {
         Outcome::Allowed(_) => None,
         _ => rules.step_up(principal, identity, facts, &signals::strength(visit, identity)).map(Arc::new),
     };
+    let refused = step_up.is_none() && !matches!(outcome, Outcome::Allowed(_)) && !rules.reads().nothing();
+    let advice = if refused { rules.advice(principal, facts) } else { Vec::new() };
+    let advice = (!advice.is_empty()).then(|| format!("To get in: {}.", advice.join("; ")).into());
     let shadow = verdict.shadow.map(|shadow| in_the_shadow(place, rules, &shadow));
-    Ok(Settled { outcome, shadow, step_up, evidence: evidence(facts, rules.reads()).map(Arc::from) })
+    Ok(Settled { outcome, shadow, step_up, advice, evidence: evidence(facts, rules.reads()).map(Arc::from) })
 }
 
 fn in_the_shadow(place: &Routed<'_>, rules: &Ruleset, decision: &Decision) -> Shadow {

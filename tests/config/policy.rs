@@ -135,3 +135,13 @@ fn lists_stand_for_their_entries_and_a_dollar_can_be_written() {
     assert_eq!(rule.groups.as_deref().unwrap(), ["staff", "more", "last", "x", "$y"]);
     assert_eq!(&*rule.place, "doorward.yaml:18");
 }
+
+#[test]
+fn a_domain_that_anybody_can_claim_is_found_wherever_a_rule_names_it() {
+    let unverified = with("    client_id: doorward\n", "    client_id: doorward\n    assume_email_verified: true\n");
+    for rule in ["any: [{ domains: [corp.example] }, { groups: [staff] }]", "rule: ours"] {
+        let yaml = unverified.replace("groups: [staff]", rule) + "rules: { ours: { domains: [corp.example] } }\n";
+        let warnings = Scene::new().fine(&yaml).warnings;
+        assert!(warnings.iter().any(|warning| warning.message.contains("can claim this domain")), "{rule}: {warnings:?}");
+    }
+}
