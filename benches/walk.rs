@@ -141,7 +141,7 @@ fn request(host: &str, path: &str, cookie: &str) -> Request<()> {
 }
 
 fn connection() -> Rc<Connection> {
-    Rc::new(Connection::new([127, 0, 0, 1].into(), Rc::default()))
+    Rc::new(Connection::new([127, 0, 0, 1].into(), Box::new(())))
 }
 
 fn rooms(criterion: &mut Criterion) {

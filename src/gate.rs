@@ -25,7 +25,7 @@ pub mod upstream;
 pub mod visit;
 mod websocket;
 
-use crate::model::Refusal;
+use crate::model::{Reason, Refusal};
 use body::{RequestBody, ResponseBody};
 use decide::Permit;
 use http::{Method, Request, Response};
@@ -47,18 +47,22 @@ pub async fn serve(mut visit: Box<Visit>, request: Request<Incoming>) -> Respons
     audit::follow(visit, response)
 }
 
-async fn walk(visit: &mut Visit, mut request: Request<Incoming>) -> Result<Response<ResponseBody>, Refusal> {
+async fn walk(visit: &mut Visit, request: Request<Incoming>) -> Result<Response<ResponseBody>, Refusal> {
+    let mut request = RequestBody::of(request);
     audit::admit(visit).await?;
     websocket::unify(&mut request);
     visit.trail.method.clone_from(request.method());
     let target = target::read(&request)?;
     visit.trail.target = Some(target.clone());
+    if !visit.client_is_clear {
+        return Err(Reason::BadRequest.into());
+    }
     let snapshot = visit.snapshot.clone();
     match route::find(&snapshot, &target)? {
         // What is seldom gone through is kept off the future of every request: it is copied when it begins.
         Place::Reserved(site) => Box::pin(visit::hand_over(visit, &target, site, request)).await,
         Place::Route(place) => {
-            let (request, permit) = judge(visit, &target, &place, request.map(RequestBody::new)).await?;
+            let (request, permit) = judge(visit, &target, &place, request).await?;
             let mut response = answer(visit, &target, &place, permit, request).await?;
             headers::response::complete(response.headers_mut(), place.app);
             Ok(response)

@@ -20,10 +20,14 @@ mod fixed;
 mod floods;
 #[path = "gate/headers.rs"]
 mod headers;
+#[path = "gate/health.rs"]
+mod health;
 #[path = "gate/limits.rs"]
 mod limits;
 #[path = "gate/memory.rs"]
 mod memory;
+#[path = "gate/multiplexed.rs"]
+mod multiplexed;
 #[path = "gate/pool.rs"]
 mod pool;
 #[path = "gate/retries.rs"]

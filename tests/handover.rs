@@ -11,6 +11,7 @@ use process::Process;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -117,6 +118,42 @@ async fn a_process_that_can_not_serve_takes_nothing_over() {
     process.hand_over().await;
     traffic.goes_on().await;
     traffic.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_does_not_start_beside_the_first() {
+    let world = world().await;
+    let path = world.path("doorward.yaml");
+    // Without the admin listener, whose port is nobody else's anyway.
+    let lines = fs::read_to_string(&path).unwrap().replace(&format!(", admin: '127.0.0.1:{}'", world.ports.admin()), "");
+    fs::write(&path, lines).unwrap();
+    let process = run(&world, &[]).await;
+    let before = process.ids();
+    let second = Command::new("timeout").args(["60", env!("CARGO_BIN_EXE_doorward"), "run", "-c"]).arg(&path).output().unwrap();
+    assert!(!second.status.success());
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains(&format!("can't listen on 127.0.0.1:{}", world.ports.https())) && said.contains("in use"), "{said}");
+    assert_eq!(process.ids(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_process_of_a_container_hands_nothing_over() {
+    let namespace = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child"];
+    if !Command::new("unshare").args(namespace).arg("true").status().is_ok_and(|status| status.success()) {
+        eprintln!("this system makes no namespaces");
+        return;
+    }
+    let world = world().await;
+    let process = Process::first_of(&namespace, &world.path("doorward.yaml"));
+    process.logged("doorward is running", 1).await;
+    let before = process.ids();
+    // The one that makes the namespace is not the one that runs in it.
+    let first = before.iter().max().unwrap().to_string();
+    assert!(Command::new("kill").args(["-USR2", &first]).status().unwrap().success());
+    process.logged("no process takes over, this one goes on", 1).await;
+    assert!(process.log().contains("the first process of a container"));
+    assert_eq!(world.get(WIKI, "/public/x", "").await.status, 200);
+    assert_eq!(process.ids(), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

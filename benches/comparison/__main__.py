@@ -84,7 +84,7 @@ def measure(prepared, options):
     samples = {each.subject.name: [] for each in prepared}
     for number in range(1, options.rounds + 1):
         for each in prepared:
-            each.measure(options.warm_up)
+            each.warm_up(options.warm_up)
             sample = one(each, options.seconds)
             samples[each.subject.name].append(sample)
             say(f"round {number}: {each.subject.name:25} {sample.cpu * 1e6:7.1f} µs {sample.rate:8.0f} requests/s")

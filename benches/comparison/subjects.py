@@ -62,6 +62,13 @@ class Prepared:
     def tree(self):
         return self.stage.trees[self.subject.server]
 
+    def warm_up(self, seconds):
+        """Many sessions are all used once, as they would be every few minutes: what is kept for a while is kept of all of them."""
+        if self.subject.cookies == "many":
+            load.each_cookie_once(self.request)
+        else:
+            self.measure(seconds)
+
     def measure(self, seconds):
         return self.run(self.request, seconds)
 
@@ -78,9 +85,6 @@ def prepare(subject, stage):
     loads = {"h1": load.h1, "h2": load.h2, "handshake": load.Handshakes(places.surroundings)}
     prepared = Prepared(subject, stage, request(subject, stage), loads[subject.load])
     prove(prepared)
-    if subject.cookies == "many":
-        load.each_cookie_once(prepared.request)
-        prepared.forget()
     return prepared
 
 

@@ -4,7 +4,7 @@
 use doorward::assertion::Keys;
 use doorward::control::config;
 use doorward::gate::visit::{Connection, Gate, Visit, Worker};
-use doorward::gate::{self, audit, route, session, target};
+use doorward::gate::{self, audit, limit, route, session, target};
 use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Email, Identity, ProviderName, Token};
 use doorward::snapshot::Snapshot;
@@ -68,6 +68,7 @@ impl Walk {
             sessions: session::cache(100),
             audit,
             metrics: metrics::Gate::new(&prometheus::Registry::new()).unwrap(),
+            limits: limit::Counts::default(),
             reserved: Box::new(|_| panic!("nobody asks for this")),
         };
         let worker = Rc::new(Worker::new(Arc::new(gate), 1));
@@ -80,7 +81,7 @@ impl Walk {
             request.headers_mut().append("cookie", HeaderValue::from_str(&self.session).unwrap());
         }
         let target = target::read(&request).ok()?;
-        let connection = Rc::new(Connection::new([127, 0, 0, 1].into(), Rc::default()));
+        let connection = Rc::new(Connection::new([127, 0, 0, 1].into(), Box::new(())));
         let mut visit = Visit::begin(Rc::clone(&self.worker), connection, request.headers(), request.method());
         let snapshot = visit.snapshot.clone();
         let route::Place::Route(place) = route::find(&snapshot, &target).ok()? else { return None };

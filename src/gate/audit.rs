@@ -157,6 +157,9 @@ pub type Ending = Box<Visit>;
 /// Has the answer's body carry the visit to its end.
 pub fn follow(mut visit: Box<Visit>, response: Response<ResponseBody>) -> Response<ResponseBody> {
     visit.status = response.status().as_u16();
+    if response.body().waits() {
+        visit.waits();
+    }
     visit.answered = true;
     response.map(|mut body| {
         body.ending = Some(visit);

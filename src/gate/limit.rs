@@ -1,8 +1,9 @@
 //! How much of what an app takes. In: who asks how often. Out: a refusal where it is too much. Must never wait, and never take a
 //! lock: counts are shared by all workers, and outlive configurations because they are kept by the names of apps.
 //!
-//! Counts are those of a count–min sketch: where many ask at once, one may be taken for more than it asked, never for less.
+//! Nobody is ever taken for more than they asked: where very many ask at once, some that ask seldom may be taken for less.
 
+mod table;
 mod windows;
 
 use super::body::RequestBody;
@@ -11,18 +12,20 @@ use super::visit::Visit;
 use crate::model::{Reason, Refusal, TokenHash};
 use crate::snapshot::App;
 use crate::snapshot::limits::{Limits, Period, Rate};
-use http::{Request, header};
+use http::Request;
 use http_body::Body as _;
-use pingora_limits::inflight::{Guard, Inflight};
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
+use table::Table;
 use windows::Windows;
 
 /// What all workers have counted; takes no memory before something has a limit.
 pub struct Counts {
-    in_flight: LazyLock<Inflight>,
+    hasher: RandomState,
+    in_flight: LazyLock<Arc<Table>>,
     second: LazyLock<Windows>,
     minute: LazyLock<Windows>,
 }
@@ -30,7 +33,8 @@ pub struct Counts {
 impl Default for Counts {
     fn default() -> Self {
         Self {
-            in_flight: LazyLock::new(Inflight::new),
+            hasher: RandomState::new(),
+            in_flight: LazyLock::new(Arc::default),
             second: LazyLock::new(|| Windows::new(Duration::from_secs(1))),
             minute: LazyLock::new(|| Windows::new(Duration::from_secs(60))),
         }
@@ -40,8 +44,19 @@ impl Default for Counts {
 /// A request's place among those in flight; given back when this is dropped.
 #[derive(Default)]
 pub struct Held {
-    _of_session: Option<Guard>,
-    _of_app: Option<Guard>,
+    _of_session: Option<Place>,
+    _of_app: Option<Place>,
+}
+
+struct Place {
+    of: Arc<Table>,
+    key: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.of.take(self.key);
+    }
 }
 
 /// What is counted.
@@ -81,10 +96,10 @@ impl Counts {
         Ok(held)
     }
 
-    fn hold(&self, key: &Key<'_>, limit: Option<NonZeroU32>, reason: Reason) -> Result<Option<Guard>, Refusal> {
+    fn hold(&self, key: &Key<'_>, limit: Option<NonZeroU32>, reason: Reason) -> Result<Option<Place>, Refusal> {
         let Some(limit) = limit else { return Ok(None) };
-        let (guard, count) = self.in_flight.incr(key, 1);
-        if i64::try_from(count).is_ok_and(|count| count > i64::from(limit.get())) { Err(reason.into()) } else { Ok(Some(guard)) }
+        let place = Place { of: Arc::clone(&self.in_flight), key: self.hasher.hash_one(key) };
+        if place.of.add(place.key) > u64::from(limit.get()) { Err(reason.into()) } else { Ok(Some(place)) }
     }
 
     fn rate(&self, visit: &Visit, key: &Key<'_>, rate: Rate) -> Result<(), Refusal> {
@@ -93,7 +108,7 @@ impl Counts {
             Period::Minute => &self.minute,
         };
         windows
-            .admit(key, rate.count, visit.started)
+            .admit(self.hasher.hash_one(key), rate.count, visit.started)
             .map_err(|wait| Refusal { retry_after: Some(wait), ..Refusal::from(Reason::RateLimited) })
     }
 }
@@ -109,15 +124,10 @@ fn network(client: IpAddr) -> u128 {
 /// Refuses a body that says that it is too long, and has any other cut where it becomes so.
 pub fn body(app: &App, request: &mut Request<RequestBody>) -> Result<(), Refusal> {
     let Some(limit) = app.limits.as_ref().and_then(|limits| limits.body) else { return Ok(()) };
-    let waits = request.headers().contains_key(header::EXPECT);
     let body = request.body_mut();
-    if body.size_hint().lower() <= limit {
-        body.limit(limit);
-        return Ok(());
+    if body.size_hint().lower() > limit {
+        return Err(Reason::BodyTooLarge.into());
     }
-    // Whoever waits to be told to go on has sent nothing that would be in the way of the answer.
-    if !waits {
-        body.linger();
-    }
-    Err(Reason::BodyTooLarge.into())
+    body.limit(limit);
+    Ok(())
 }

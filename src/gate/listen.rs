@@ -32,6 +32,7 @@ mod local;
 mod plain;
 pub mod proxy;
 mod sockets;
+mod streams;
 mod ticks;
 mod wire;
 
@@ -161,7 +162,7 @@ async fn sweep(worker: Rc<Worker>) {
     }
 }
 
-/// Runs the streams of a connection on the worker that has the connection.
+/// Runs what belongs to a connection on the worker that has the connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OnThisThread;
 

@@ -4,9 +4,11 @@
 pub mod announce;
 pub mod balance;
 mod connect;
+mod endpoint;
 pub mod health;
 mod http2;
 pub mod in_flight;
+mod names;
 mod open;
 pub mod pool;
 mod retry;
@@ -20,6 +22,7 @@ use super::headers;
 use super::visit::Visit;
 use super::websocket::{Misunderstood, Wanted};
 use crate::model::{Reason, Refusal};
+use crate::snapshot::servers::Servers;
 use crate::snapshot::{App, Upstream};
 use balance::{NoneHealthy, Way};
 use http::{HeaderMap, Request, Response, StatusCode, header};
@@ -99,8 +102,10 @@ pub async fn forward(
     if let Some(index) = visit.trail.app {
         request.body_mut().pass_trailers(visit.snapshot.shared(), index);
     }
-    let is_grpc = says(request.headers(), "application/grpc");
     let in_flight = InFlight::begin(visit.worker.pool.watch(), app.timeouts, upload.clone());
+    if upload.is_some() && may_talk(app, request.headers()) {
+        in_flight.talks();
+    }
     let answered = {
         let exchange = pin!(exchange(visit, app, &permit, &in_flight, request, wanted.is_some()));
         in_flight.in_time(exchange).await
@@ -123,10 +128,16 @@ pub async fn forward(
     if let Some(wanted) = wanted.filter(|_| switches) {
         return Ok(upgrade::join(visit, (permit, lease), wanted.client, response));
     }
-    let is_stream = is_grpc || says(response.headers(), "text/event-stream");
+    // What the client says of its request is not for the client to be spared by.
+    let is_stream = ["application/grpc", "text/event-stream"].iter().any(|kind| says(response.headers(), kind));
     let (parts, body) = response.into_parts();
-    in_flight.answered(body, lease, is_stream);
+    in_flight.answered(body, lease, is_stream, visit.reader());
     Ok(Response::from_parts(parts, ResponseBody::app(in_flight)))
+}
+
+/// Whether the client may go on talking at leisure before the app says anything: gRPC's streams of messages.
+fn may_talk(app: &App, headers: &HeaderMap) -> bool {
+    app.servers.as_ref().is_some_and(Servers::may_multiplex) && says(headers, "application/grpc")
 }
 
 /// Whether this is the type of the content.
@@ -157,16 +168,8 @@ async fn exchange(
     let (mut waited, mut left) = (false, retry::TIMES);
     loop {
         in_flight.connecting();
-        let slot = announce::slot(way.visit(), upstream, app.pooling);
-        let mut lease = match lease(way.visit(), app, &slot, upstream, tunnel).await {
-            Ok(lease) => lease,
-            Err(error) if !may_go_on(&error, &mut waited) => return Err(error.into()),
-            Err(error) => {
-                upstream = way.go_on(error)?;
-                continue;
-            }
-        };
-        slot.budget.earn();
+        let mut lease = connect(&mut way, app, &mut upstream, &mut waited, tunnel).await?;
+        lease.budget().earn();
         let spare = (left > 0).then(|| Spare::of(&request, &mut lease, tunnel || way.goes_on())).flatten();
         in_flight.sent();
         request = match lease.sender().send(request).await {
@@ -180,16 +183,42 @@ async fn exchange(
                 }
                 *unsent
             }
-            Err(Failure::Sent(error)) => match spare.and_then(|spare| spare.again(&error, &slot.budget)) {
+            Err(Failure::Sent(error)) => match spare.and_then(|spare| spare.again(&error, lease.budget())) {
                 Some(again) => {
                     left -= 1;
-                    // Where there is no other, the same one may do better over another connection.
-                    upstream = way.go_on(error).unwrap_or(upstream);
+                    // A server that says that it has not looked at a request has not failed. Where there is no other, the same
+                    // one may do better over another connection.
+                    if !retry::was_refused(&error) {
+                        upstream = way.go_on(error).unwrap_or(upstream);
+                    }
                     again
                 }
                 None => return Err(Error::Exchange(error)),
             },
         };
+    }
+}
+
+/// A connection to this server, or to the first after it that has one.
+async fn connect<'a>(
+    way: &mut Way<'a>,
+    app: &App,
+    upstream: &mut &'a Upstream,
+    waited: &mut bool,
+    tunnel: bool,
+) -> Result<Lease, ConnectError> {
+    loop {
+        let slot = announce::slot(way.visit(), upstream, app.pooling);
+        if slot.is_taken()
+            && let Some(other) = way.pass()
+        {
+            *upstream = other;
+            continue;
+        }
+        match lease(way.visit(), app, &slot, upstream, tunnel).await {
+            Err(error) if may_go_on(&error, waited) => *upstream = way.go_on(error)?,
+            leased => return leased,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! change its snapshot on the way.
 
 pub mod client;
+pub mod unread;
 
 use super::audit::{self, Trail};
 use super::body::{RequestBody, ResponseBody};
@@ -22,8 +23,8 @@ use crate::telemetry::metrics;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
-use hyper::body::Incoming;
 use rustls::pki_types::CertificateDer;
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::IpAddr;
@@ -32,6 +33,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
+use unread::{Reader, Unread};
 
 /// What all workers share.
 pub struct Gate {
@@ -167,17 +169,21 @@ pub struct Connection {
     pub visits: Cell<u64>,
     /// How many of them were given up by the client before they were answered; forgotten little by little.
     pub given_up: Cell<u32>,
-    /// Whether the last request had a body.
+    /// The number of the visit that has just begun, for whoever runs it on.
+    pub begun: Cell<Option<u64>>,
+    /// Answers that wait to be read.
+    pub unread: Unread,
+    /// Whether something of the body of the last request may still come.
     pub has_body: Cell<bool>,
-    /// Held for as long as the process must wait for this connection when it drains.
-    pub open: Rc<()>,
+    /// What counts it as open, for limits, metrics and the end of the process: until its last visit and tunnel has gone.
+    _open: Box<dyn Any>,
     /// The session that its last request had.
     pub(super) recognized: RefCell<Option<Rc<Recognized>>>,
 }
 
 impl Connection {
-    /// A connection from this address.
-    pub fn new(peer: IpAddr, open: Rc<()>) -> Self {
+    /// A connection from this address; while it is there, it holds `open`.
+    pub fn new(peer: IpAddr, open: Box<dyn Any>) -> Self {
         let peer = peer.to_canonical();
         Self {
             peer,
@@ -187,8 +193,10 @@ impl Connection {
             announced: RefCell::default(),
             visits: Cell::new(0),
             given_up: Cell::new(0),
+            begun: Cell::new(None),
+            unread: Unread::default(),
             has_body: Cell::new(false),
-            open,
+            _open: open,
             recognized: RefCell::default(),
         }
     }
@@ -212,18 +220,22 @@ pub struct Visit {
     pub worker: Rc<Worker>,
     /// The connection that it came by.
     pub connection: Rc<Connection>,
+    /// Which of the visits of its connection it is.
+    number: u64,
     /// The configuration that it is judged by.
     pub snapshot: Rc<InForce>,
     /// When it began, by the coarse clock.
     pub now: Timestamp,
     /// When it began, for durations.
     pub started: Instant,
-    /// Who is on the other end, as far as proxies are trusted.
+    /// Who is on the other end, as far as proxies are trusted; the proxy itself where that is not clear.
     pub client: IpAddr,
     /// The same as an app is told it.
     pub client_text: HeaderValue,
     /// The certificate that the client has shown; nothing where it has shown none.
     pub certificate: Option<Rc<Presented>>,
+    /// Whether trusted proxies say one thing of who is on the other end. Nothing is decided for anybody else.
+    pub(super) client_is_clear: bool,
     /// Its name.
     pub request_id: RequestId,
     /// The same as a header says it.
@@ -251,20 +263,25 @@ impl Visit {
     /// A visit begins.
     pub fn begin(worker: Rc<Worker>, connection: Rc<Connection>, headers: &HeaderMap, method: &http::Method) -> Box<Self> {
         let snapshot = worker.snapshot();
-        let client = client::client(connection.peer, headers, &snapshot.trusted_proxies);
+        let vouched = client::client(connection.peer, headers, &snapshot.trusted_proxies);
+        let client = vouched.unwrap_or(connection.peer);
         let client_text = if client == connection.peer { connection.peer_text.clone() } else { text(&client) };
         let now = clock::now();
         let certificate = device::certificate(&worker, &connection, &snapshot, headers, now);
         let request_id = worker.request_id();
-        connection.visits.set(connection.visits.get() + 1);
+        let number = connection.visits.get() + 1;
+        connection.visits.set(number);
+        connection.begun.set(Some(number));
         Box::new(Self {
             connection,
+            number,
             snapshot,
             now,
             started: Instant::now(),
             client,
             client_text,
             certificate,
+            client_is_clear: vouched.is_some(),
             request_id,
             name: request_id.header(),
             trail: Trail::new(method.clone()),
@@ -283,6 +300,17 @@ impl Visit {
         &self.worker.gate
     }
 
+    /// Whoever its answer is for.
+    pub(super) fn reader(&self) -> Reader {
+        Reader::new(Rc::clone(&self.connection), self.number)
+    }
+
+    /// The answer is our own and made: it takes nobody's place any more, and waits for its reader.
+    pub(super) fn waits(&mut self) {
+        self.held = None;
+        self.connection.unread.begin(self.number);
+    }
+
     /// The app that it goes to, once that is known.
     pub fn app(&self) -> Option<&App> {
         self.snapshot.app(self.trail.app?)
@@ -299,6 +327,10 @@ impl Drop for Visit {
         if !self.answered {
             self.connection.given_up.set(self.connection.given_up.get() + 1);
         }
+        self.connection.unread.end(self.number);
+        if self.trail.upload.as_ref().is_some_and(|upload| upload.has_ended()) {
+            self.connection.has_body.set(false);
+        }
         audit::record(self);
     }
 }
@@ -314,11 +346,11 @@ pub async fn hand_over(
     visit: &mut Visit,
     target: &Target,
     site: Site,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let snapshot = Arc::clone(visit.snapshot.shared());
     let (host, authority) = (target.host().to_owned(), target.authority().to_owned());
-    let request = request.map(RequestBody::new);
+    let request = request.map(RequestBody::moved);
     let asked = ReservedRequest { request, snapshot, host, authority, site };
     let mut response = (visit.gate().reserved)(asked).await?;
     visit.trail.reason = Some(Reason::Reserved);

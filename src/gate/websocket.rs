@@ -20,6 +20,10 @@ const SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 #[derive(Clone, Copy)]
 struct ByConnect;
 
+/// The key of a request that had to do without.
+#[derive(Clone)]
+struct Key(HeaderValue);
+
 /// A WebSocket that a client asks for.
 pub(super) struct Wanted {
     /// The client's end, once there is an answer.
@@ -64,8 +68,20 @@ pub(super) fn ask(headers: &mut HeaderMap) {
 pub(super) fn ask_by_connect<B>(request: &mut Request<B>) {
     *request.method_mut() = Method::CONNECT;
     request.extensions_mut().insert(Protocol::from_static("websocket"));
-    for name in [CONNECTION, UPGRADE, SEC_WEBSOCKET_KEY] {
-        request.headers_mut().remove(name);
+    request.headers_mut().remove(CONNECTION);
+    request.headers_mut().remove(UPGRADE);
+    if let Some(key) = request.headers_mut().remove(SEC_WEBSOCKET_KEY) {
+        request.extensions_mut().insert(Key(key));
+    }
+}
+
+/// Makes the `GET` again that [`ask_by_connect`] had.
+pub(super) fn ask_by_upgrade<B>(request: &mut Request<B>) {
+    *request.method_mut() = Method::GET;
+    request.extensions_mut().remove::<Protocol>();
+    ask(request.headers_mut());
+    if let Some(Key(key)) = request.extensions_mut().remove() {
+        request.headers_mut().insert(SEC_WEBSOCKET_KEY, key);
     }
 }
 

@@ -30,7 +30,7 @@ pub struct UpstreamId(u128);
 pub enum Address {
     /// A name or an address, without brackets, and a port.
     Tcp {
-        /// Resolved for every new connection.
+        /// Resolved for new connections.
         host: Box<str>,
         /// In host order.
         port: u16,

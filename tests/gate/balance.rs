@@ -1,6 +1,8 @@
 //! Several servers for one app: who gets a request, who does not, and what happens when none is left.
 
 use crate::world::farm::Farm;
+use crate::world::http2::Http2;
+use crate::world::scripted::more_than_a_second;
 use crate::world::wire::{Answer, Connection};
 use crate::world::{ALICE, BOB, Setup, WIKI, World, eventually};
 use std::sync::atomic::Ordering::SeqCst;
@@ -210,6 +212,32 @@ async fn a_server_whose_check_fails_gets_no_requests_though_it_would_answer_them
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_is_given_up_leaves_no_server_down() {
+    let farm = Farm::start(3).await;
+    let world = world(&farm, "[S0, S1]", CHECKED).await;
+    (0..2).for_each(|index| farm.mood(index).health.store(0, SeqCst));
+    let with = std::fs::read_to_string(world.path("doorward.yaml")).unwrap();
+    let without = with.replace(CHECKED, "");
+    let mut epoch = 1.0;
+    let mut reload = async |yaml: &str| {
+        std::fs::write(world.path("doorward.yaml"), yaml).unwrap();
+        epoch += 1.0;
+        eventually("the reload", async || (world.metric("doorward_config_epoch").await == epoch).then_some(())).await;
+    };
+    // A check may end between the reload and the news of it: not every time.
+    for _ in 0..3 {
+        eventually("both are down", async || (world.get(WIKI, "/farm/public/x", "").await.status == 503).then_some(())).await;
+        // The next checks are under way by then.
+        more_than_a_second().await;
+        reload(&without).await;
+        more_than_a_second().await;
+        more_than_a_second().await;
+        assert_eq!(Client::of(&world).await.who(4).await.matches('0').count(), 2);
+        reload(&with).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn when_every_server_is_down_there_is_one_clear_answer_for_each_kind_of_client() {
     let farm = Farm::start(3).await;
     let world = world(&farm, "[S0, S1]", CHECKED).await;
@@ -327,4 +355,33 @@ async fn the_least_busy_server_is_chosen_and_websockets_keep_it_busy() {
     assert!(!client.who(6).await.contains(&at));
     drop(tunnel);
     eventually("it does not count any more", async || client.who(2).await.contains(&at).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_would_have_to_wait_at_one_server_goes_to_another() {
+    let farm = Farm::start(3).await;
+    let more = "    balance: by_address\n    pool: { max_connections: 1 }\n    ejection: { failures: 1, for: 1h }\n";
+    let world = world(&farm, "[S0, S1]", more).await;
+    // All streams of one client are served by one worker.
+    let mut client = Http2::connect(&world, WIKI).await;
+    let (hold, quick) = (world.url(WIKI, "/farm/public/hold"), world.url(WIKI, "/farm/public/x"));
+    let begin = |client: &Http2, url: &String| {
+        let (mut client, url) = (client.clone(), url.clone());
+        tokio::spawn(async move { client.ask("GET", &url, &[]).await.unwrap().status })
+    };
+    let first = begin(&client, &hold);
+    let home = eventually("it waits", async || held(&farm)).await;
+    for _ in 0..3 {
+        let answer = client.ask("GET", &quick, &[]).await.unwrap();
+        assert_eq!((answer.status, answer.header("x-server")), (200, Some(&*(1 - home).to_string())));
+    }
+    // Where there is room nowhere, it waits.
+    let second = begin(&client, &hold);
+    eventually("it waits", async || (farm.mood(1 - home).held.load(SeqCst) == 1).then_some(())).await;
+    let waiting = begin(&client, &quick);
+    (0..2).for_each(|index| farm.mood(index).go_on.notify_one());
+    for asked in [first, second, waiting] {
+        assert_eq!(asked.await.unwrap(), 200);
+    }
+    assert_eq!(client.ask("GET", &quick, &[]).await.unwrap().header("x-server"), Some(&*home.to_string()), "nothing has failed");
 }

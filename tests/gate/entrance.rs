@@ -1,7 +1,8 @@
 //! Connections before there is a request: whose they are, how many there may be, and how long they may rest.
 
+use crate::world::frames::{Frames, GOAWAY};
 use crate::world::wire::{Connection, PATIENCE, shake_hands_over};
-use crate::world::{ALICE, ROUGH, Setup, WIKI, World, eventually};
+use crate::world::{ALICE, ROUGH, SHOP, Setup, WIKI, World, eventually};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -73,7 +74,8 @@ async fn a_trusted_proxy_that_does_not_say_it_has_its_connection_closed() {
     for start in starts {
         assert_eq!(ask(&world, PROXY, &[start], "/public/x", "").await, None, "{start:?}");
     }
-    assert!(world.metric("doorward_tls_handshake_failures_total").await > 3.5);
+    let failed = async || world.metric("doorward_tls_handshake_failures_total").await;
+    eventually("all are counted", async || (failed().await > 3.5).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,6 +96,22 @@ async fn without_the_protocol_a_header_is_no_handshake_whoever_sends_it() {
     assert_eq!(ask(&world, PROXY, &[header], "/public/x", "").await, None);
     assert_eq!(ask(&world, PROXY, &[], "/public/y", "Forwarded: for=198.51.100.7\r\n").await, Some(200));
     assert_eq!(world.record("/public/y").await["peer"], "198.51.100.7");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_takes_the_address_of_the_proxy_by_contradicting_it() {
+    let world = World::of(Setup { more: "trusted_proxies: [127.0.0.9]", ..Setup::default() }).await;
+    for (path, lines) in [
+        ("/public/two", "X-Forwarded-For: 198.51.100.7\r\nForwarded: for=203.0.113.9\r\n"),
+        ("/public/none", "X-Forwarded-For: 198.51.100.7\r\nForwarded: for=unknown\r\n"),
+        ("/public/escaped", "Forwarded: for=198.51.100.7;host=\"x\\\", for=9.9.9.9;host=\\\"y\"\r\n"),
+        ("/.doorward/session", "X-Forwarded-For: 198.51.100.7\r\nForwarded: for=203.0.113.9\r\n"),
+    ] {
+        assert_eq!(ask(&world, PROXY, &[], path, lines).await, Some(400), "{path}");
+        let record = world.record(path).await;
+        assert_eq!((&record["reason"], &record["peer"]), (&"bad_request".into(), &"127.0.0.9".into()), "{path}");
+    }
+    assert!(world.app.all().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,6 +152,32 @@ async fn beyond_the_limit_a_connection_is_closed_at_once_and_one_that_ends_makes
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_is_a_connection_for_as_long_as_it_is_open() {
+    let apps = "
+  shop:
+    url: https://shop.corp.test:HTTPS
+    upstream: http://127.0.0.1:APP
+    paths: [{ match: /ws, public: true }]
+";
+    let more = "limits: { connections: 1 }";
+    let world = World::of(Setup { apps: apps.to_owned(), more, provider_up: false, ..Setup::default() }).await;
+    let open = async || {
+        let stream = connect(world.ports.https(), STRANGER).await;
+        let mut tunnel = Connection::over(shake_hands_over(stream, &world, SHOP, &[b"http/1.1"]).await.ok()?);
+        tunnel.write(world.head("GET", SHOP, "/ws", "Connection: Upgrade\r\nUpgrade: websocket\r\n")).await;
+        assert_eq!(tunnel.head().await.status, 101);
+        tunnel.write("hello").await;
+        assert_eq!(tunnel.some().await, b"hellohello");
+        Some(tunnel)
+    };
+    let tunnel = open().await.expect("there is room");
+    assert!(world.metric("doorward_connections").await > 0.5);
+    assert!(open().await.is_none());
+    drop(tunnel);
+    eventually("there is room again", open).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_client_can_not_take_the_places_of_others() {
     let more = "limits: { connections_per_address: 2 }\ntrusted_proxies: [127.0.0.9]";
     let world = World::of(Setup { listen: ", proxy_protocol: true", more, provider_up: false, ..Setup::default() }).await;
@@ -153,6 +197,24 @@ async fn one_client_can_not_take_the_places_of_others() {
     }
     let refused = async || world.metric("doorward_connections_refused_total{limit=\"address\"}").await;
     eventually("both are counted", async || (refused().await > 1.5).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trusted_proxy_is_not_one_client() {
+    let more = "limits: { connections_per_address: 2 }\ntrusted_proxies: [127.0.0.9]";
+    let world = World::of(Setup { more, provider_up: false, ..Setup::default() }).await;
+    let is_served = async |from| {
+        let stream = connect(world.ports.https(), from).await;
+        shake_hands_over(stream, &world, WIKI, &[b"http/1.1"]).await.ok()
+    };
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(is_served(PROXY).await.expect("its clients have room"));
+    }
+    for _ in 0..2 {
+        held.push(is_served(STRANGER).await.expect("there is room"));
+    }
+    assert!(is_served(STRANGER).await.is_none());
 }
 
 /// Long enough for a connection to be seen as resting.
@@ -191,6 +253,42 @@ async fn a_head_may_come_slowly_but_not_for_ever() {
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert!(stuck.is_closed().await, "a head that took too long");
     assert!(world.records("/public/slow").len() == 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_whose_last_request_had_a_body_rests_like_any_other() {
+    let world = World::start().await;
+    for (framing, body) in [("Content-Length: 4\r\n", "body"), ("Transfer-Encoding: chunked\r\n", "4\r\nbody\r\n0\r\n\r\n")] {
+        let mut connection = Connection::tls(&world, WIKI).await;
+        connection.write(world.head("POST", WIKI, "/public/post", framing) + body).await;
+        assert_eq!(connection.answer().await.status, 200);
+        // Longer than a head may take.
+        tokio::time::sleep(Duration::from_secs(23)).await;
+        connection.write(world.head("GET", WIKI, "/public/get", "")).await;
+        assert_eq!(connection.answer().await.status, 200, "{framing}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_nobody_reads_is_never_taken_for_a_request() {
+    let world = World::start().await;
+    let smuggled = world.head("GET", WIKI, "/public/smuggled", "");
+    let mut connection = Connection::tls(&world, WIKI).await;
+    let (start, rest) = smuggled.split_at(10);
+    let lines = format!("Content-Length: {}\r\n", smuggled.len());
+    connection.write(world.head("POST", WIKI, "/private", &lines) + start).await;
+    assert_eq!(connection.answer().await.status, 401);
+    tokio::time::sleep(REST).await;
+    connection.write(rest).await;
+    assert!(connection.is_closed().await || world.records("/public/smuggled").is_empty());
+    assert!(world.app.all().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_http2_that_asks_nothing_is_told_that_it_is_over() {
+    let world = World::start().await;
+    let mut silent = Frames::connect(&world, WIKI).await;
+    assert!(silent.gets(GOAWAY, Duration::from_secs(40)).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -171,3 +171,46 @@ async fn no_more_streams_are_opened_than_a_server_takes() {
     assert_eq!(ask_all(&world, "POST", 40).await, [200; 40]);
     assert_eq!(seen.load(SeqCst), 80);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_refuses_a_request_unseen_has_not_failed() {
+    let (seen, unseen) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let one = multiplexed(&seen, 100, |_, number| if number % 2 == 0 { Does::Refuse } else { Does::Answer }).await;
+    let other = multiplexed(&unseen, 100, |_, _| Does::Answer).await;
+    let apps = one.app(WIKI, "h2c", "    ejection: { failures: 1, for: 1h }\n");
+    let apps = apps.replace(&one.url("h2c"), &format!("[{}, {}]", one.url("h2c"), other.url("h2c")));
+    let world = World::of(Setup { apps, ..Setup::default() }).await;
+    let mut client = Http2::connect(&world, WIKI).await;
+    for _ in 0..4 {
+        assert_eq!(client.ask("POST", &world.url(WIKI, "/scripted/x"), &[]).await.unwrap().status, 200);
+    }
+    assert_eq!([seen, unseen].map(|seen| seen.load(SeqCst)), [4, 2], "the same server takes it the second time");
+    let ejections = format!("doorward_upstream_ejections_total{{app=\"scripted\",server=\"{}\"}}", one.url("h2c"));
+    assert_eq!(world.metric(&ejections).await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_http2_server_has_not_taken_another_gets_by_http1() {
+    let closing = Scripted::start(async |_| {}).await;
+    let other = Scripted::start(async |mut link: Link| {
+        while let Some(head) = link.head().await {
+            assert!(head.starts_with("GET /scripted/x HTTP/1.1\r\n") && head.contains("\r\nhost: wiki.corp.test:"), "{head}");
+            link.answer().await;
+        }
+    })
+    .await;
+    let apps = other.app(WIKI, "http", "    ejection: { failures: off }\n");
+    let apps = apps.replace(&other.url("http"), &format!("[{}, {}]", closing.url("h2c"), other.url("http")));
+    let world = World::of(Setup { apps, ..Setup::default() }).await;
+    assert_eq!(ask_all(&world, "GET", 12).await, [200; 12]);
+    assert!(closing.connections() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_as_many_as_stand_for_nothing_gets_them_all_on_one_connection() {
+    let seen = Arc::<AtomicUsize>::default();
+    let app = multiplexed(&seen, 97, |_, _| Does::Answer).await;
+    let world = world(&app, "h2c").await;
+    assert_eq!(ask_all(&world, "POST", 40).await, [200; 40]);
+    assert_eq!(app.connections(), 1);
+}

@@ -94,6 +94,33 @@ async fn a_client_that_does_not_read_does_not_hold_the_app() {
     assert_eq!(h2.clone().ask("GET", &world.url(WIKI, "/public/x"), &[]).await.unwrap().status, 200);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_nobody_reads_gives_its_place_back_and_leaves_a_record() {
+    let app = Scripted::start(async |mut link: Link| {
+        while link.head().await.is_some_and(|head| head.contains("/small")) {
+            link.answer().await;
+        }
+        link.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n").await;
+        while link.write(&"x".repeat(1 << 16)).await {}
+    })
+    .await;
+    let more = "    timeouts: { idle: 1s }\n    limits: { in_flight: 2 }\n";
+    let world = World::of(Setup { apps: app.app(WIKI, "http", more), provider_up: false, ..Setup::default() }).await;
+    let mut h1 = Connection::tls(&world, WIKI).await;
+    h1.write(world.head("GET", WIKI, "/scripted/h1", "")).await;
+    let h2 = Http2::connect(&world, WIKI).await;
+    let _unread = h2.clone().unread(&world.url(WIKI, "/scripted/h2")).await;
+    eventually("both are in flight", async || (app.connections() == 2).then_some(())).await;
+    assert_eq!(world.get(WIKI, "/scripted/small", "").await.reason(), "app_busy");
+    for path in ["/scripted/h1", "/scripted/h2"] {
+        let record = world.record(path).await;
+        assert_eq!((&record["complete"], &record["status"]), (&false.into(), &200.into()), "{path}");
+    }
+    for _ in 0..2 {
+        assert_eq!(h2.clone().ask("GET", &world.url(WIKI, "/scripted/small"), &[]).await.unwrap().status, 200);
+    }
+}
+
 async fn all_closed_after_one(app: &Scripted, count: usize) {
     eventually("the app is asked", async || (app.connections() == count).then_some(())).await;
     all_closed(app).await;
@@ -125,6 +152,22 @@ async fn a_total_is_for_everything_but_streams() {
     assert!(rest.starts_with(b"1\r\nx") && !rest.ends_with(b"0\r\n\r\n"));
     let events = in_time("the stream ends by itself", world.get(WIKI, "/scripted/events", "")).await;
     assert_eq!(events.text(), "x".repeat(12));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_can_not_call_its_request_a_stream_to_be_spared() {
+    let app = Scripted::start(async |mut link: Link| {
+        link.head().await;
+        link.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf ").await;
+        link.until_closed().await;
+    })
+    .await;
+    let world = world(&app, "http", "{ idle: 1s }").await;
+    let mut connection = Connection::tls(&world, WIKI).await;
+    connection.write(world.head("GET", WIKI, "/scripted/x", "Content-Type: application/grpc\r\n")).await;
+    assert_eq!(connection.head().await.status, 200);
+    assert_eq!(connection.rest().await, b"half ");
+    all_closed(&app).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

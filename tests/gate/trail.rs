@@ -2,9 +2,10 @@
 
 use crate::world::browser::NAVIGATION;
 use crate::world::http2::Http2;
-use crate::world::wire::Connection;
+use crate::world::wire::{Connection, shake_hands};
 use crate::world::{ALICE, PAYROLL, ROUGH, WIKI, World, eventually};
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_visit_leaves_one_record_that_says_what_became_of_it() {
@@ -129,6 +130,26 @@ async fn a_client_that_does_not_wait_for_the_answer_leaves_one_record() {
     let record = world.record("/wait").await;
     assert_eq!((&record["complete"], &record["status"]), (&json!(false), &json!(499)));
     assert_eq!((&record["decision"], &record["user"]), (&json!("allow"), &json!("staff:s-alice")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_closes_its_half_has_gone_away_and_leaves_one_record() {
+    let world = World::start().await;
+    let session = world.session(WIKI, ALICE).await;
+    for (count, waits) in [(1, true), (2, false)] {
+        let mut stream = shake_hands(&world, WIKI, &[b"http/1.1"]).await;
+        stream.write_all(world.head("GET", WIKI, "/wait", &format!("Cookie: {session}\r\n")).as_bytes()).await.unwrap();
+        if waits {
+            eventually("the app was asked", async || world.app.all().iter().find(|seen| seen.path == "/wait").cloned()).await;
+        }
+        stream.shutdown().await.unwrap();
+        assert_eq!(Connection::over(stream).rest().await, b"");
+        // One that is gone before anybody has looked at what it asks for leaves no path behind.
+        let gone = || world.trail().iter().filter(|record| record["status"] == 499 && record["complete"] == false).count();
+        eventually("there is a record", async || (gone() >= count).then_some(())).await;
+        tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+        assert_eq!(gone(), count);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

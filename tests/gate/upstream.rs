@@ -70,3 +70,25 @@ async fn an_answer_that_was_broken_off_spoils_no_other() {
         assert_eq!(answer.text(), "you asked for /next\n");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_in_the_middle_of_an_upload_gets_to_read_why() {
+    let world = World::start().await;
+    let part = format!("{:x}\r\n{}\r\n", 100_000, "x".repeat(100_000));
+    for (host, path, status, reason) in [
+        (WIKI, "/x", 401, "not_signed_in"),
+        (ROUGH, "/nowhere/x", 502, "upstream_unreachable"),
+        (ROUGH, "/garbage", 502, "upstream_failed"),
+    ] {
+        for lines in ["Content-Length: 8000000\r\n", "Transfer-Encoding: chunked\r\n"] {
+            let mut connection = Connection::tls(&world, host).await;
+            connection.write(world.head("POST", host, path, lines)).await;
+            // More than any buffer between here and there takes: it only goes through if somebody reads it.
+            for number in 0..79 {
+                assert!(connection.wrote(&part).await, "{path}: part {number}");
+            }
+            let answer = connection.answer().await;
+            assert_eq!((answer.status, &*answer.reason()), (status, reason));
+        }
+    }
+}

@@ -12,6 +12,7 @@ pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RESET: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const CONTINUATION: u8 = 9;
 /// Flags of HEADERS.
 pub(crate) const END_STREAM: u8 = 1;
@@ -64,7 +65,12 @@ impl Frames {
     /// Sends bytes; whether the head of an answer comes back.
     pub(crate) async fn is_answered(&mut self, bytes: &[u8]) -> bool {
         assert!(self.send(bytes).await);
-        let answered = async {
+        self.gets(HEADERS, Duration::from_secs(10)).await
+    }
+
+    /// Whether a frame of this kind comes within this time, after whatever else.
+    pub(crate) async fn gets(&mut self, kind: u8, time: Duration) -> bool {
+        let got = async {
             loop {
                 let mut head = [0; 9];
                 if self.0.read_exact(&mut head).await.is_err() {
@@ -72,11 +78,11 @@ impl Frames {
                 }
                 let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
                 let mut payload = vec![0; usize::try_from(length).unwrap()];
-                if self.0.read_exact(&mut payload).await.is_err() || head[3] == HEADERS {
-                    return head[3] == HEADERS;
+                if self.0.read_exact(&mut payload).await.is_err() || head[3] == kind {
+                    return head[3] == kind;
                 }
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), answered).await.unwrap_or(false)
+        tokio::time::timeout(time, got).await.unwrap_or(false)
     }
 }

@@ -14,9 +14,18 @@ pub(crate) struct Http2(SendRequest<Full<Bytes>>);
 
 impl Http2 {
     pub(crate) async fn connect(entrance: &Entrance, host: &str) -> Self {
+        Self::connect_with_window(entrance, host, 2 << 20).await
+    }
+
+    /// One that takes no more than so much of an answer before it is read, in bytes.
+    pub(crate) async fn connect_with_window(entrance: &Entrance, host: &str, window: u32) -> Self {
         let stream = shake_hands(entrance, host, &[b"h2"]).await;
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(window)
+            .handshake(TokioIo::new(stream))
+            .await
+            .unwrap();
         tokio::spawn(connection);
         Self(sender)
     }

@@ -21,6 +21,13 @@ impl Process {
         Self::spawn(command, configuration)
     }
 
+    /// The same in a namespace of its own, which `unshare` makes by these arguments.
+    pub(crate) fn first_of(namespace: &[&str], configuration: &Path) -> Self {
+        let mut command = Command::new("unshare");
+        command.args(namespace).arg(env!("CARGO_BIN_EXE_doorward")).args(["run", "-c"]).arg(configuration);
+        Self::spawn(command, configuration)
+    }
+
     /// The same as systemd would, with two sockets for it.
     pub(crate) fn activate(configuration: &Path, https: OwnedFd, http: OwnedFd) -> Self {
         let mut command = Command::new("sh");

@@ -49,10 +49,15 @@ impl Scripted {
 
     /// An app for the configuration: at this host, by this scheme, with more lines.
     pub(crate) fn app(&self, host: &str, scheme: &str, more: &str) -> String {
-        let port = self.ports.nth(1);
+        let url = self.url(scheme);
         format!(
-            "  scripted:\n    url: https://{host}:PORT/scripted\n    upstream: {scheme}://127.0.0.1:{port}\n    paths: [{{ match: /scripted/**, public: true }}]\n{more}"
+            "  scripted:\n    url: https://{host}:PORT/scripted\n    upstream: {url}\n    paths: [{{ match: /scripted/**, public: true }}]\n{more}"
         )
+    }
+
+    /// Where it is, by this scheme.
+    pub(crate) fn url(&self, scheme: &str) -> String {
+        format!("{scheme}://127.0.0.1:{}", self.ports.nth(1))
     }
 
     /// How many connections came.
@@ -71,7 +76,8 @@ impl Link {
     pub(crate) async fn head(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.unread.windows(4).position(|four| four == b"\r\n\r\n") {
-                return Some(String::from_utf8(self.unread.drain(..end + 4).collect()).unwrap());
+                let head: Vec<u8> = self.unread.drain(..end + 4).collect();
+                return Some(String::from_utf8_lossy(&head).into_owned());
             }
             if !matches!(self.stream.read_buf(&mut self.unread).await, Ok(1..)) {
                 return None;

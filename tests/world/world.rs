@@ -16,6 +16,7 @@ pub(crate) mod raw;
 pub(crate) mod recorder;
 pub(crate) mod rough;
 pub(crate) mod scripted;
+pub(crate) mod secure;
 pub(crate) mod speaker;
 pub(crate) mod strict;
 pub(crate) mod tape;

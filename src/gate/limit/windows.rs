@@ -3,14 +3,10 @@
 //!
 //! Two windows stand for the time that has just passed: all of the current one, and of the one before as much as still lies in it.
 
-use pingora_limits::estimator::Estimator;
-use std::hash::Hash;
+use super::table::Table;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-/// How many rows a sketch has, and how many counters a row: two keys share all of their counters once in 10^15 times.
-const SKETCH: (usize, usize) = (4, 8192);
 
 /// Counts by key, in windows of one length.
 pub(super) struct Windows {
@@ -20,35 +16,34 @@ pub(super) struct Windows {
     /// The number of the window in which the last request came.
     current: AtomicU64,
     /// The current window, the one before, and an empty one for the next.
-    sketches: [Estimator; 3],
+    tables: [Table; 3],
 }
 
 impl Windows {
     pub(super) fn new(length: Duration) -> Self {
-        let (rows, columns) = SKETCH;
         Self {
             length: u64::try_from(length.as_millis()).unwrap_or(u64::MAX).max(1),
             begun: Instant::now(),
             current: AtomicU64::default(),
-            sketches: std::array::from_fn(|_| Estimator::new(rows, columns)),
+            tables: Default::default(),
         }
     }
 
     /// Counts one more, or says in how many seconds to try again.
-    pub(super) fn admit(&self, key: &impl Hash, limit: NonZeroU32, now: Instant) -> Result<(), u32> {
+    pub(super) fn admit(&self, key: u64, limit: NonZeroU32, now: Instant) -> Result<(), u32> {
         let elapsed = u64::try_from(now.saturating_duration_since(self.begun).as_millis()).unwrap_or(u64::MAX);
         let window = self.turn(elapsed / self.length);
         let passed = elapsed.saturating_sub(window * self.length).min(self.length);
-        let (Some(current), Some(before)) = (self.sketch(window), self.sketch(window + 2)) else { return Ok(()) };
-        let count = weigh(current.incr(key, 1)) * self.length + weigh(before.get(key)) * (self.length - passed);
+        let (Some(current), Some(before)) = (self.table(window), self.table(window + 2)) else { return Ok(()) };
+        let count = current.add(key) * self.length + before.count(key) * (self.length - passed);
         if count <= u64::from(limit.get()) * self.length {
             return Ok(());
         }
-        current.decr(key, 1);
+        current.take(key);
         Err(u32::try_from((self.length - passed).div_ceil(1000)).unwrap_or(1).max(1))
     }
 
-    /// Goes on to a window, and makes its sketch and the next one's empty.
+    /// Goes on to a window, and makes its table and the next one's empty.
     fn turn(&self, to: u64) -> u64 {
         let from = self.current.load(Ordering::Acquire);
         if to <= from {
@@ -56,35 +51,36 @@ impl Windows {
             return from;
         }
         if self.current.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            // The sketch of a window was made empty when the one before it began; but for windows in which nobody came.
+            // The table of a window was made empty when the one before it began; but for windows in which nobody came.
             let passed = to - from;
             for (window, stale) in [(to - 1, passed > 2), (to, passed > 1), (to + 1, true)] {
-                if stale && let Some(sketch) = self.sketch(window) {
-                    sketch.reset();
+                if stale && let Some(table) = self.table(window) {
+                    table.clear();
                 }
             }
         }
         to
     }
 
-    fn sketch(&self, window: u64) -> Option<&Estimator> {
-        self.sketches.get(usize::try_from(window % 3).unwrap_or(0))
+    fn table(&self, window: u64) -> Option<&Table> {
+        self.tables.get(usize::try_from(window % 3).unwrap_or(0))
     }
-}
-
-fn weigh(count: isize) -> u64 {
-    u64::try_from(count).unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
+    use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+
+    fn key(name: impl std::hash::Hash) -> u64 {
+        BuildHasherDefault::<DefaultHasher>::default().hash_one(name)
+    }
 
     /// Ten a second; how many of so many get in at once at these milliseconds.
-    fn admitted(windows: &Windows, key: &str, tries: usize, at: u64) -> usize {
+    fn admitted(windows: &Windows, name: &str, tries: usize, at: u64) -> usize {
         let now = windows.begun + Duration::from_millis(at);
-        (0..tries).filter(|_| windows.admit(&key, NonZeroU32::new(10).unwrap(), now).is_ok()).count()
+        (0..tries).filter(|_| windows.admit(key(name), NonZeroU32::new(10).unwrap(), now).is_ok()).count()
     }
 
     #[test]
@@ -119,9 +115,22 @@ mod tests {
     }
 
     #[test]
+    fn however_many_ask_they_lock_nobody_out() {
+        let windows = Windows::new(Duration::from_secs(60));
+        let limit = NonZeroU32::new(5).unwrap();
+        let ask = |name: u32| windows.admit(key(name), limit, windows.begun).is_ok();
+        let mut passed = 0;
+        for name in 0..65_536 {
+            passed += (0..5).filter(|_| ask(name)).count();
+        }
+        assert_eq!(passed, 65_536 * 5, "each asks no more than it may");
+        assert!((70_000..70_100).all(ask), "who has not asked yet gets in");
+    }
+
+    #[test]
     fn whoever_is_refused_hears_when_the_window_ends() {
         let windows = Windows::new(Duration::from_secs(60));
-        let ask = |at| windows.admit(&"eve", NonZeroU32::new(1).unwrap(), windows.begun + Duration::from_secs(at));
+        let ask = |at| windows.admit(key("eve"), NonZeroU32::new(1).unwrap(), windows.begun + Duration::from_secs(at));
         assert_eq!((ask(10), ask(10), ask(59)), (Ok(()), Err(50), Err(1)));
     }
 
@@ -130,7 +139,7 @@ mod tests {
         let windows = Windows::new(Duration::from_secs(3600));
         let limit = NonZeroU32::new(1000).unwrap();
         let passed: usize = std::thread::scope(|scope| {
-            let worker = || (0..1000).filter(|_| windows.admit(&"eve", limit, Instant::now()).is_ok()).count();
+            let worker = || (0..1000).filter(|_| windows.admit(key("eve"), limit, Instant::now()).is_ok()).count();
             let workers = [(); 4].map(|()| scope.spawn(worker));
             workers.into_iter().map(|worker| worker.join().unwrap()).sum()
         });

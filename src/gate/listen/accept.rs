@@ -7,7 +7,9 @@ use super::{exchange, plain, proxy};
 use crate::gate::tls::{self, TlsStream};
 use crate::gate::upstream::announce::Ends;
 use crate::gate::visit::Connection;
+use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::gate::Refused;
+use prometheus::IntGauge;
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -68,12 +70,28 @@ async fn https(stream: TcpStream, peer: SocketAddr, mut place: Place, open: Rc<(
         Err(Unfit::Refused(why)) => return metrics.refused(why),
         Err(Unfit::Failed(_)) => return metrics.failed_handshakes.inc(),
     };
-    metrics.connections.inc();
+    // A tunnel is a connection for as long as it is open, and HTTP is over before that.
+    let open = Box::new((place, open, Counted::new(&metrics.connections)));
     let connection = Connection::new(client, open).between(ends).showing(stream.shown());
     if let Err(error) = exchange::exchange(stream, local.guest(connection)).await {
         tracing::debug!(%error, "a connection ended");
     }
-    metrics.connections.dec();
+}
+
+/// One in a gauge until it is dropped.
+struct Counted(IntGauge);
+
+impl Counted {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// Why a connection comes to nothing.
@@ -93,16 +111,26 @@ async fn shake_hands(
     local: &Rc<Local>,
 ) -> Result<(Box<TlsStream>, IpAddr), Unfit> {
     let snapshot = local.worker.gate.snapshot.load_full();
-    let handshake = local.door.handshake().ok_or(Unfit::Refused(Refused::Handshakes))?;
+    let handshake = local.door.handshake(one_client(peer, &snapshot)).ok_or(Unfit::Refused(Refused::Handshakes))?;
     let shaken = async {
         tune(&stream)?;
         let client = proxy::client(&mut stream, peer, &snapshot).await?;
-        if !place.belongs_to(client, &snapshot.entrance) {
+        if !has_room(place, client, &snapshot) {
             return Err(Unfit::Refused(Refused::Address));
         }
         Ok((Box::new(tls::accept(stream, &snapshot).await?), client))
     };
     tokio::time::timeout(handshake.patience, shaken).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+/// An address that is one client; a trusted proxy is many.
+fn one_client(address: IpAddr, snapshot: &Snapshot) -> Option<IpAddr> {
+    Some(address.to_canonical()).filter(|address| !snapshot.trusts(*address))
+}
+
+/// Whether there is room for one more connection of whoever is at this address.
+fn has_room(place: &mut Place, address: IpAddr, snapshot: &Snapshot) -> bool {
+    one_client(address, snapshot).is_none_or(|client| place.belongs_to(client, &snapshot.entrance))
 }
 
 /// Small answers don't wait for acknowledgements, and a client that has vanished is found out.
@@ -115,7 +143,7 @@ async fn http(mut stream: TcpStream, peer: IpAddr, mut place: Place, _open: Rc<(
     let snapshot = local.worker.gate.snapshot.load_full();
     let served = async {
         let client = proxy::client(&mut stream, peer, &snapshot).await?;
-        if place.belongs_to(client, &snapshot.entrance) {
+        if has_room(&mut place, client, &snapshot) {
             plain::serve(stream, Rc::clone(&local.worker)).await;
         } else {
             local.worker.gate.metrics.refused(Refused::Address);

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How many handshakes may be under way.
-const HANDSHAKES: u32 = 4096;
+/// How many handshakes may be under way, and how many of one client.
+const HANDSHAKES: (u32, u32) = (4096, 512);
 /// How long a handshake may take, with what comes before it, and how long when there are many.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(3));
 
@@ -19,22 +19,28 @@ pub(super) struct Door {
     /// How many connections there are files for, whatever the configuration says.
     most: u32,
     open: AtomicU32,
-    handshakes: AtomicU32,
     /// Counted only where they are bounded.
-    by_address: Mutex<HashMap<IpAddr, u32>>,
+    open_by_client: ByClient,
+    handshakes: AtomicU32,
+    handshakes_by_client: ByClient,
 }
+
+/// Counts by what one client has for itself.
+#[derive(Debug, Default)]
+struct ByClient(Mutex<HashMap<IpAddr, u32>>);
 
 /// A connection that is let in.
 #[derive(Debug)]
 pub(super) struct Place {
     door: Arc<Door>,
-    address: Option<IpAddr>,
+    client: Option<IpAddr>,
 }
 
 /// A handshake that is under way.
 #[derive(Debug)]
 pub(super) struct Handshake {
     door: Arc<Door>,
+    client: Option<IpAddr>,
     /// How long it may take.
     pub(super) patience: Duration,
 }
@@ -43,25 +49,30 @@ impl Door {
     /// With this many open files: one in five is for connections to apps, and for everything else.
     pub(super) fn new(files: u64) -> Self {
         let most = u32::try_from(files / 5 * 4).unwrap_or(u32::MAX);
-        Self { most, open: AtomicU32::new(0), handshakes: AtomicU32::new(0), by_address: Mutex::default() }
+        Self {
+            most,
+            open: AtomicU32::new(0),
+            open_by_client: ByClient::default(),
+            handshakes: AtomicU32::new(0),
+            handshakes_by_client: ByClient::default(),
+        }
     }
 
     /// A place for one more connection.
     pub(super) fn enter(self: &Arc<Self>, entrance: &Entrance) -> Option<Place> {
-        let place = Place { door: Arc::clone(self), address: None };
+        let place = Place { door: Arc::clone(self), client: None };
         (self.open.fetch_add(1, Ordering::Relaxed) < entrance.connections.min(self.most)).then_some(place)
     }
 
-    /// A place for one more handshake.
-    pub(super) fn handshake(self: &Arc<Self>) -> Option<Handshake> {
+    /// A place for one more handshake, of this client where it is one.
+    pub(super) fn handshake(self: &Arc<Self>, client: Option<IpAddr>) -> Option<Handshake> {
+        let (most, of_client) = HANDSHAKES;
         let under_way = self.handshakes.fetch_add(1, Ordering::Relaxed);
-        let patience = if under_way < HANDSHAKES / 2 { PATIENCE.0 } else { PATIENCE.1 };
-        let handshake = Handshake { door: Arc::clone(self), patience };
-        (under_way < HANDSHAKES).then_some(handshake)
-    }
-
-    fn by_address(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
-        self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
+        let patience = if under_way < most / 2 { PATIENCE.0 } else { PATIENCE.1 };
+        let client = client.map(network);
+        let handshake = Handshake { door: Arc::clone(self), client, patience };
+        let fits = client.is_none_or(|client| self.handshakes_by_client.enter(client) <= of_client);
+        (under_way < most && fits).then_some(handshake)
     }
 }
 
@@ -70,33 +81,47 @@ impl Place {
     pub(super) fn belongs_to(&mut self, client: IpAddr, entrance: &Entrance) -> bool {
         let Some(most) = entrance.per_address else { return true };
         let client = network(client);
-        let mut by_address = self.door.by_address();
-        let open = by_address.entry(client).or_default();
-        *open += 1;
-        let fits = *open <= most.get();
-        drop(by_address);
-        self.address = Some(client);
-        fits
+        self.client = Some(client);
+        self.door.open_by_client.enter(client) <= most.get()
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.door.open.fetch_sub(1, Ordering::Relaxed);
-        let Some(address) = self.address else { return };
-        let mut by_address = self.door.by_address();
-        if let Some(open) = by_address.get_mut(&address) {
-            *open -= 1;
-            if *open == 0 {
-                by_address.remove(&address);
-            }
-        }
+        self.door.open_by_client.leave(self.client);
     }
 }
 
 impl Drop for Handshake {
     fn drop(&mut self) {
         self.door.handshakes.fetch_sub(1, Ordering::Relaxed);
+        self.door.handshakes_by_client.leave(self.client);
+    }
+}
+
+impl ByClient {
+    /// One more of this client; how many there are now.
+    fn enter(&self, client: IpAddr) -> u32 {
+        let mut counts = self.counts();
+        let count = counts.entry(client).or_default();
+        *count += 1;
+        *count
+    }
+
+    fn leave(&self, client: Option<IpAddr>) {
+        let Some(client) = client else { return };
+        let mut counts = self.counts();
+        if let Some(count) = counts.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&client);
+            }
+        }
+    }
+
+    fn counts(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -167,17 +192,30 @@ mod tests {
             let mut place = door.enter(&entrance).unwrap();
             assert!(place.belongs_to(address("192.0.2.1"), &entrance));
         }
-        assert!(door.by_address().is_empty());
+        assert!(door.open_by_client.counts().is_empty());
         assert_eq!(door.open.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn handshakes_are_bounded_and_hurried_when_there_are_many() {
         let door = door();
-        let all: Vec<_> = (0..HANDSHAKES).map(|_| door.handshake().unwrap()).collect();
-        assert!(door.handshake().is_none());
+        let all: Vec<_> = (0..HANDSHAKES.0).map(|_| door.handshake(None).unwrap()).collect();
+        assert!(door.handshake(None).is_none());
         assert!(all.first().unwrap().patience > all.last().unwrap().patience);
         drop(all);
-        assert_eq!(door.handshake().unwrap().patience, PATIENCE.0);
+        assert_eq!(door.handshake(None).unwrap().patience, PATIENCE.0);
+    }
+
+    #[test]
+    fn one_client_can_not_have_all_handshakes() {
+        let door = door();
+        let shake = |client| door.handshake(Some(address(client)));
+        let all: Vec<_> = (0..HANDSHAKES.1).map(|_| shake("2001:db8::1").unwrap()).collect();
+        assert!(shake("2001:db8::2").is_none(), "one network of IPv6 is one client");
+        assert!(shake("192.0.2.1").is_some());
+        drop(all);
+        assert!(shake("2001:db8::2").is_some());
+        assert!(door.handshakes_by_client.counts().is_empty());
+        assert_eq!(door.handshakes.load(Ordering::Relaxed), 0);
     }
 }

@@ -3,9 +3,10 @@
 
 use super::conduct::{Ease, Outcome, conduct};
 use super::local::{Guest, Phase};
+use super::streams::Streams;
 use super::ticks::{STROKE, strokes};
 use super::wire::{Seen, Wire};
-use super::{HEAD, HEAD_SIZE, IDLE, OnThisThread, READ_SIZE};
+use super::{HEAD, HEAD_SIZE, IDLE, READ_SIZE};
 use crate::gate::body::ResponseBody;
 use crate::gate::serve;
 use crate::gate::target::Unclear;
@@ -135,7 +136,7 @@ async fn http2(stream: Stream, guest: &Guest) -> hyper::Result<()> {
         let visit = Visit::begin(Rc::clone(&worker), Rc::clone(&connection), request.headers(), request.method());
         async move { Ok::<_, Infallible>(serve(visit, request).await) }
     });
-    let exchange = h2_builder().serve_connection(TokioIo::new(stream), service);
+    let exchange = h2_builder(Streams::of(Rc::clone(&guest.connection))).serve_connection(TokioIo::new(stream), service);
     conduct(std::pin::pin!(exchange), guest, || Ease::Unknown).await.map(drop)
 }
 
@@ -147,8 +148,8 @@ fn h1_builder() -> http1::Builder {
     builder
 }
 
-fn h2_builder() -> http2::Builder<OnThisThread> {
-    let mut builder = http2::Builder::new(OnThisThread);
+fn h2_builder(streams: Streams) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
         .enable_connect_protocol()

@@ -17,23 +17,35 @@ pub struct Sockets {
     pub http: Vec<TcpListener>,
 }
 
-/// Binds as many sockets to one address.
+/// Binds as many sockets to one address, which nobody else may listen on.
 pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
-    (0..count).map(|_| bind_one(address).map_err(named)).collect()
+    let all = || -> io::Result<Vec<TcpListener>> {
+        // Sockets that share a port would share it with another Doorward too, which would get a part of the connections.
+        if address.port() != 0 {
+            open(address)?.bind(&address.into())?;
+        }
+        (0..count).map(|_| bind_one(address)).collect()
+    };
+    all().map_err(named)
 }
 
 fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = open(address)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn open(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // `[::]` is meant to take IPv4 too, whatever the system's default is.
         socket.set_only_v6(false)?;
     }
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Deals sockets out: every socket has a worker, and every worker a socket, shared with another where there are too few.
@@ -82,5 +94,16 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
         assert!(bind(address, 1).unwrap_err().to_string().contains(&address.to_string()));
+    }
+
+    #[test]
+    fn nobody_joins_another_process_at_its_address() {
+        let theirs = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let address = theirs.first().unwrap().local_addr().unwrap();
+        assert_eq!(bind(address, 2).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let everywhere = SocketAddr::new([0, 0, 0, 0].into(), address.port());
+        assert_eq!(bind(everywhere, 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(theirs);
+        assert_eq!(bind(address, 2).unwrap().len(), 2);
     }
 }

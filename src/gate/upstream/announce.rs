@@ -36,7 +36,7 @@ pub(super) fn slot(visit: &Visit, upstream: &Upstream, terms: Pooling) -> Rc<Slo
     if own.len() >= KINDS {
         own.clear();
     }
-    let slot = Rc::new(common.announcing(upstream, announcement));
+    let slot = common.announcing(upstream, announcement);
     own.push(Rc::clone(&slot));
     slot
 }

@@ -4,7 +4,7 @@
 use crate::clock;
 use crate::gate::decide::Permit;
 use crate::gate::visit::Visit;
-use crate::snapshot::servers::live::{Grade, Occupied};
+use crate::snapshot::servers::live::{Grade, Live, Occupied};
 use crate::snapshot::servers::turns::Turns;
 use crate::snapshot::servers::{Affinity, Order, Server, Servers};
 use crate::snapshot::{App, Upstream};
@@ -66,11 +66,21 @@ impl<'a> Way<'a> {
         self.choose().ok_or(error)
     }
 
+    /// Chooses another server that is as good, where there is one; the one before has not failed.
+    pub fn pass(&mut self) -> Option<&'a Upstream> {
+        let now = clock::ticks();
+        self.has_another(|live| live.grade(now, None, 0) == Grade::Good).then(|| self.choose()).flatten()
+    }
+
     /// Whether there is another server that can be tried.
     pub fn goes_on(&self) -> bool {
+        self.has_another(|live| !live.is_down())
+    }
+
+    fn has_another(&self, fits: impl Fn(&Live) -> bool) -> bool {
         let servers = self.servers;
         let mut left = servers.iter().enumerate().filter(|(index, _)| !self.tried.has(*index));
-        servers.only().is_none() && left.any(|(_, server)| !server.live.is_down())
+        servers.only().is_none() && left.any(|(_, server)| fits(&server.live))
     }
 
     /// The visit on its way.

@@ -2,8 +2,8 @@
 //! never speak to a server over TLS that was not verified.
 
 use super::announce;
+use super::endpoint::Endpoint;
 use super::http2::{Multiplexed, Share};
-use super::open::Open;
 use super::sender::Sender;
 use super::stream::{Io, Stream};
 use crate::gate::visit::Gate;
@@ -50,7 +50,7 @@ pub enum Error {
 /// A connection that is to be made.
 pub(super) struct Dial<'a> {
     upstream: &'a Upstream,
-    open: &'a Arc<Open>,
+    endpoint: &'a Endpoint,
     /// What to say first.
     announcement: Option<&'a [u8]>,
     /// Do without HTTP/2.
@@ -58,8 +58,8 @@ pub(super) struct Dial<'a> {
 }
 
 /// A new connection outside of the pool, within this time.
-pub async fn connect(upstream: &Upstream, patience: Duration, gate: &Gate) -> Result<Sender, Error> {
-    in_time(patience, Dial::new(upstream, &Arc::default()).connect(gate)).await
+pub(super) async fn connect(upstream: &Upstream, endpoint: &Endpoint, patience: Duration, gate: &Gate) -> Result<Sender, Error> {
+    in_time(patience, Dial::new(upstream, endpoint).connect(gate)).await
 }
 
 /// What comes of looking for a connection, in time.
@@ -68,9 +68,9 @@ pub(super) async fn in_time<T>(patience: Duration, looking: impl Future<Output =
 }
 
 impl<'a> Dial<'a> {
-    /// To a server; `open` counts its connections.
-    pub(super) const fn new(upstream: &'a Upstream, open: &'a Arc<Open>) -> Self {
-        Self { upstream, open, announcement: None, http1: false }
+    /// To a server.
+    pub(super) const fn new(upstream: &'a Upstream, endpoint: &'a Endpoint) -> Self {
+        Self { upstream, endpoint, announcement: None, http1: false }
     }
 
     /// The same on behalf of a client; else the connection is announced as our own, where it is at all.
@@ -85,11 +85,11 @@ impl<'a> Dial<'a> {
 
     /// Connects, and begins to speak HTTP.
     pub(super) async fn connect(&self, gate: &Gate) -> Result<Sender, Error> {
-        let opened = self.open.one_more(&gate.metrics.upstream_connections);
+        let opened = self.endpoint.open.one_more(&gate.metrics.upstream_connections);
         let (io, http2) = self.dial().await.inspect_err(|_| gate.metrics.upstream_failures.inc())?;
         let stream = Stream { io, _opened: opened };
         if http2 {
-            let connection = Multiplexed::open(self.upstream, stream, Arc::clone(self.open)).await?;
+            let connection = Multiplexed::open(self.upstream, stream, Arc::clone(&self.endpoint.open)).await?;
             return Ok(Sender::Http2(Share::of(&connection)));
         }
         let mut builder = http1::Builder::new();
@@ -113,7 +113,7 @@ impl<'a> Dial<'a> {
             }
             Address::Tcp { host, port } => (&**host, *port),
         };
-        let mut stream = TcpStream::connect((host, port)).await?;
+        let mut stream = TcpStream::connect(&*self.endpoint.names.find(host, port).await?).await?;
         stream.set_nodelay(true)?;
         SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
         self.announce(&mut stream).await?;

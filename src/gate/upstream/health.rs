@@ -3,7 +3,8 @@
 //!
 //! They run on a thread of their own, over the same transports as requests: a server that is slow to be checked delays nobody.
 
-use super::pool::{self, ConnectError};
+use super::connect::{self, Error as ConnectError};
+use super::endpoint::Endpoint;
 use super::sender::Failure;
 use crate::clock;
 use crate::gate::body::RequestBody;
@@ -139,12 +140,17 @@ impl Watch {
             let check = Check {
                 app: Arc::clone(&app.name),
                 upstream: Arc::clone(&server.upstream),
+                endpoint: Endpoint::default(),
                 live: Arc::clone(&live),
                 health,
                 gate: Arc::clone(gate),
             };
             Task(tokio::task::spawn_local(check.run()).abort_handle())
         });
+        if task.is_none() {
+            // A check that was under way when the configuration changed may have had the last word; nobody would take it back.
+            live.set_down(false, clock::ticks());
+        }
         let gauge = gate.metrics.server_health(&app.name, &name);
         Self { app: Arc::clone(&app.name), server: name, live, health, gauge, _task: task }
     }
@@ -154,6 +160,7 @@ impl Watch {
 struct Check {
     app: Arc<str>,
     upstream: Arc<Upstream>,
+    endpoint: Endpoint,
     live: Arc<Live>,
     health: HealthCheck,
     gate: Arc<Gate>,
@@ -173,7 +180,7 @@ impl Check {
 
     /// One request, over a connection of its own.
     async fn ask(&self) -> Result<(), Unhealthy> {
-        let mut sender = pool::connect(&self.upstream, self.health.timeout, &self.gate).await?;
+        let mut sender = connect::connect(&self.upstream, &self.endpoint, self.health.timeout, &self.gate).await?;
         let response = sender.send(self.request()).await.map_err(|failure| match failure {
             Failure::Unsent(_) => Unhealthy::Unsent,
             Failure::Sent(error) => Unhealthy::Exchange(error),

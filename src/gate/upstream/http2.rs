@@ -9,7 +9,7 @@ use crate::gate::websocket;
 use crate::snapshot::Upstream;
 use crate::snapshot::upstream::Transport;
 use http::uri::{Authority, Parts, Scheme};
-use http::{Request, Response, Uri, Version, header};
+use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
@@ -22,12 +22,14 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-/// What stands for the number of streams until the server has said how many it takes: a number that no server says.
+/// What stands for the number of streams until the server has said how many it takes: a number that hardly any server says.
 const UNTOLD: usize = 97;
-/// How often, and how many times, to look whether it has.
-const TOLD: (Duration, u32) = (Duration::from_millis(1), 1000);
-/// The most that is read ahead of one client, and of all clients of a connection, in bytes.
-const WINDOWS: (u32, u32) = (256 * 1024, 4 * 1024 * 1024);
+/// How often, and for how long, to look whether it has.
+const TOLD: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
+/// The most that is read ahead of one client, in bytes.
+const WINDOW: u32 = 128 * 1024;
+/// The most requests at a time, whatever a server says.
+const STREAMS: u8 = 128;
 /// How often a connection with requests on it is asked whether it is still there, and how long it may take to say so.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 /// The largest head of an answer, in bytes.
@@ -62,8 +64,9 @@ impl Multiplexed {
         builder
             .timer(TokioTimer::new())
             .initial_max_send_streams(UNTOLD)
-            .initial_stream_window_size(WINDOWS.0)
-            .initial_connection_window_size(WINDOWS.1)
+            .initial_stream_window_size(WINDOW)
+            // Room for all of them: clients that don't read must not be in the way of those that do.
+            .initial_connection_window_size(WINDOW * u32::from(STREAMS))
             .max_header_list_size(HEAD_SIZE)
             .max_send_buf_size(64 * 1024)
             .keep_alive_interval(PING.0)
@@ -112,23 +115,6 @@ impl Multiplexed {
         }
         self.tunnels.get()
     }
-
-    /// Makes an HTTP/2 request of one for HTTP/1.1: the host moves into the URI (RFC 9113, section 8.3.1).
-    fn adapt<B>(&self, request: &mut Request<B>) {
-        if websocket::wants(request) {
-            websocket::ask_by_connect(request);
-        }
-        *request.version_mut() = Version::HTTP_2;
-        request.headers_mut().remove(header::CONNECTION);
-        let Some(host) = request.headers_mut().remove(header::HOST) else { return };
-        let Ok(authority) = Authority::from_maybe_shared(host) else { return };
-        let mut parts = Parts::default();
-        parts.path_and_query = request.uri().path_and_query().cloned();
-        (parts.scheme, parts.authority) = (Some(self.scheme.clone()), Some(authority));
-        if let Ok(uri) = Uri::from_parts(parts) {
-            *request.uri_mut() = uri;
-        }
-    }
 }
 
 impl Share {
@@ -148,7 +134,7 @@ impl Share {
         &self,
         mut request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<> {
-        self.0.adapt(&mut request);
+        adapt(&mut request, &self.0.scheme);
         self.0.sender.clone().try_send_request(request)
     }
 }
@@ -163,6 +149,39 @@ impl Drop for Share {
     }
 }
 
+/// Makes an HTTP/2 request of one for HTTP/1.1: the host moves into the URI (RFC 9113, section 8.3.1).
+fn adapt<B>(request: &mut Request<B>, scheme: &Scheme) {
+    if websocket::wants(request) {
+        websocket::ask_by_connect(request);
+    }
+    *request.version_mut() = Version::HTTP_2;
+    request.headers_mut().remove(header::CONNECTION);
+    let Some(host) = request.headers_mut().remove(header::HOST) else { return };
+    let Ok(authority) = Authority::from_maybe_shared(host) else { return };
+    let mut parts = Parts::default();
+    parts.path_and_query = request.uri().path_and_query().cloned();
+    (parts.scheme, parts.authority) = (Some(scheme.clone()), Some(authority));
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+}
+
+/// Makes one for HTTP/1.1 of it again: the next connection may speak that.
+pub(super) fn restore<B>(request: &mut Request<B>) {
+    if request.version() != Version::HTTP_2 {
+        return;
+    }
+    *request.version_mut() = Version::HTTP_11;
+    let parts = std::mem::take(request.uri_mut()).into_parts();
+    if let Some(host) = parts.authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()) {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    *request.uri_mut() = parts.path_and_query.map_or_else(Uri::default, Uri::from);
+    if request.method() == Method::CONNECT {
+        websocket::ask_by_upgrade(request);
+    }
+}
+
 /// Reads and writes until the connection ends, and keeps what the server has said of it.
 async fn drive(connection: Connection<TokioIo<Stream>, RequestBody, OnThisThread>, of: Weak<Multiplexed>) {
     let mut connection = pin!(connection);
@@ -171,7 +190,7 @@ async fn drive(connection: Connection<TokioIo<Stream>, RequestBody, OnThisThread
         if let Some(multiplexed) = of.upgrade() {
             let limit = connection.current_max_send_streams();
             if limit != UNTOLD {
-                multiplexed.limit.set(limit);
+                multiplexed.limit.set(limit.min(STREAMS.into()));
                 multiplexed.settling.set(false);
             }
             multiplexed.tunnels.set(connection.is_extended_connect_protocol_enabled());
@@ -186,16 +205,47 @@ async fn drive(connection: Connection<TokioIo<Stream>, RequestBody, OnThisThread
 
 /// Waits until the server has said what it takes, and tells those who wait for it; hyper has no sign for it.
 async fn settle(multiplexed: Rc<Multiplexed>) {
-    for _ in 0..TOLD.1 {
-        if !multiplexed.is_settling() {
-            break;
+    let looking = async {
+        while multiplexed.is_settling() {
+            tokio::time::sleep(TOLD.0).await;
+            if let Some(driver) = multiplexed.driver.take() {
+                driver.wake();
+                tokio::task::yield_now().await;
+            }
         }
-        tokio::time::sleep(TOLD.0).await;
-        if let Some(driver) = multiplexed.driver.take() {
-            driver.wake();
-            tokio::task::yield_now().await;
+    };
+    // Whether it has is seen below.
+    let _ = tokio::time::timeout(TOLD.1, looking).await;
+    if multiplexed.settling.replace(false) {
+        // It has had the time: it says nothing, or this very number.
+        multiplexed.limit.set(UNTOLD);
+    }
+    multiplexed.open.notify_all();
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, UPGRADE};
+
+    #[test]
+    fn what_was_written_for_http2_and_did_not_leave_can_still_be_sent_by_http1() {
+        let plain = [(HOST, "a.example:8443"), (header::ACCEPT, "*/*")];
+        let tunnel = [(HOST, "a.example"), (CONNECTION, "upgrade"), (UPGRADE, "websocket"), (SEC_WEBSOCKET_KEY, "abc")];
+        for headers in [&plain[..], &tunnel] {
+            let mut request = Request::get("/a%2Fb?c=%20").body(()).unwrap();
+            for (name, value) in headers {
+                request.headers_mut().insert(name, HeaderValue::from_static(value));
+            }
+            let before = (request.method().clone(), request.uri().clone(), request.version(), request.headers().clone());
+            for _ in 0..2 {
+                adapt(&mut request, &Scheme::HTTPS);
+                assert_eq!((request.version(), request.headers().get(HOST)), (Version::HTTP_2, None));
+                restore(&mut request);
+                let after = (request.method().clone(), request.uri().clone(), request.version(), request.headers().clone());
+                assert_eq!(after, before);
+            }
         }
     }
-    multiplexed.settling.set(false);
-    multiplexed.open.notify_all();
 }

@@ -5,11 +5,12 @@
 
 use super::pool::Lease;
 use crate::gate::body::{Broken, Upload};
+use crate::gate::visit::unread::Reader;
 use crate::snapshot::upstream::Timeouts;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -61,6 +62,8 @@ struct State {
     phase: Cell<Phase>,
     started: u64,
     upload: Option<Arc<Upload>>,
+    /// The client sends messages as it has them, and has no pace to keep.
+    talks: Cell<bool>,
     /// Bytes that came down.
     down: Cell<u64>,
     /// Bytes in both directions at the last look.
@@ -73,6 +76,8 @@ struct State {
     waker: RefCell<Option<Waker>>,
     /// The answer's body and the connection that it comes by. Held here so that they can be let go while nobody reads.
     answer: RefCell<Option<(Incoming, Lease)>>,
+    /// Who reads the answer, once it has begun.
+    reader: OnceCell<Reader>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -148,6 +153,7 @@ impl InFlight {
             phase: Cell::new(Phase::Connecting),
             started,
             upload,
+            talks: Cell::new(false),
             down: Cell::new(0),
             seen: Cell::new(0),
             moved: Cell::new(started),
@@ -155,9 +161,15 @@ impl InFlight {
             broken: Cell::new(false),
             waker: RefCell::new(None),
             answer: RefCell::new(None),
+            reader: OnceCell::new(),
         });
         watch.add(&state);
         Self { watch: Rc::clone(watch), state }
+    }
+
+    /// What the client sends are messages, as it has them: it may be slow, though not silent.
+    pub fn talks(&self) {
+        self.state.talks.set(true);
     }
 
     /// A connection is being looked for: that has a limit of its own.
@@ -186,8 +198,9 @@ impl InFlight {
         .await
     }
 
-    /// The answer has begun; a stream may be silent for as long as it likes.
-    pub fn answered(&self, body: Incoming, lease: Lease, is_stream: bool) {
+    /// The answer has begun, for this reader; a stream may be silent for as long as it likes.
+    pub fn answered(&self, body: Incoming, lease: Lease, is_stream: bool, reader: Reader) {
+        drop(self.state.reader.set(reader));
         *self.state.answer.borrow_mut() = Some((body, lease));
         self.state.phase.set(if is_stream { Phase::Stream } else { Phase::Body });
         self.state.moved.set(self.watch.soon());
@@ -253,14 +266,22 @@ impl State {
     }
 
     fn give_back(&self) {
-        if let Some((_, lease)) = self.answer.take() {
+        if let Some((_, lease)) = self.answer.take()
+            && !self.stop_upload()
+        {
             lease.give_back();
         }
+    }
+
+    /// Nobody looks after an upload any more once its exchange is over. Whether there was one: it ends its connection.
+    fn stop_upload(&self) -> bool {
+        self.upload.as_ref().is_some_and(|upload| upload.stop())
     }
 
     fn break_off(&self) {
         self.broken.set(true);
         self.answer.take();
+        self.stop_upload();
     }
 
     fn look(&self, now: u64) {
@@ -270,7 +291,9 @@ impl State {
             self.moved.set(now);
         }
         let Some(expired) = self.verdict(now, uploaded) else { return };
-        self.expired.set(Some(expired));
+        if let (None, Some(reader)) = (self.expired.replace(Some(expired)), self.reader.get()) {
+            reader.is_late();
+        }
         self.break_off();
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -289,7 +312,7 @@ impl State {
                 Some(if starves() { Expired::Upload } else { Expired::Answer })
             }
             Phase::Head => {
-                let crawls = uploaded < (now.saturating_sub(self.started)) / 1000 * PACE;
+                let crawls = !self.talks.get() && uploaded < (now.saturating_sub(self.started)) / 1000 * PACE;
                 (over(self.terms.first_byte, self.started) && crawls && starves()).then_some(Expired::Upload)
             }
             Phase::Body => over(self.terms.idle, self.moved.get()).then_some(Expired::Idle),

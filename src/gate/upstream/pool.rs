@@ -1,12 +1,12 @@
 //! Connections to servers, kept by each worker for itself. In: an upstream. Out: a connection that is free. Must never give out
 //! one on which an exchange is still going on, nor one that was made for another server or under another TLS configuration.
 
-pub use super::connect::{Error as ConnectError, connect};
+pub use super::connect::Error as ConnectError;
 
 use super::connect::{Dial, in_time};
+use super::endpoint::Endpoint;
 use super::http2::{Multiplexed, Share};
 use super::in_flight::Watch;
-use super::open::Open;
 use super::retry::Budget;
 use super::sender::Sender;
 use crate::gate::body::RequestBody;
@@ -17,8 +17,7 @@ use hyper::client::conn::http1::SendRequest;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::rc::Rc;
-use std::sync::Arc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 /// After how long a connection may well have been closed by the other end.
@@ -35,7 +34,7 @@ pub struct Pool {
 #[derive(Default)]
 pub struct Slot {
     watch: Rc<Watch>,
-    terms: Cell<Pooling>,
+    endpoint: Rc<Endpoint>,
     /// HTTP/1.1: those that no request is on.
     idle: RefCell<Vec<Idle>>,
     /// HTTP/2: all.
@@ -44,10 +43,10 @@ pub struct Slot {
     promised: Cell<usize>,
     /// The server had the choice, and chose HTTP/1.1.
     chose_http1: Cell<bool>,
-    open: Arc<Open>,
     /// For which server new connections begin by saying what.
     announces: Option<(UpstreamId, Vec<u8>)>,
-    pub(super) budget: Budget,
+    /// The connections to the same server that are announced; each belongs to a client.
+    announced: RefCell<Vec<Weak<Self>>>,
 }
 
 struct Idle {
@@ -104,15 +103,17 @@ impl Pool {
     pub fn slot(&self, upstream: &Upstream, terms: Pooling) -> Rc<Slot> {
         let mut slots = self.slots.borrow_mut();
         let slot = slots.entry(upstream.id()).or_insert_with(|| Rc::new(Slot::watched(&self.watch)));
-        slot.terms.set(terms);
+        slot.endpoint.terms.set(terms);
         Rc::clone(slot)
     }
 
     /// Closes what has been idle for too long.
     pub fn sweep(&self) {
         self.slots.borrow_mut().retain(|_, slot| {
-            slot.budget.refill();
-            slot.sweep() || Rc::strong_count(slot) > 1
+            slot.endpoint.budget.refill();
+            let mut announced = slot.announced.borrow_mut();
+            announced.retain(|slot| slot.upgrade().map(|slot| slot.sweep()).is_some());
+            slot.sweep() || !announced.is_empty() || Rc::strong_count(slot) > 1
         });
     }
 }
@@ -122,11 +123,12 @@ impl Slot {
         Self { watch: Rc::clone(watch), ..Self::default() }
     }
 
-    /// The connections to the same server that are announced like this; they count among these.
-    pub(super) fn announcing(&self, upstream: &Upstream, announcement: Vec<u8>) -> Self {
-        let (watch, open) = (Rc::clone(&self.watch), Arc::clone(&self.open));
-        let announces = Some((upstream.id(), announcement));
-        Self { watch, open, announces, terms: self.terms.clone(), ..Self::default() }
+    /// The connections to the same server that are announced like this.
+    pub(super) fn announcing(&self, upstream: &Upstream, announcement: Vec<u8>) -> Rc<Self> {
+        let (watch, endpoint) = (Rc::clone(&self.watch), Rc::clone(&self.endpoint));
+        let slot = Rc::new(Self { watch, endpoint, announces: Some((upstream.id(), announcement)), ..Self::default() });
+        self.announced.borrow_mut().push(Rc::downgrade(&slot));
+        slot
     }
 
     /// Whether its connections are announced like this.
@@ -135,7 +137,7 @@ impl Slot {
     }
 
     fn dial<'a>(&'a self, upstream: &'a Upstream) -> Dial<'a> {
-        Dial::new(upstream, &self.open).announced(self.announces.as_ref().map(|(_, announcement)| &**announcement))
+        Dial::new(upstream, &self.endpoint).announced(self.announces.as_ref().map(|(_, announcement)| &**announcement))
     }
 
     /// A connection for one request: one that is free, or a new one where there may be one more.
@@ -158,23 +160,34 @@ impl Slot {
             Sender::Http1(_) => Ok(lease),
             Sender::Http2(share) if share.connection().takes_tunnels().await => Ok(lease),
             Sender::Http2(_) if matches!(upstream.transport(), Transport::Tls(_)) => {
-                let dial = self.dial(upstream).by_http1();
-                Ok(self.leased(in_time(patience, dial.connect(gate)).await?, Was::New))
+                drop(lease);
+                in_time(patience, self.by_http1(upstream, gate)).await.map_err(|error| self.explain(error))
             }
             Sender::Http2(_) => Err(ConnectError::NoTunnel),
         }
     }
 
+    /// A connection for a tunnel alone, once there may be one more.
+    async fn by_http1(self: &Rc<Self>, upstream: &Upstream, gate: &Gate) -> Result<Lease, ConnectError> {
+        while self.endpoint.is_full() {
+            self.endpoint.open.changed().await;
+        }
+        Ok(self.leased(self.dial(upstream).by_http1().connect(gate).await?, Was::New))
+    }
+
+    /// Whether a request would have to wait until another one is over.
+    pub fn is_taken(&self) -> bool {
+        self.endpoint.is_full()
+            && !self.shared.borrow().iter().any(|shared| shared.has_room())
+            && !self.idle.borrow().iter().any(|idle| idle.sender.is_ready())
+    }
+
     /// Waiting in vain may have been for nothing but a connection to become free.
     fn explain(&self, error: ConnectError) -> ConnectError {
         match error {
-            ConnectError::Timeout(patience) if self.is_full() => ConnectError::Full(patience),
+            ConnectError::Timeout(patience) if self.endpoint.is_full() => ConnectError::Full(patience),
             error => error,
         }
-    }
-
-    fn is_full(&self) -> bool {
-        self.open.count() >= self.terms.get().max_connections
     }
 
     fn leased(self: &Rc<Self>, sender: Sender, was: Was) -> Lease {
@@ -199,10 +212,10 @@ impl Slot {
 
     async fn find(self: &Rc<Self>, upstream: &Upstream, gate: &Gate) -> Result<Lease, ConnectError> {
         loop {
-            if !self.is_promised(upstream) && !self.is_full() {
+            if !self.is_promised(upstream) && !self.endpoint.is_full() {
                 return self.connect(upstream, gate).await;
             }
-            self.open.changed().await;
+            self.endpoint.open.changed().await;
             if let Some(lease) = self.take() {
                 return Ok(lease);
             }
@@ -233,21 +246,21 @@ impl Slot {
 
     fn put(&self, sender: SendRequest<RequestBody>) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.terms.get().max_idle {
+        if idle.len() < self.endpoint.terms.get().max_idle {
             idle.push(Idle { sender, since: self.watch.now() });
         }
-        self.open.notify();
+        self.endpoint.open.notify();
     }
 
     fn is_over(&self, rested: u64) -> bool {
-        u128::from(rested) >= self.terms.get().idle.as_millis()
+        u128::from(rested) >= self.endpoint.terms.get().idle.as_millis()
     }
 
     /// Closes what is over; whether anything is left.
     fn sweep(&self) -> bool {
         let (mut idle, mut shared, now) = (self.idle.borrow_mut(), self.shared.borrow_mut(), self.watch.now());
         idle.retain(|candidate| !candidate.sender.is_closed() && !self.is_over(now.saturating_sub(candidate.since)));
-        let terms = self.terms.get();
+        let terms = self.endpoint.terms.get();
         shared.retain(|connection| !connection.is_closed() && connection.idle().is_none_or(|idle| idle < terms.idle));
         !idle.is_empty() || !shared.is_empty()
     }
@@ -266,7 +279,7 @@ impl Promise {
 impl Drop for Promise {
     fn drop(&mut self) {
         self.0.promised.set(self.0.promised.get().saturating_sub(1));
-        self.0.open.notify_all();
+        self.0.endpoint.open.notify_all();
     }
 }
 
@@ -279,6 +292,11 @@ impl Lease {
     /// Whether others may have requests on the same connection.
     pub const fn is_multiplexed(&self) -> bool {
         matches!(self.sender, Sender::Http2(_))
+    }
+
+    /// What retries to its server are paid from.
+    pub(super) fn budget(&self) -> &Budget {
+        &self.slot.endpoint.budget
     }
 
     /// What the connection went through before.
@@ -295,3 +313,7 @@ impl Lease {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

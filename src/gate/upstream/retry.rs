@@ -84,7 +84,7 @@ fn is_idempotent(method: &Method) -> bool {
 }
 
 /// Whether the server says that it has not looked at the request (RFC 9113, section 8.7).
-fn was_refused(error: &hyper::Error) -> bool {
+pub(super) fn was_refused(error: &hyper::Error) -> bool {
     let Some(error) = error.source().and_then(|source| source.downcast_ref::<h2::Error>()) else { return false };
     error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
 }

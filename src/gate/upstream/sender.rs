@@ -1,7 +1,7 @@
 //! What takes a request to a server. In: a request. Out: the head of its answer, or why there is none, with the request where
 //! nothing of it has left. Must never keep a request that could be sent again.
 
-use super::http2::Share;
+use super::http2::{self, Share};
 use crate::gate::body::RequestBody;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response};
@@ -50,7 +50,10 @@ fn announce_content(request: &mut Request<RequestBody>) {
 impl From<TrySendError<Request<RequestBody>>> for Failure {
     fn from(mut error: TrySendError<Request<RequestBody>>) -> Self {
         match error.take_message() {
-            Some(unsent) => Self::Unsent(Box::new(unsent)),
+            Some(mut unsent) => {
+                http2::restore(&mut unsent);
+                Self::Unsent(Box::new(unsent))
+            }
             None => Self::Sent(error.into_error()),
         }
     }

@@ -1,6 +1,6 @@
 //! Who is on the other end, as far as proxies are trusted. In: the connection's peer, and what proxies say in
-//! `X-Forwarded-For` and `Forwarded` (RFC 7239). Out: an address. Must never believe more than the trusted proxies vouch for:
-//! what stands left of the first address that is not theirs, anybody may have written.
+//! `X-Forwarded-For` and `Forwarded` (RFC 7239). Out: an address, or none where that is not clear. Must never believe more than
+//! the trusted proxies vouch for: what stands left of the first address that is not theirs, anybody may have written.
 
 use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -9,21 +9,21 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The nearest address that is not a trusted proxy, from the connection inwards. Where the two headers do not agree, one of them
-/// is not the proxy's: then the proxy itself stands for its client.
-pub fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+/// The nearest address that is not a trusted proxy, from the connection inwards. `None` where it is not clear: where the two headers
+/// do not agree, so that one of them is not the proxy's, and where a client may have escaped from a quote of its proxy.
+pub fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
     let peer = peer.to_canonical();
     if !is_in(trusted, peer) {
-        return peer;
+        return Some(peer);
     }
-    let [plain, standard] = [(X_FORWARDED_FOR, plain_hop as Hop), (FORWARDED, standard_hop)].map(|(name, hop)| {
+    let read = |name, hop: Hop| {
         let mut lines = headers.get_all(name).iter().rev().peekable();
         lines.peek()?;
         Some(walk(peer, lines, hop, trusted))
-    });
-    match (plain, standard) {
-        (Some(plain), Some(standard)) if plain != standard => peer,
-        (plain, standard) => plain.or(standard).unwrap_or(peer),
+    };
+    match (read(X_FORWARDED_FOR, plain_hop), read(FORWARDED, standard_hop)) {
+        (Some(plain), Some(standard)) if plain != standard => None,
+        (plain, standard) => plain.or(standard).unwrap_or(Some(peer)),
     }
 }
 
@@ -34,17 +34,21 @@ fn is_in(networks: &[IpNet], address: IpAddr) -> bool {
 /// Reads one entry of a list.
 type Hop = fn(&[u8]) -> Option<IpAddr>;
 
-/// From right to left as long as the addresses are trusted proxies; stops at what can't be read.
-fn walk<'h>(peer: IpAddr, lines: impl Iterator<Item = &'h HeaderValue>, hop: Hop, trusted: &[IpNet]) -> IpAddr {
+/// From right to left as long as the addresses are trusted proxies; stops at what can't be read. What is escaped can't be told from
+/// that end from what is not, and nobody needs to escape anything in an address or a host.
+fn walk<'h>(peer: IpAddr, lines: impl Iterator<Item = &'h HeaderValue>, hop: Hop, trusted: &[IpNet]) -> Option<IpAddr> {
     let mut client = peer;
     for entry in lines.flat_map(|line| FromTheRight { rest: Some(line.as_bytes()), separator: b',' }) {
+        if entry.contains(&b'\\') {
+            return None;
+        }
         let Some(address) = hop(entry.trim_ascii()) else { break };
         client = address;
         if !is_in(trusted, client) {
             break;
         }
     }
-    client
+    Some(client)
 }
 
 fn plain_hop(entry: &[u8]) -> Option<IpAddr> {
@@ -113,6 +117,9 @@ mod tests {
 
     const PEER: &str = "10.0.0.1";
 
+    /// What stands for a client that is not clear.
+    const UNCLEAR: &str = "unclear";
+
     /// The client by these lines of the two headers, behind the proxies of `10.0.0.0/8` and `fd00::/8`.
     fn seen(peer: &str, plain: &[&str], standard: &[&str]) -> String {
         let mut headers = HeaderMap::new();
@@ -121,7 +128,7 @@ mod tests {
             headers.append(name, HeaderValue::from_str(line).unwrap());
         }
         let trusted = ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
-        client(peer.parse().unwrap(), &headers, &trusted).to_string()
+        client(peer.parse().unwrap(), &headers, &trusted).map_or(UNCLEAR.to_owned(), |client| client.to_string())
     }
 
     #[test]
@@ -185,10 +192,31 @@ mod tests {
 
     #[test]
     fn a_client_that_writes_the_header_that_its_proxy_does_not_is_not_believed() {
-        assert_eq!(seen(PEER, &["198.51.100.7"], &["for=203.0.113.9"]), PEER);
-        assert_eq!(seen(PEER, &["203.0.113.9"], &["for=\"", "for=198.51.100.7"]), PEER);
-        assert_eq!(seen(PEER, &["198.51.100.7"], &["nonsense"]), PEER);
-        assert_eq!(seen(PEER, &["203.0.113.9, 198.51.100.7"], &["for=198.51.100.7;proto=https"]), "198.51.100.7");
+        let cases: [(&str, &str, &str); 6] = [
+            ("198.51.100.7", "for=203.0.113.9", UNCLEAR),
+            ("198.51.100.7", "for=10.0.0.2", UNCLEAR),
+            ("198.51.100.7", "for=unknown", UNCLEAR),
+            ("198.51.100.7", "nonsense", UNCLEAR),
+            ("198.51.100.7", "for=198.51.100.7;proto=https", "198.51.100.7"),
+            ("203.0.113.9, 198.51.100.7", "for=198.51.100.7;proto=https", "198.51.100.7"),
+        ];
+        for (plain, standard, expected) in cases {
+            assert_eq!(seen(PEER, &[plain], &[standard]), expected, "{plain} {standard}");
+        }
+        assert_eq!(seen(PEER, &["203.0.113.9"], &["for=\"", "for=198.51.100.7"]), UNCLEAR);
+        assert_eq!(seen("192.0.2.1", &["198.51.100.7"], &["for=203.0.113.9"]), "192.0.2.1", "nobody asked a stranger");
+    }
+
+    #[test]
+    fn a_client_that_escapes_from_a_quote_of_its_proxy_is_not_believed() {
+        for line in [
+            r#"for=198.51.100.7;host="x\", for=9.9.9.9;host=\"y""#,
+            r#"for=198.51.100.7;host="x\", for=9.9.9.9;by=\"";proto="https""#,
+            r#"for=9.9.9.9, for=10.0.0.2;host="\\"#,
+        ] {
+            assert_eq!(seen(PEER, &[], &[line]), UNCLEAR, "{line}");
+        }
+        assert_eq!(seen(PEER, &[], &[r#"for="\", for=198.51.100.7"#]), "198.51.100.7", "what a stranger sends along is not read");
     }
 
     proptest! {

@@ -55,6 +55,16 @@ fn an_upload_that_moves_is_not_a_slow_app_and_one_that_crawls_is_ended() {
 }
 
 #[test]
+fn messages_may_come_as_slowly_as_they_like_but_not_stop() {
+    let upload = Arc::new(Upload::default());
+    let talking = begin(None, Some(Arc::clone(&upload)));
+    talking.talks();
+    talking.sent();
+    assert_eq!(end(&talking, 1..600, |_| upload.set(1, true)), None);
+    assert_eq!(end(&talking, 600..700, |_| {}), Some((609, Expired::Upload)));
+}
+
+#[test]
 fn an_answer_in_progress_ends_when_nothing_moves_in_either_direction() {
     let upload = Arc::new(Upload::default());
     let answering = begin(None, Some(Arc::clone(&upload)));
