@@ -64,6 +64,8 @@ struct Settled {
     outcome: Outcome,
     shadow: Option<Shadow>,
     step_up: Option<Arc<StepUp>>,
+    /// What the person could do, in words.
+    advice: Option<Arc<str>>,
     /// What the trail says that it rests on.
     evidence: Option<Arc<str>>,
 }
@@ -118,7 +120,8 @@ pub fn evaluate(visit: &mut Visit, place: &Routed<'_>, identity: Identity, signa
     match settled.step_up {
         _ if reason == Reason::Allowed => Ok(Permit { reason, session: Some(session) }),
         Some(step_up) => Err(Refusal { step_up: Some(Box::new((*step_up).clone())), ..Refusal::from(Reason::StepUpRequired) }),
-        None => Err(complaint(visit, rules, reason).unwrap_or_else(|| reason.into())),
+        None => Err(complaint(visit, rules, reason)
+            .unwrap_or_else(|| Refusal { detail: settled.advice.as_deref().map(str::to_owned), ..Refusal::from(reason) })),
     }
 }
 
@@ -216,8 +219,11 @@ fn settle_anew(
         Outcome::Allowed(_) => None,
         _ => rules.step_up(principal, identity, facts, &signals::strength(visit, identity)).map(Arc::new),
     };
+    let refused = step_up.is_none() && !matches!(outcome, Outcome::Allowed(_)) && !rules.reads().nothing();
+    let advice = if refused { rules.advice(principal, facts) } else { Vec::new() };
+    let advice = (!advice.is_empty()).then(|| format!("To get in: {}.", advice.join("; ")).into());
     let shadow = verdict.shadow.map(|shadow| in_the_shadow(place, rules, &shadow));
-    Ok(Settled { outcome, shadow, step_up, evidence: evidence(facts, rules.reads()).map(Arc::from) })
+    Ok(Settled { outcome, shadow, step_up, advice, evidence: evidence(facts, rules.reads()).map(Arc::from) })
 }
 
 fn in_the_shadow(place: &Routed<'_>, rules: &Ruleset, decision: &Decision) -> Shadow {

@@ -9,6 +9,7 @@ use super::facts::Seen;
 use super::{Decision, Effect, Facts, Principal, Rule, Ruleset};
 use crate::model::{Identity, RuleId, StepUp, Strength};
 use cedar_policy::Request;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Why a decision is what it is.
@@ -70,6 +71,23 @@ impl Ruleset {
         Explanation { decision: verdict.decision, shadow: verdict.shadow, step_up, rules }
     }
 
+    /// What this person could do to be let in: of the rules that are for them and fail for the circumstances alone, what is missing
+    /// for the one that misses least; what stands in the way of a rule that denies. Nothing for those whom no rule is for.
+    pub fn advice(&self, principal: &Principal, facts: &Facts) -> Vec<&'static str> {
+        let Ok(request) = self.request(principal, facts) else { return Vec::new() };
+        let asking = Asking { request, principal, facts };
+        let (allow, deny): (Vec<&Rule>, Vec<&Rule>) =
+            self.rules().filter(|rule| !rule.shadow && asking.is_for(rule)).partition(|rule| rule.effect == Effect::Allow);
+        let missing = |rule: &&Rule| helps(&asking.rule(rule).parts);
+        let Some(least) = allow.iter().take(MOST_ADVISED).map(missing).min_by_key(Vec::len) else { return Vec::new() };
+        let explained = deny.iter().take(MOST_ADVISED).map(|rule| asking.rule(rule));
+        let mut advice: Vec<_> = explained.filter(|rule| rule.matches == Ok(true)).flat_map(|rule| helps(&rule.parts)).collect();
+        advice.extend(least);
+        let mut said = HashSet::new();
+        advice.retain(|help| said.insert(*help));
+        advice
+    }
+
     fn explained(&self, asking: &Asking<'_>) -> Vec<Explained> {
         let own = self.rules().map(|rule| asking.rule(rule));
         let of_files = self.files().policies().iter().map(|extra| Explained {
@@ -105,6 +123,13 @@ impl Asking<'_> {
         }
     }
 
+    /// Whether its conditions on the person hold, as far as they stand at the top.
+    fn is_for(&self, rule: &Rule) -> bool {
+        let of_person = |part: &Condition| matches!(part, Condition::Test(test) if self.facts.seen(test).is_none());
+        let person: Vec<Condition> = rule.parts().into_iter().filter(of_person).collect();
+        self.holds(&Condition::All(person), Reading::of(rule.effect), rule.effect) == Ok(true)
+    }
+
     fn holds(&self, condition: &Condition, reading: Reading, effect: Effect) -> Result<bool, String> {
         let policy = parse(&probe(condition, reading, effect)).map_err(|error| error.to_string())?;
         matches(&self.request, &policy, self.principal)
@@ -128,6 +153,18 @@ impl Asking<'_> {
             Condition::Not(part) => made("not", vec![self.part(part, behind_not(reading, effect), effect, !wanted)]),
         }
     }
+}
+
+/// How many rules of each effect are looked at for advice: it is worked out while a person waits.
+const MOST_ADVISED: usize = 5;
+
+/// What is said to help, anywhere in these conditions.
+fn helps(parts: &[Part]) -> Vec<&'static str> {
+    let of = |part: &Part| match part.help {
+        Some(help) if part.seen.is_some() => vec![help],
+        _ => helps(&part.parts),
+    };
+    parts.iter().flat_map(of).collect()
 }
 
 /// What a person can do about a test that keeps them out.

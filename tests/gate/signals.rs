@@ -99,24 +99,27 @@ async fn lists_in_files_are_read_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_stronger_sign_in_would_open_is_a_challenge() {
-    let rules = "    allow: [{ when: { mfa: true } }]\n    paths: [{ match: /fresh, allow: [{ when: { auth_age: 7d } }] }]\n";
+async fn what_a_stronger_sign_in_would_open_is_a_challenge_and_nothing_else_is() {
+    let rules = "    allow: [{ when: { mfa: true } }]\n    paths:
+      - { match: /fresh, allow: [{ when: { auth_age: 7d } }] }
+      - { match: /gold, allow: [{ when: { acr: [gold] } }] }
+      - { match: /both, allow: [{ when: { mfa: true, device: managed } }] }\n";
     let (world, cookie) = world(rules, "", vec![]).await;
     let cookie = format!("Cookie: {cookie}\r\n");
-    assert_eq!(world.get(SHOP, "/fresh", &cookie).await.status, 200);
-    // The provider of the tests has no word for more than a password.
-    let answer = world.get(SHOP, "/strong", &cookie).await;
-    assert_eq!((answer.status, &*answer.reason()), (403, "not_allowed"));
-    let text = std::fs::read_to_string(world.path("doorward.yaml")).unwrap();
-    let text = text.replace("    scopes: [openid", "    strength: { mfa: { acr: ['urn:mfa'] } }\n    scopes: [openid");
-    std::fs::write(world.path("doorward.yaml"), text).unwrap();
-    eventually("it asks for more", async || {
-        (world.get(SHOP, "/strong", &cookie).await.reason() == "step_up_required").then_some(())
-    })
-    .await;
-    world.get(SHOP, "/strong/again", &cookie).await;
-    let record = world.record("/strong/again").await;
-    assert_eq!((&record["decision"], &record["signals"]["authentication"]["mfa"]), (&json!("challenge"), &json!(false)));
+    for (path, status, reason, decision) in [
+        ("/fresh", 200, "allowed", "allow"),
+        ("/strong", 401, "step_up_required", "challenge"),
+        ("/gold", 403, "not_allowed", "deny"),
+        ("/both", 403, "not_allowed", "deny"),
+    ] {
+        assert_eq!(world.get(SHOP, path, &cookie).await.status, status, "{path}");
+        let record = world.record(path).await;
+        assert_eq!((&record["reason"], &record["decision"]), (&json!(reason), &json!(decision)), "{path}");
+        assert_eq!(record["signals"]["authentication"]["mfa"], json!(false), "{path}");
+    }
+    // What would help is said to whom the rule is for.
+    let message = world.get(SHOP, "/both/", &cookie).await.json()["message"].clone();
+    assert_eq!(message, "To get in: sign in with a second factor; use the managed device that is yours.");
 }
 
 #[tokio::test(flavor = "multi_thread")]
