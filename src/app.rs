@@ -9,6 +9,7 @@ mod successor;
 pub use inherited::Inherited;
 
 use crate::assertion::{self, Keys};
+use crate::control::admin::acts::Trail;
 use crate::control::config::reload::{self, Outcome, Started};
 use crate::control::config::{self, Listen, Loaded, Problems};
 use crate::control::{self, Control, admin};
@@ -186,7 +187,8 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
     configuration.databases(snapshot.load().geo.built());
     let bound = Bound::new(listen, inherited).map_err(Error::Listen)?;
     let sockets = bound.copies().map_err(Error::Listen)?;
-    let state = admin::State { registry, store: Arc::clone(&store), control: Arc::clone(&control), token: admin_token };
+    let trail = trail(&gate);
+    let state = admin::State { registry, store: Arc::clone(&store), control: Arc::clone(&control), token: admin_token, trail };
     let admin = bound.admin.map(|listener| admin::start(listener, state)).transpose().map_err(Error::Listen)?;
     control.start();
     let workers = listen::start(&bound.gate, cores(), &gate).map_err(Error::Listen)?;
@@ -298,6 +300,15 @@ impl Running {
         if let Some(admin) = admin {
             admin.leave();
         }
+    }
+}
+
+/// Where administrative acts are recorded: beside the requests, as long as those are.
+fn trail(gate: &Arc<Gate>) -> Trail {
+    let (room, line) = (Arc::downgrade(gate), Arc::downgrade(gate));
+    Trail {
+        has_room: Box::new(move || room.upgrade().is_some_and(|gate| gate.audit.has_room())),
+        take: Box::new(move |record| line.upgrade().map_or((), |gate| gate.audit.take(record))),
     }
 }
 

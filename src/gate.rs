@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod body;
 pub mod decide;
+pub mod device;
 pub mod fixed;
 pub mod headers;
 pub mod identity;

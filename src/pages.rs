@@ -146,6 +146,10 @@ pub const fn explanation(reason: Reason) -> (&'static str, &'static str) {
             "You don’t have access",
             "You are signed in, but your account may not open this. If you should have access, ask the owner of the app.",
         ),
+        Reason::DeviceCertificateInvalid => (
+            "This device’s certificate is not good",
+            "This page is open to known devices only, and the certificate that your browser has shown does not tell which one it is.",
+        ),
         Reason::PolicyError => (
             "Access can’t be decided",
             "The rules for this page could not be worked out, so nobody is let in. Tell the owner of the app.",

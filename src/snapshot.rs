@@ -2,6 +2,7 @@
 //! `control::config` compiled. Out: look-ups. Must never change after it was built, and never do I/O.
 
 pub mod denials;
+pub mod devices;
 pub mod entrance;
 pub mod fixed;
 pub mod geo;
@@ -15,7 +16,7 @@ pub mod tls;
 pub mod upstream;
 
 use crate::model::identity::is_domain;
-use crate::model::{AppIndex, Lifetimes, Origin, ProviderName, Strength};
+use crate::model::{AppIndex, Inventory, Lifetimes, Origin, ProviderName, Strength};
 use crate::policy::Ruleset;
 use denials::Denials;
 use entrance::Entrance;
@@ -63,6 +64,8 @@ pub struct Snapshot {
     pub entrance: Entrance,
     /// The certificates.
     pub tls: tls::Tls,
+    /// The devices that a file lists.
+    pub devices: Inventory,
     /// Whether requests go on when the audit trail can't keep up.
     pub audit_sheds: bool,
 }

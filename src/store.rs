@@ -1,8 +1,10 @@
-//! What must outlive the process: people, sign-ins, app sessions, handoff codes, signing keys. In: typed values. Out: live
+//! What must outlive the process: people, sign-ins, app sessions, handoff codes, signing keys, what is known of
+//! devices. In: typed values. Out: live
 //! objects that every holder shares. Must never keep a cookie, a code or a token readable, and never say that something
 //! has ended before its row is gone.
 
 mod app_sessions;
+mod devices;
 mod live;
 mod others;
 mod people;
@@ -36,6 +38,7 @@ pub struct Store {
     writer: SqlitePool,
     ring: KeyRing,
     registry: Registry,
+    told: devices::Told,
     runtime: Handle,
     renewals: UnboundedSender<Arc<SignIn>>,
     renewals_asked: Mutex<Option<UnboundedReceiver<Arc<SignIn>>>>,
@@ -83,8 +86,10 @@ impl Store {
         let ring = KeyRing::load(&format!("{path}.keys"))?;
         let (renewals, asked) = unbounded_channel();
         let renewals_asked = Mutex::new(Some(asked));
-        let store = Self { readers, writer, ring, registry: Registry::default(), runtime, renewals, renewals_asked };
+        let (registry, told) = (Registry::default(), devices::Told::default());
+        let store = Self { readers, writer, ring, registry, told, runtime, renewals, renewals_asked };
         store.reseal_signing_keys().await?;
+        store.read_told().await?;
         Ok(Arc::new(store))
     }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "config/devices.rs"]
+mod devices;
 #[path = "config/errors.rs"]
 mod errors;
 #[path = "config/meaning.rs"]

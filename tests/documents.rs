@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use doorward::cli::check::check;
+use doorward::model::Timestamp;
+use doorward::model::device::entry::{Entry, KEYS};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -46,11 +48,32 @@ fn scene(yaml: &str) -> (TempDir, PathBuf) {
         write(folder.path(), &key, &made.signing_key.serialize_pem());
     }
     for file in named("{ file") {
-        write(folder.path(), &file, "a-secret");
+        let is_list = Path::new(&file).extension().is_some_and(|end| end == "csv");
+        write(folder.path(), &file, if is_list { "id,owner\n" } else { "a-secret" });
+    }
+    for (key, text) in [("device_ca", authority().0), ("device_crl", authority().1)] {
+        named(key).iter().for_each(|file| write(folder.path(), file, &text));
     }
     write(folder.path(), "doorward.yaml", &text);
     let path = folder.path().join("doorward.yaml");
     (folder, path)
+}
+
+/// Somebody who vouches for devices, and an empty list of what was revoked.
+fn authority() -> (String, String) {
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap();
+    let now = std::time::SystemTime::now();
+    let list = rcgen::CertificateRevocationListParams {
+        this_update: now.into(),
+        next_update: (now + std::time::Duration::from_secs(3600)).into(),
+        crl_number: 1.into(),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    (authority.pem(), list.signed_by(&authority).unwrap().pem().unwrap())
 }
 
 fn write(folder: &Path, name: &str, text: &str) {
@@ -72,6 +95,24 @@ fn every_whole_configuration_in_a_document_is_fine_without_a_warning() {
         }
     }
     assert!(found.contains(Path::new("./README.md")), "{found:?}");
+}
+
+/// The devices on the page about them, in each of the three ways.
+#[test]
+fn every_device_in_a_document_is_one() {
+    let page = fs::read_to_string("docs/devices.md").unwrap();
+    let whole = blocks(&page, "yaml").into_iter().find(|yaml| yaml.contains("listen:")).unwrap();
+    let listed = blocks(&page, "yaml").into_iter().find(|yaml| yaml.starts_with("devices:")).unwrap();
+    for (name, text, count) in [("devices.csv", blocks(&page, "csv")[0], 2), ("devices.yaml", listed, 1)] {
+        let (folder, file) = scene(&whole.replace("devices.csv", name));
+        write(folder.path(), name, text);
+        let loaded = doorward::control::config::load(&file, 1).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(loaded.snapshot.devices.len(), count, "{name}");
+    }
+    let mut entry: Entry = serde_json::from_str(blocks(&page, "json")[0]).unwrap();
+    entry.id = "mac-0042".to_owned();
+    assert!(entry.check(Timestamp::default()).is_ok());
+    assert!(KEYS.iter().all(|key| page.contains(&format!("`{key}`"))));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! records what it is sent.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "gate/administration.rs"]
+mod administration;
 #[path = "gate/answers.rs"]
 mod answers;
 #[path = "gate/balance.rs"]
@@ -10,6 +12,8 @@ mod balance;
 mod cookies;
 #[path = "gate/denials.rs"]
 mod denials;
+#[path = "gate/devices.rs"]
+mod devices;
 #[path = "gate/entrance.rs"]
 mod entrance;
 #[path = "gate/fixed.rs"]

@@ -1,20 +1,25 @@
 //! The admin listener: health, readiness and metrics for machines, state for whoever has the token. In: requests on an address
-//! of its own. Out: text and JSON. Must never be reachable through the public listener.
+//! of its own. Out: text and JSON, and what administrators do. Must never be reachable through the public listener.
 
+pub mod acts;
+mod devices;
 mod explain;
+mod risks;
 
 use super::Control;
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::telemetry::metrics;
-use axum::Router;
 use axum::extract::{Request, State as Shared};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use prometheus::Registry;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::json;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -32,7 +37,16 @@ pub struct State {
     pub control: Arc<Control>,
     /// Who may see `/api/v1/`; nobody when there is none.
     pub token: Option<SecretString>,
+    /// Where what administrators do is recorded.
+    pub trail: acts::Trail,
 }
+
+/// Where the API is.
+const API: &str = "/api/v1";
+/// What the API has, for programs (OpenAPI 3.1).
+const OPEN_API: &str = include_str!("admin/openapi.json");
+/// How many items one answer has, unless fewer are asked for.
+const PAGE: usize = 1000;
 
 struct Inner {
     state: State,
@@ -57,14 +71,19 @@ pub fn start(listener: TcpListener, state: State) -> io::Result<Server> {
     let inner = Arc::new(Inner { state, draining: AtomicBool::new(false) });
     let api = Router::new()
         .route("/status", get(status))
+        .route("/openapi.json", get(async || ([(header::CONTENT_TYPE, "application/json")], OPEN_API)))
+        .merge(devices::routes())
+        .merge(risks::routes())
+        .layer(middleware::from_fn_with_state(Arc::clone(&inner), acts::record))
+        // A question, whatever its method.
         .route("/explain", post(explain::answer))
         .layer(middleware::from_fn_with_state(Arc::clone(&inner), authorize));
     let router = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(numbers))
-        .nest("/api/v1", api);
-    let router = router.with_state(Arc::clone(&inner));
+        .nest(API, api);
+    let router = router.with_state(Arc::clone(&inner)).into_make_service_with_connect_info::<SocketAddr>();
     let listening = tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
     Ok(Server { inner, listening })
 }
@@ -97,7 +116,7 @@ async fn ready(Shared(inner): Shared<Arc<Inner>>) -> Response {
     let draining = inner.draining.load(Ordering::Relaxed);
     let store = inner.state.store.is_up().await;
     let code = if store && !draining { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, axum::Json(json!({ "ready": code == StatusCode::OK, "store": store, "draining": draining }))).into_response()
+    (code, Json(json!({ "ready": code == StatusCode::OK, "store": store, "draining": draining }))).into_response()
 }
 
 async fn numbers(Shared(inner): Shared<Arc<Inner>>) -> Response {
@@ -110,6 +129,38 @@ async fn status(Shared(inner): Shared<Arc<Inner>>) -> Response {
     let providers = inner.state.control.providers();
     let providers: Vec<_> =
         providers.iter().map(|provider| json!({ "name": provider.name.as_str(), "up": provider.discovered })).collect();
-    axum::Json(json!({ "version": env!("CARGO_PKG_VERSION"), "epoch": inner.state.control.epoch(), "providers": providers }))
+    Json(json!({ "version": env!("CARGO_PKG_VERSION"), "epoch": inner.state.control.epoch(), "providers": providers }))
         .into_response()
+}
+
+/// The value that a body says in JSON.
+fn value<T: DeserializeOwned>(body: &[u8]) -> Result<T, Box<Response>> {
+    let refused = |wrong| error(StatusCode::BAD_REQUEST, &format!("not the JSON that is expected: {wrong}"));
+    serde_json::from_slice(body).map_err(|wrong: serde_json::Error| Box::new(refused(wrong)))
+}
+
+/// Some of many, in the order of their keys: those behind `after`, at most `limit`; `next` is the `after` of what follows.
+fn page<'k>(
+    name: &str,
+    keys: impl Iterator<Item = &'k str>,
+    query: &BTreeMap<String, String>,
+    shown: impl Fn(&str) -> Option<Value>,
+) -> Response {
+    let limit = query.get("limit").map_or(Some(PAGE), |limit| limit.parse().ok().filter(|limit| (1..=PAGE).contains(limit)));
+    let Some(limit) = limit else {
+        return error(StatusCode::BAD_REQUEST, &format!("`limit` is a number from 1 to {PAGE}"));
+    };
+    let keys: BTreeSet<&str> = keys.filter(|key| query.get("after").is_none_or(|after| *key > after.as_str())).collect();
+    let last = keys.iter().nth(limit.saturating_sub(1)).filter(|_| keys.len() > limit);
+    let items: Vec<Value> = keys.iter().take(limit).filter_map(|key| shown(key)).collect();
+    Json(json!({ name: items, "next": last })).into_response()
+}
+
+fn error(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({ "error": message }))).into_response()
+}
+
+fn unavailable(failed: &store::Error) -> Response {
+    tracing::error!(error = %failed, "the store does not answer");
+    error(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer, so that nothing was done")
 }

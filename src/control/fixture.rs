@@ -3,7 +3,7 @@
 pub(super) mod signer;
 
 use crate::model::route::Pattern;
-use crate::model::{AppIndex, Lifetimes, Origin, ProviderName};
+use crate::model::{AppIndex, Inventory, Lifetimes, Origin, ProviderName};
 use crate::snapshot::hosts::{Host, Hosts};
 use crate::snapshot::paths::Paths;
 use crate::snapshot::rewriting::Rewriting;
@@ -47,6 +47,7 @@ pub(super) fn snapshot(providers: Vec<Provider>) -> Snapshot {
         geo: crate::snapshot::geo::Geo::default(),
         reserved_headers: crate::snapshot::FoldedNames::default(),
         trusted_proxies: Vec::new(),
+        devices: Inventory::default(),
         entrance: Default::default(),
         tls: tls(),
         audit_sheds: false,
@@ -80,7 +81,7 @@ fn tls() -> Tls {
         .unwrap()
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
-    Tls { exact: HashMap::new(), wildcard: HashMap::new(), default: Arc::new(config) }
+    Tls { exact: HashMap::new(), wildcard: HashMap::new(), default: Arc::new(config), devices: None }
 }
 
 /// A provider at this issuer.

@@ -15,6 +15,7 @@ use crate::model::{Identity, RuleId, Timestamp};
 use crate::policy::{Authentication, Decision, Kind, Ruleset};
 use crate::snapshot::hosts::Host;
 use crate::snapshot::{Access, Route, RouteIndex, Snapshot};
+use http::HeaderMap;
 use people::{People, Person};
 use record::Record;
 use std::collections::{HashMap, VecDeque};
@@ -162,8 +163,14 @@ fn name(key: &mut String, record: &Record<'_>, rules: &Ruleset, index: RouteInde
     if reads.has(Kind::Method) {
         let _ = write!(key, " {}", record.method());
     }
-    if reads.has(Kind::Path) || reads.asks() {
+    if reads.has(Kind::Path) {
         let _ = write!(key, "\n{}", record.path());
+    }
+    if reads.asks() {
+        // Headers are in the evidence.
+        let path = record.decoded_path();
+        let asked = reads.ask(&HeaderMap::new(), || std::iter::once(&*path));
+        let _ = write!(key, "\n{:?}", asked.ok());
     }
     if reads.has_address() {
         let _ = write!(key, "\n{}", record.peer());

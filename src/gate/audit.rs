@@ -185,6 +185,18 @@ pub(super) fn record(visit: &Visit) {
 }
 
 impl Sender {
+    /// Whether a record that is not a visit's would find room.
+    pub fn has_room(&self) -> bool {
+        self.queued.load(Ordering::Relaxed) < CAPACITY
+    }
+
+    /// Takes a record that is not a visit's: a line. It was asked for room before.
+    pub fn take(&self, line: Vec<u8>) {
+        if self.send(line).is_err() {
+            tracing::error!("a record found no room in the audit trail");
+        }
+    }
+
     /// Beyond the bound only what was let in before the queue was full, or an operator who chose to shed.
     fn send(&self, batch: Vec<u8>) -> Result<(), Full> {
         let length = batch.len();

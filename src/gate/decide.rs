@@ -4,6 +4,7 @@
 //! A decision is remembered with the session that it was made for, for as long as configuration, claims and what the rules read stay the
 //! same, and never past the moment at which the time alone could change it.
 
+use super::device;
 use super::identity::Identity;
 use super::route::Routed;
 use super::session::Recognized;
@@ -11,7 +12,7 @@ use super::signals::{self, Signals};
 use super::visit::Visit;
 use crate::model::{self, Reason, Refusal, StepUp, Timestamp};
 use crate::policy::evidence::evidence;
-use crate::policy::{Decision, Facts, Principal, RuleIndex, Ruleset};
+use crate::policy::{Decision, Facts, Kind, Principal, RuleIndex, Ruleset};
 use crate::snapshot::{Access, RouteIndex};
 use arc_swap::ArcSwapOption;
 use http::{Method, Request, header};
@@ -117,8 +118,14 @@ pub fn evaluate(visit: &mut Visit, place: &Routed<'_>, identity: Identity, signa
     match settled.step_up {
         _ if reason == Reason::Allowed => Ok(Permit { reason, session: Some(session) }),
         Some(step_up) => Err(Refusal { step_up: Some(Box::new((*step_up).clone())), ..Refusal::from(Reason::StepUpRequired) }),
-        None => Err(reason.into()),
+        None => Err(complaint(visit, rules, reason).unwrap_or_else(|| reason.into())),
     }
+}
+
+/// What is wrong with the certificate of somebody whom no rule allows in, where rules ask for a device.
+fn complaint(visit: &Visit, rules: &Ruleset, reason: Reason) -> Option<Refusal> {
+    let asks = reason == Reason::NotAllowed && rules.reads().has(Kind::Device);
+    if asks { device::complaint(visit) } else { None }
 }
 
 fn public(methods: Option<&[Method]>, method: &Method) -> Result<Permit, Refusal> {
@@ -149,12 +156,29 @@ fn settle(visit: &Visit, place: &Routed<'_>, rules: &Ruleset, session: &Recogniz
     let started = Instant::now();
     let anew = decide_anew(visit, place, rules, (current, &identity), signals);
     visit.gate().metrics.decided(started.elapsed());
-    let (fresh, settled) = anew.map_err(|error| {
-        tracing::error!(%error, route = &*place.route.label, "a decision failed, which denies");
-        Reason::PolicyError
+    let (fresh, settled) = anew.map_err(|failure| match failure {
+        Failure::Ambiguous => Reason::AmbiguousTarget,
+        Failure::Policy(error) => {
+            tracing::error!(%error, route = &*place.route.label, "a decision failed, which denies");
+            Reason::PolicyError
+        }
     })?;
     session.known().memo.0.store(Some(Arc::new(fresh)));
     Ok(settled)
+}
+
+/// Why nothing was decided.
+enum Failure {
+    /// A rule could not be evaluated.
+    Policy(String),
+    /// Two readings of the path lead to different decisions.
+    Ambiguous,
+}
+
+impl From<String> for Failure {
+    fn from(error: String) -> Self {
+        Self::Policy(error)
+    }
 }
 
 impl Entry {
@@ -174,13 +198,13 @@ fn decide_anew(
     rules: &Ruleset,
     (current, identity): (Option<&Arc<Decided>>, &Arc<model::Identity>),
     signals: &Signals,
-) -> Result<(Decided, Settled), String> {
+) -> Result<(Decided, Settled), Failure> {
     let principal = match current {
         Some(decided) => Arc::clone(&decided.principal),
         None => Arc::new(Principal::new(identity).map_err(|error| error.to_string())?),
     };
     let facts = signals.facts(visit, rules, identity);
-    let settled = settle_anew(visit, place, rules, (&principal, identity), &facts)?;
+    let settled = settle_anew(visit, place, rules, (&principal, identity), (signals, &facts))?;
     let until = rules.reads().until(&facts);
     let holds = if rules.reads().nothing() { None } else { Some((visit.now, until.unwrap_or(FOR_EVER))) };
     let entries = current.map_or(&[][..], |decided| &decided.entries);
@@ -195,15 +219,19 @@ fn settle_anew(
     place: &Routed<'_>,
     rules: &Ruleset,
     (principal, identity): (&Principal, &model::Identity),
-    facts: &Facts,
-) -> Result<Settled, String> {
+    (signals, facts): (&Signals, &Facts),
+) -> Result<Settled, Failure> {
     let position = |rule| rules.position(rule).ok_or_else(|| "decided by no rule of the route".to_owned());
     let verdict = rules.evaluate(principal, facts);
+    let read_as = |path: &str| rules.evaluate(principal, &Facts { path: path.into(), ..facts.clone() });
+    if signals.other_readings().any(|path| read_as(path) != verdict) {
+        return Err(Failure::Ambiguous);
+    }
     let outcome = match &verdict.decision {
         Decision::Allow(rule) => Outcome::Allowed(position(rule)?),
         Decision::Deny(rule) => Outcome::Denied(position(rule)?),
         Decision::NoRule => Outcome::NoRule,
-        Decision::Error(error) => return Err(error.clone()),
+        Decision::Error(error) => return Err(Failure::Policy(error.clone())),
     };
     let step_up = match outcome {
         Outcome::Allowed(_) => None,

@@ -23,7 +23,7 @@ use std::borrow::Cow;
 /// Names that begin like this are ours or a proxy's to set.
 const RESERVED_PREFIXES: [&str; 5] = ["x-doorward-", "x-forwarded-", "x-original-", "x-rewrite-", "x-envoy-"];
 /// Names that are a proxy's to set, or that would have an app take one method for another.
-const RESERVED: [&str; 11] = [
+const RESERVED: [&str; 13] = [
     "forwarded",
     "x-real-ip",
     "x-request-id",
@@ -31,6 +31,8 @@ const RESERVED: [&str; 11] = [
     "x-cluster-client-ip",
     "true-client-ip",
     "client-ip",
+    "client-cert",
+    "client-cert-chain",
     "proxy",
     "x-http-method",
     "x-http-method-override",

@@ -70,6 +70,7 @@ const fn status(reason: Reason) -> StatusCode {
         Reason::HandoffInvalid | Reason::SignInExpired | Reason::SignInFailed | Reason::SignInLoop => StatusCode::BAD_REQUEST,
         Reason::NotSignedIn | Reason::SessionInvalid | Reason::SessionExpired => StatusCode::UNAUTHORIZED,
         Reason::ProviderNotAccepted | Reason::StepUpRequired => StatusCode::UNAUTHORIZED,
+        Reason::DeviceCertificateInvalid => StatusCode::FORBIDDEN,
         Reason::NotAllowed | Reason::DeniedByRule | Reason::PolicyError => StatusCode::FORBIDDEN,
         Reason::SignInRefused | Reason::StepUpFailed => StatusCode::FORBIDDEN,
         Reason::UnknownHost => StatusCode::MISDIRECTED_REQUEST,

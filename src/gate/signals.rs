@@ -2,6 +2,7 @@
 //! decision is found by, and the facts that a new one is made from. Gathers only what the rules of the route read. Must never let a
 //! signal that is stale or absent pass for anything else.
 
+use super::device;
 use super::identity::Identity;
 use super::route::Routed;
 use super::session::Recognized;
@@ -18,7 +19,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Signals {
     method: Option<Method>,
-    path: Option<Box<str>>,
+    /// Every way in which an app could read the path, where a policy looks at it.
+    readings: Box<[Box<str>]>,
     client: Option<IpAddr>,
     device: Option<Observed<Arc<DeviceFacts>>>,
     risk: Option<Observed<Arc<Risk>>>,
@@ -43,34 +45,37 @@ pub fn gather<B>(
 }
 
 fn read<B>(visit: &Visit, target: &Target, reads: &Reads, session: &Recognized, request: &Request<B>) -> Result<Signals, Refusal> {
+    let identity = session.sign_in().identity();
+    let device = || visit.certificate.as_ref()?.facts(&identity);
     let asked = reads.ask(request.headers(), || target.readings()).map_err(|_| Reason::AmbiguousTarget)?;
     Ok(Signals {
         method: reads.has(Kind::Method).then(|| request.method().clone()),
-        path: reads.has(Kind::Path).then(|| target.path().into()),
+        readings: if reads.has(Kind::Path) { readings(target) } else { Box::default() },
         client: reads.has_address().then_some(visit.client),
-        device: if reads.has(Kind::Device) { device(visit, session) } else { None },
-        risk: if reads.has(Kind::Risk) { risk(visit, session) } else { None },
+        device: if reads.has(Kind::Device) { device() } else { None },
+        risk: if reads.has(Kind::Risk) { device::risk(visit, &identity) } else { None },
         asked,
     })
 }
 
-/// The device that this visit comes from.
-const fn device(_visit: &Visit, _session: &Recognized) -> Option<Observed<Arc<DeviceFacts>>> {
-    None
-}
-
-/// How much there is to fear of this visit.
-const fn risk(_visit: &Visit, _session: &Recognized) -> Option<Observed<Arc<Risk>>> {
-    None
+/// Some apps take upper and lower case for the same.
+fn readings(target: &Target) -> Box<[Box<str>]> {
+    let folded = |reading: &str| reading.chars().any(char::is_uppercase).then(|| reading.to_lowercase().into());
+    target.readings().flat_map(|reading| std::iter::once(reading.into()).chain(folded(reading))).collect()
 }
 
 impl Signals {
+    /// The other ways in which the path could be read.
+    pub(super) fn other_readings(&self) -> impl Iterator<Item = &str> {
+        self.readings.iter().skip(1).map(|reading| &**reading)
+    }
+
     /// Everything that a decision on them is made from.
     pub(super) fn facts(&self, visit: &Visit, rules: &Ruleset, identity: &model::Identity) -> Facts {
         let (reads, geo) = (rules.reads(), &visit.snapshot.geo);
         let located = |kind| self.client.filter(|_| reads.has(kind));
         Facts {
-            path: self.path.clone().unwrap_or_default(),
+            path: self.readings.first().cloned().unwrap_or_default(),
             address: self.client,
             country: located(Kind::Country).and_then(|client| geo.country(client)),
             asn: located(Kind::Asn).and_then(|client| geo.asn(client)),

@@ -6,13 +6,14 @@ pub mod unread;
 
 use super::audit::{self, Trail};
 use super::body::{RequestBody, ResponseBody};
+use super::device::{Presented, Shown, Told};
 use super::route::Site;
 use super::session::{Cache, Recognized};
 use super::target::Target;
 use super::upstream::announce::Ends;
 use super::upstream::balance::Chosen;
 use super::upstream::pool::{Pool, Slot};
-use super::{headers, limit};
+use super::{device, headers, limit};
 use crate::assertion::Keys;
 use crate::clock;
 use crate::model::{Reason, Refusal, RequestId, Timestamp};
@@ -22,6 +23,7 @@ use crate::telemetry::metrics;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
+use rustls::pki_types::CertificateDer;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -82,6 +84,8 @@ pub struct Worker {
     pub counters: metrics::gate::Counters,
     /// The records that it has made and not yet given away.
     pub records: audit::Buffer,
+    /// What it knows of certificates that proxies tell of.
+    pub(super) told: Told,
     current: RefCell<Rc<InForce>>,
     next_id: Cell<u128>,
 }
@@ -111,6 +115,7 @@ impl Worker {
             pool: Rc::default(),
             counters: metrics::gate::Counters::default(),
             records: audit::Buffer::new(gate.audit.clone(), gate.metrics.lost_records.clone()),
+            told: Told::default(),
             current: RefCell::new(Rc::new(InForce(gate.snapshot.load_full()))),
             next_id: Cell::new(seed),
             gate,
@@ -156,6 +161,8 @@ pub struct Connection {
     peer_text: HeaderValue,
     /// Its two ends, where they are known.
     pub ends: Option<Ends>,
+    /// The certificate that the client has shown.
+    pub(super) shown: Shown,
     /// Connections to servers that were told of this one.
     pub(super) announced: RefCell<Vec<Rc<Slot>>>,
     /// How many requests have come by it.
@@ -182,6 +189,7 @@ impl Connection {
             peer,
             peer_text: text(&peer),
             ends: None,
+            shown: Shown::default(),
             announced: RefCell::default(),
             visits: Cell::new(0),
             given_up: Cell::new(0),
@@ -198,6 +206,11 @@ impl Connection {
     /// The same with its two ends.
     pub fn between(self, ends: Option<Ends>) -> Self {
         Self { ends, ..self }
+    }
+
+    /// The same with the certificate that its client has shown, and those that are said to vouch for it.
+    pub fn showing(self, certificates: Option<Box<[CertificateDer<'static>]>>) -> Self {
+        Self { shown: Shown::from(certificates), ..self }
     }
 }
 
@@ -221,6 +234,8 @@ pub struct Visit {
     pub client_text: HeaderValue,
     /// Whether trusted proxies say one thing of who is on the other end. Nothing is decided for anybody else.
     pub(super) client_is_clear: bool,
+    /// The certificate that the client has shown; nothing where it has shown none.
+    pub certificate: Option<Rc<Presented>>,
     /// Its name.
     pub request_id: RequestId,
     /// The same as a header says it.
@@ -251,6 +266,8 @@ impl Visit {
         let vouched = client::client(connection.peer, headers, &snapshot.trusted_proxies);
         let client = vouched.unwrap_or(connection.peer);
         let client_text = if client == connection.peer { connection.peer_text.clone() } else { text(&client) };
+        let now = clock::now();
+        let certificate = device::certificate(&worker, &connection, &snapshot, headers, now);
         let request_id = worker.request_id();
         let number = connection.visits.get() + 1;
         connection.visits.set(number);
@@ -259,11 +276,12 @@ impl Visit {
             connection,
             number,
             snapshot,
-            now: clock::now(),
+            now,
             started: Instant::now(),
             client,
             client_text,
             client_is_clear: vouched.is_some(),
+            certificate,
             request_id,
             name: request_id.header(),
             trail: Trail::new(method.clone()),

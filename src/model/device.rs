@@ -1,12 +1,21 @@
 //! A device, as the inventory and its certificate describe it. In: checked values. Out: a [`Device`] and its [`Standing`].
 //! Must never count one person's device for another.
 
+pub mod entry;
+
 use super::{Identity, Timestamp};
+use std::fmt;
 use std::sync::Arc;
 
 /// The SHA-256 of a certificate's DER encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(pub [u8; 32]);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
 
 /// Whose device it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +87,7 @@ impl Device {
             Owner::Shared => true,
             Owner::Person(name) => {
                 let by_email = identity.profile.email.as_ref().is_some_and(|email| email.as_str() == name);
-                by_email || identity.subject.to_string() == *name
+                by_email || identity.subject.is_written(name)
             }
         };
         match (own, self.managed) {
@@ -110,6 +119,11 @@ pub enum RiskLevel {
 }
 
 impl RiskLevel {
+    /// The level of this code.
+    pub fn parse(code: &str) -> Option<Self> {
+        [Self::Low, Self::Medium, Self::High].into_iter().find(|level| level.code() == code)
+    }
+
     /// The stable code, as rules, explanations and audit say it.
     pub const fn code(self) -> &'static str {
         match self {

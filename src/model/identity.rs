@@ -75,6 +75,13 @@ pub struct Subject {
     pub subject: String,
 }
 
+impl Subject {
+    /// Whether this is how it is written: `provider:subject`.
+    pub fn is_written(&self, text: &str) -> bool {
+        text.split_once(':').is_some_and(|(provider, subject)| provider == self.provider.as_str() && subject == self.subject)
+    }
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.provider, self.subject)

@@ -26,6 +26,8 @@ pub enum Reason {
     BodyTooLarge,
     /// A deny rule matched.
     DeniedByRule,
+    /// A rule needs a device, and the device's certificate is not good.
+    DeviceCertificateInvalid,
     /// The handoff code is unknown, used, expired or another browser's.
     HandoffInvalid,
     /// None of the app's servers is healthy.
@@ -98,6 +100,7 @@ impl Reason {
             Self::BadReturnTarget => "bad_return_target",
             Self::BodyTooLarge => "body_too_large",
             Self::DeniedByRule => "denied_by_rule",
+            Self::DeviceCertificateInvalid => "device_certificate_invalid",
             Self::HandoffInvalid => "handoff_invalid",
             Self::NoHealthyUpstream => "no_healthy_upstream",
             Self::NotAllowed => "not_allowed",

@@ -1,5 +1,6 @@
 //! Which certificate a name gets. In: compiled server configurations. Out: one for a server name (RFC 6066, section 3).
 
+use super::devices::DeviceAuthorities;
 use rustls::ServerConfig;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ pub struct Tls {
     pub wildcard: HashMap<Box<str>, Arc<ServerConfig>>,
     /// For a name that no certificate has, and for clients that send none: the first certificate of the file.
     pub default: Arc<ServerConfig>,
+    /// Who vouches for devices; nobody is asked for a certificate where there is none.
+    pub devices: Option<Arc<DeviceAuthorities>>,
 }
 
 impl Tls {

@@ -34,6 +34,7 @@ impl Store {
             if left > 0 {
                 left -= 1;
                 self.end_what_is_gone(&mut connection).await?;
+                self.read_told().await?;
             }
             tokio::time::sleep(LOOK).await;
         }

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::clock;
+use crate::model::device::entry::Entry;
 use crate::model::identity::{Profile, Subject};
-use crate::model::{Identity, Lifetimes, ProviderName, SignInId, Token, TokenHash};
+use crate::model::risks::Whose;
+use crate::model::{Identity, Lifetimes, Observed, ProviderName, Risk, RiskLevel, SignInId, Source, Token, TokenHash};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -169,5 +171,26 @@ async fn what_another_process_ends_ends_here_soon_and_nothing_else_does() {
     other.create_sign_in(new_sign_in(hash())).await.unwrap();
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!(life(2), (Life::Live, Life::Live));
+    following.abort();
+}
+
+#[tokio::test]
+async fn what_another_process_says_of_devices_and_risks_is_taken_over() {
+    let (folder, store) = store().await;
+    let other = Store::open(&format!("sqlite:{}", folder.path().join("db").display()), Handle::current()).await.unwrap();
+    let following = tokio::spawn(Arc::clone(&store).follow_others());
+    let entry = Entry { id: "mac-1".to_owned(), owner: "shared".to_owned(), ..Entry::default() };
+    other.put_device(entry.check(clock::now()).unwrap()).await.unwrap().unwrap();
+    let risk = Arc::new(Risk { level: RiskLevel::High, reasons: Vec::new() });
+    let risk = Observed { value: risk, source: Source::Administration, observed_at: clock::now(), expires_at: None };
+    let whose = Whose::parse("user", "alice@corp.example").unwrap();
+    other.put_risk(whose.clone(), risk).await.unwrap();
+    for _ in 0..200 {
+        if store.devices().by_id("mac-1").is_some() && store.risks().find(&whose).is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(store.devices().by_id("mac-1").is_some() && store.risks().find(&whose).is_some());
     following.abort();
 }

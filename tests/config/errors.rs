@@ -37,7 +37,7 @@ fn rules_without_a_provider_are_an_error() {
 fn the_shape() {
     check(&[
         ("auth:\n", "auth:\n  sesion: {}\n", 6, "unknown key `sesion` in `auth`", "did you mean `session`?"),
-        ("store:", "device_ca: x\nstore:", 12, "unknown key `device_ca`", "there are: listen"),
+        ("store:", "zones: x\nstore:", 12, "unknown key `zones`", "there are: listen"),
         ("store:", "flavours: []\nstore:", 12, "unknown key `flavours`", "there are: listen"),
         (
             "- groups: [staff]",

@@ -156,3 +156,13 @@ fn whom_refused_people_can_ask_must_fit_on_the_page() {
         assert_eq!((&*contact.text, contact.link.as_deref()), (text, link));
     }
 }
+
+#[test]
+fn a_domain_that_anybody_can_claim_is_found_wherever_a_rule_names_it() {
+    let unverified = with("    client_id: doorward\n", "    client_id: doorward\n    assume_email_verified: true\n");
+    for rule in ["any: [{ domains: [corp.example] }, { groups: [staff] }]", "rule: ours"] {
+        let yaml = unverified.replace("groups: [staff]", rule) + "rules: { ours: { domains: [corp.example] } }\n";
+        let warnings = Scene::new().fine(&yaml).warnings;
+        assert!(warnings.iter().any(|warning| warning.message.contains("can claim this domain")), "{rule}: {warnings:?}");
+    }
+}

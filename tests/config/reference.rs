@@ -10,6 +10,8 @@ const PAGE: &str = include_str!("../../docs/configuration.md");
 fn scene() -> Scene {
     let scene = Scene::new();
     scene.certificate("certs/corp", &["*.corp.example"]);
+    scene.authority("certs/device-ca.pem");
+    scene.write("devices.csv", "id,owner\n");
     scene.write("secrets/admin-token", "hunter2");
     scene.write("secrets/partners", "hunter2");
     scene.write("secrets/staff", "hunter2");

@@ -59,6 +59,13 @@ impl Scene {
         self.write(&format!("{name}.key"), &made.signing_key.serialize_pem());
     }
 
+    /// Somebody who vouches for certificates.
+    pub(crate) fn authority(&self, name: &str) {
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        self.write(name, &params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem());
+    }
+
     pub(crate) fn load(&self, yaml: &str) -> Result<Loaded, Problems> {
         self.write("doorward.yaml", yaml);
         load(&self.yaml(), 1)

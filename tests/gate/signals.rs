@@ -143,6 +143,10 @@ async fn policies_in_cedar_count_beside_the_rules() {
     assert_eq!(world.get(SHOP, "/y", &cookie).await.status, 200);
     assert_eq!(world.get(SHOP, "/x/1", &cookie).await.reason(), "denied_by_rule");
     assert_eq!(world.record("/x/1").await["rule"], "p.cedar[0]");
+    for path in ["/%78/1", "/X/1", "/y/..%2fx/1", "/a%2F%2e%2e/x/1", "/x%2F1"] {
+        assert!(world.get(SHOP, path, &cookie).await.status >= 400, "{path} could be read as what is denied");
+    }
+    assert_eq!(world.get(SHOP, "/caf%C3%A9/Y", &cookie).await.status, 200, "however that is read, nothing denies it");
     std::fs::write(world.path("p.cedar"), "forbid (principal, action, resource) when { context.nothing };").unwrap();
     eventually("it is refused", async || (world.metric("doorward_config_broken").await > 0.0).then_some(())).await;
     assert_eq!(world.get(SHOP, "/x/2", &cookie).await.reason(), "denied_by_rule");

@@ -1,7 +1,7 @@
 //! A stronger or fresher sign-in: asked for at the provider, verified when it comes back, and never a loop.
 
 use crate::world::browser::Browser;
-use crate::world::{ALICE, LOGIN, WIKI, World};
+use crate::world::{ALICE, LOGIN, SHOP, WIKI, World, eventually};
 use std::time::Duration;
 use url::Url;
 
@@ -84,4 +84,91 @@ async fn a_link_can_ask_for_more_and_for_nothing_else() {
         let page = browser.go(&link(&world, odd)).await;
         assert_eq!((page.status, &*page.url), (200, &*world.url(WIKI, "/x?q=1")), "{odd}");
     }
+}
+
+/// An app whose rules ask for more than a password.
+async fn strict() -> World {
+    World::with_apps(
+        "
+  shop:
+    url: https://shop.corp.test:HTTPS
+    upstream: http://127.0.0.1:APP
+    allow: [{ domains: [corp.example], when: { mfa: true } }]
+    paths:
+      - { match: /vault/**, allow: [{ domains: [corp.example], when: { phishing_resistant: true } }] }
+      - { match: /fresh/**, allow: [{ domains: [corp.example], when: { auth_age: 3s } }] }
+",
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_asks_for_a_second_factor_gets_it_and_the_person_where_they_were_going() {
+    let world = strict().await;
+    let mut browser = world.browser();
+    browser.sign_in(&world.url(WIKI, "/"), ALICE).await;
+    world.app.forget();
+    let url = world.url(SHOP, "/orders?m=1&m=2");
+    // The first sign-in of the shop is handed over from the wiki's, and is not enough.
+    let form = browser.go(&url).await;
+    assert!(form.text().contains("name=\"code\""), "{}", form.url);
+    assert!(world.app.all().is_empty(), "nothing has passed yet");
+    let next = browser.fill_in(&form, ALICE).await;
+    let page = browser.go(&next).await;
+    assert_eq!((page.status, &*page.url, &*world.app.only().path), (200, &*url, "/orders?m=1&m=2"));
+    let told = eventually("there are three records", async || Some(world.records("/orders")).filter(|all| all.len() == 3)).await;
+    let mut reasons: Vec<_> = told.iter().map(|record| record["reason"].as_str().unwrap()).collect();
+    reasons.sort_unstable();
+    assert_eq!(reasons, ["allowed", "not_signed_in", "step_up_required"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_is_told_which_sign_in_would_do() {
+    let world = strict().await;
+    let mut browser = world.browser();
+    browser.sign_in(&world.url(WIKI, "/"), ALICE).await;
+    drop(browser.until(&world.url(SHOP, "/x"), "/authorize").await);
+    let lines = "Accept: application/json\r\nSec-Fetch-Mode: cors\r\n";
+    for (method, form) in [("GET", None), ("POST", Some(&[("a", "1")][..]))] {
+        let answer = browser.step_with(&world.url(SHOP, "/x"), form, lines).await;
+        assert_eq!((answer.status, &*answer.reason()), (401, "step_up_required"), "{method}");
+        let words = answer.header("www-authenticate").unwrap();
+        assert!(words.contains("error=\"insufficient_user_authentication\""), "{words}");
+        assert!(words.contains("acr_values=\"urn:doorward:demo:mfa\""), "{words}");
+        assert!(answer.json()["login"].as_str().unwrap().contains("step_up=mfa"), "{}", answer.text());
+    }
+    assert_eq!(browser.sign_in(&world.url(SHOP, "/x"), ALICE).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_is_not_passed_on_and_its_sender_learns_so() {
+    let world = strict().await;
+    let mut browser = world.browser();
+    browser.sign_in(&world.url(WIKI, "/"), ALICE).await;
+    drop(browser.until(&world.url(SHOP, "/x"), "/authorize").await);
+    world.app.forget();
+    let answer = browser.step(&world.url(SHOP, "/pay"), Some(&[("amount", "5")])).await;
+    assert_eq!(answer.status, 401);
+    assert!(answer.text().contains("send it again") && answer.text().contains("step_up=mfa"), "{}", answer.text());
+    assert!(world.app.all().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_the_provider_can_not_satisfy_leads_to_a_page() {
+    let world = strict().await;
+    let mut browser = world.browser();
+    browser.sign_in(&world.url(WIKI, "/"), ALICE).await;
+    let page = browser.go(&world.url(SHOP, "/vault/1")).await;
+    assert_eq!(page.status, 403, "{}", page.text());
+    assert!(page.text().contains("a security key or passkey"), "{}", page.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_that_the_rule_finds_too_old_is_asked_for_again() {
+    let world = strict().await;
+    let mut browser = world.browser();
+    browser.sign_in(&world.url(WIKI, "/"), ALICE).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let form = browser.go(&world.url(SHOP, "/fresh/1")).await;
+    assert!(form.url.contains("max_age=3") && form.text().contains("form_token"), "{} {}", form.url, form.text());
 }

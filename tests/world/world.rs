@@ -3,6 +3,7 @@
 //! Must never listen beyond loopback.
 #![allow(dead_code)]
 
+pub(crate) mod authority;
 pub(crate) mod browser;
 pub(crate) mod entrance;
 pub(crate) mod farm;
@@ -64,6 +65,8 @@ pub(crate) struct Setup {
     pub(crate) partners: bool,
     /// More under `listen`.
     pub(crate) listen: &'static str,
+    /// More under `tls`.
+    pub(crate) tls: &'static str,
     /// More lines at the end of the configuration.
     pub(crate) more: &'static str,
     /// More entries under `apps:`, with `HTTPS` (or `PORT`), `APP` and `ROUGH` for the ports of the proxy and of the two apps.
@@ -80,6 +83,7 @@ impl Default for Setup {
             provider_up: true,
             partners: false,
             listen: "",
+            tls: "",
             more: "",
             apps: String::new(),
             files: Vec::new(),
@@ -189,8 +193,17 @@ impl World {
 
     /// An answer of the admin listener.
     pub(crate) async fn admin(&self, path: &str) -> Answer {
+        self.administer("GET", path, "", "").await
+    }
+
+    /// An answer of the admin listener to whoever has the token.
+    pub(crate) async fn administer(&self, method: &str, path: &str, lines: &str, body: &str) -> Answer {
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: admin\r\nAuthorization: Bearer {TOKEN}\r\n{lines}Content-Length: {length}\r\n\r\n"
+        );
         let mut connection = Connection::plain(self.ports.admin()).await;
-        connection.write(format!("GET {path} HTTP/1.1\r\nHost: admin\r\nAuthorization: Bearer {TOKEN}\r\n\r\n")).await;
+        connection.write(head + body).await;
         connection.answer().await
     }
 
@@ -283,7 +296,7 @@ fn configuration(ports: &Ports, setup: &Setup) -> String {
     format!(
         "listen: {{ https: '127.0.0.1:{https}', http: '127.0.0.1:{http}', admin: '127.0.0.1:{admin}'{listen} }}
 admin: {{ token: {{ file: admin-token }} }}
-tls: {{ certificates: [{{ cert: server.pem, key: server.key }}] }}
+tls: {{ certificates: [{{ cert: server.pem, key: server.key }}]{tls} }}
 auth: {{ url: 'https://{LOGIN}:{https}', session: {session} }}
 identity_providers:
 {providers}store: sqlite:doorward.db
@@ -326,6 +339,7 @@ apps:
         http = ports.http(),
         admin = ports.admin(),
         listen = setup.listen,
+        tls = setup.tls,
         more = setup.more,
         session = setup.session,
         apps = more_apps(ports, &setup.apps),

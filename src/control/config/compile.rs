@@ -4,6 +4,7 @@
 mod apps;
 mod calendar;
 mod denials;
+mod devices;
 mod entrance;
 mod fixed;
 mod geo;
@@ -35,7 +36,7 @@ use super::findings::{Findings, Wrong};
 use super::place::Place;
 use super::sources::Sources;
 use super::{Listen, tls};
-use crate::model::{Lifetimes, ProviderName};
+use crate::model::{Inventory, Lifetimes, ProviderName};
 use crate::policy::Files;
 use crate::snapshot::Provider;
 use crate::snapshot::entrance::Entrance;
@@ -72,6 +73,7 @@ pub(super) struct Draft {
     pub(super) providers: BTreeMap<ProviderName, Provider>,
     pub(super) apps: Vec<Drafted>,
     pub(super) tls: Option<crate::snapshot::tls::Tls>,
+    pub(super) devices: Inventory,
     pub(super) policies: Files,
     pub(super) geo: Geo,
 }
@@ -87,7 +89,7 @@ pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Finding
     let apps = apps::compile(file, context);
     let auth = hosts::auth(file, context);
     hosts::check(auth.as_ref(), &apps, context.findings);
-    let tls = tls::compile(&file.tls, context.sources, context.findings);
+    let tls = tls::compile(file, context.sources, context.findings);
     if let Some(tls) = &tls {
         hosts::check_certificates(tls, auth.as_ref(), &apps, context.findings);
     }
@@ -100,6 +102,7 @@ pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Finding
         audit_sheds: audit.is_some_and(|audit| audit.when_full == Some(super::file::WhenFull::Shed)),
         trusted_proxies: listen::trusted_proxies(file, context),
         entrance: entrance::compile(file, context),
+        devices: devices::compile(file, context),
         lifetimes: listen::lifetimes(file, context),
         policies: policies::compile(file, context),
         geo: geo::compile(file, context),

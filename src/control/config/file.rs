@@ -4,6 +4,7 @@
 //! Only texts, truth values, lists, mappings and plain enums: [`super::document`] relies on it.
 
 mod denials;
+mod devices;
 mod limits;
 pub mod rewriting;
 pub mod rules;
@@ -12,6 +13,7 @@ pub mod signals;
 pub mod upstream;
 
 pub use denials::ExplainDenials;
+pub use devices::Devices;
 pub use limits::Limits;
 pub use rules::Rule;
 
@@ -59,6 +61,8 @@ pub struct File {
     pub geo: Option<signals::Geo>,
     /// Where the state is kept: `sqlite:PATH`; a relative path starts at the directory of this file.
     pub store: String,
+    /// The devices that are known.
+    pub devices: Option<Devices>,
     /// The apps, by a short name of letters, digits, `-` and `_`.
     #[serde(default)]
     pub apps: BTreeMap<String, App>,
@@ -96,6 +100,15 @@ pub struct Admin {
 pub struct Tls {
     /// Chosen by the name that the browser asks for; the first is for everybody else.
     pub certificates: Vec<Certificate>,
+    /// A PEM file with the authorities that vouch for devices: browsers are asked for a certificate, and may come without one.
+    pub device_ca: Option<String>,
+    /// A file with the lists of certificates that those authorities have revoked (CRL), PEM or DER. Once there is one, a
+    /// certificate whose issuer has no list in it is not good, nor is any when the list is past its time.
+    pub device_crl: Option<String>,
+    /// The trusted proxies take `Client-Cert` and `Client-Cert-Chain` (RFC 9440) from nobody and say there which certificate
+    /// their client has shown; `false` by default.
+    #[serde(default)]
+    pub client_cert_header: bool,
 }
 
 /// A certificate and its key. Both files are read again when they change.

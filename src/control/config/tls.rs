@@ -1,29 +1,38 @@
 //! Certificates. In: PEM files. Out: server configurations by the names in the certificates. Must never allow early data:
 //! it can be replayed.
 
+mod devices;
+
 use super::file;
 use super::findings::{Findings, Wrong};
 use super::place::Place;
 use super::sources::Sources;
+use crate::model::TokenHash;
 use crate::snapshot::tls::Tls;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::ProducesTickets;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ProducesTickets, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use webpki::EndEntityCert;
 
 /// All certificates of the file; nothing, and at least one error, when any can't be used.
-pub(super) fn compile(tls: &file::Tls, sources: &mut Sources, findings: &mut Findings) -> Option<Tls> {
+pub(super) fn compile(file: &file::File, sources: &mut Sources, findings: &mut Findings) -> Option<Tls> {
+    let tls = &file.tls;
     let top = Place::root().key("tls").key("certificates");
     if tls.certificates.is_empty() {
         findings.error(&top, Wrong::new("no certificate", "list at least one: `- { cert: PATH, key: PATH }`"));
     }
-    let mut loader = Loader { sources, findings, provider: Arc::new(default_provider()) };
+    let provider = Arc::new(default_provider());
+    let devices = devices::compile(file, &provider, sources, findings);
+    let clients = Clients::of(devices.as_ref());
+    let clients = findings.take(&Place::root().key("tls"), clients.map_err(|error| Wrong::plain(error.to_string())))?;
+    let mut loader = Loader { sources, findings, provider, clients };
     let mut names = Names::default();
     let mut all = Vec::new();
     for (index, certificate) in tls.certificates.iter().enumerate() {
@@ -36,7 +45,8 @@ pub(super) fn compile(tls: &file::Tls, sources: &mut Sources, findings: &mut Fin
     }
     let all: Vec<_> = all.into_iter().collect::<Option<_>>()?;
     let (default, _) = all.into_iter().next()?;
-    Some(Tls { exact: names.exact, wildcard: names.wildcard, default })
+    let devices = devices.map(|asked| asked.authorities);
+    Some(Tls { exact: names.exact, wildcard: names.wildcard, default, devices })
 }
 
 /// The certificates in a PEM text.
@@ -48,6 +58,7 @@ struct Loader<'a> {
     sources: &'a mut Sources,
     findings: &'a mut Findings,
     provider: Arc<CryptoProvider>,
+    clients: Clients,
 }
 
 impl Loader<'_> {
@@ -64,7 +75,7 @@ impl Loader<'_> {
         let certified = CertifiedKey::from_der(chain, key, &self.provider);
         let certified =
             self.findings.take(&at_key, certified.map_err(|error| mismatch(&error, &certificate.cert, &certificate.key)));
-        let config = certified.map(|certified| server_config(certified, &self.provider))?;
+        let config = certified.map(|certified| server_config(certified, &self.provider, &self.clients))?;
         let config = self.findings.take(place, config.map_err(|error| Wrong::plain(error.to_string())));
         Some((Arc::new(config?), names))
     }
@@ -114,22 +125,43 @@ fn names(chain: &[CertificateDer<'_>]) -> Result<Vec<String>, Wrong> {
     Ok(parsed.valid_dns_names().map(str::to_ascii_lowercase).collect())
 }
 
-fn server_config(certified: CertifiedKey, provider: &Arc<CryptoProvider>) -> Result<ServerConfig, rustls::Error> {
+fn server_config(
+    certified: CertifiedKey,
+    provider: &Arc<CryptoProvider>,
+    clients: &Clients,
+) -> Result<ServerConfig, rustls::Error> {
     let builder = ServerConfig::builder_with_provider(provider.clone());
     let builder = builder.with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
     let resolver = Arc::new(SingleCertAndKey::from(certified));
-    let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
+    let mut config = builder.with_client_cert_verifier(Arc::clone(&clients.verifier)).with_cert_resolver(resolver);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config.ticketer = ticketer()?;
+    config.ticketer = Arc::clone(&clients.ticketer);
     Ok(config)
 }
 
-/// One for the process, so that tickets stay good over reloads; its keys turn every six hours.
-fn ticketer() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
-    static TICKETER: OnceLock<Arc<dyn ProducesTickets>> = OnceLock::new();
-    match TICKETER.get() {
-        Some(ticketer) => Ok(ticketer.clone()),
-        None => Ticketer::new().map(|made| TICKETER.get_or_init(|| made).clone()),
+/// What clients are asked for, and how their sessions go on.
+struct Clients {
+    verifier: Arc<dyn ClientCertVerifier>,
+    ticketer: Arc<dyn ProducesTickets>,
+}
+
+impl Clients {
+    fn of(asked: Option<&devices::Asked>) -> Result<Self, rustls::Error> {
+        let ticketer = ticketer(asked.map(|asked| asked.material))?;
+        let nobody = || WebPkiClientVerifier::no_client_auth();
+        Ok(Self { verifier: asked.map_or_else(nobody, |asked| Arc::clone(&asked.verifier)), ticketer })
+    }
+}
+
+/// One for the process, so that tickets stay good over reloads; its keys turn every six hours. Another one when clients are asked
+/// for something else: a ticket of before would go on without the certificate that nobody asked for.
+fn ticketer(asked: Option<TokenHash>) -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
+    type Made = (Option<TokenHash>, Arc<dyn ProducesTickets>);
+    static LAST: Mutex<Option<Made>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*last {
+        Some((of, ticketer)) if *of == asked => Ok(Arc::clone(ticketer)),
+        _ => Ok(Arc::clone(&last.insert((asked, Ticketer::new()?)).1)),
     }
 }
 

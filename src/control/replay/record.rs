@@ -34,9 +34,9 @@ pub(super) struct Record<'a> {
     #[serde(borrow)]
     profile: Option<&'a RawValue>,
     #[serde(borrow)]
-    decision: Text<'a>,
+    decision: Option<Text<'a>>,
     #[serde(borrow)]
-    reason: Text<'a>,
+    reason: Option<Text<'a>>,
     #[serde(borrow)]
     rule: Option<Text<'a>>,
     #[serde(borrow)]
@@ -87,7 +87,7 @@ impl<'a> Record<'a> {
     /// What the rules said; `None` where something else decided.
     pub(super) fn verdict(&self) -> Option<Outcome> {
         self.path.as_ref()?;
-        match (&*self.decision.0, &*self.reason.0) {
+        match (text(self.decision.as_ref()), text(self.reason.as_ref())) {
             ("allow", "preflight") => None,
             ("allow", _) => Some(Outcome::Allow),
             ("deny", "denied_by_rule" | "not_allowed" | "policy_error") => Some(Outcome::Deny),
@@ -149,7 +149,7 @@ impl<'a> Record<'a> {
     /// What was decided, in a few words.
     pub(super) fn said(&self) -> String {
         let rule = self.rule.as_ref().map(|rule| format!(" by {}", rule.0)).unwrap_or_default();
-        format!("{}, {}{rule}", self.decision.0, self.reason.0)
+        format!("{}, {}{rule}", text(self.decision.as_ref()), text(self.reason.as_ref()))
     }
 
     pub(super) fn url(&self) -> String {

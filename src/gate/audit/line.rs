@@ -19,6 +19,7 @@ pub(super) fn append(line: &mut Vec<u8>, visit: &Visit, decided: (Verdict, Reaso
     place(&mut object, visit);
     object.text(b",\"peer\":", visit.client_text.to_str().ok());
     who(&mut object, &visit.trail);
+    device(&mut object, visit);
     decision(&mut object, visit, decided);
     object.text(b",\"upstream\":", visit.upstream().map(Upstream::name));
     object.number(b",\"status\":", visit.status);
@@ -52,6 +53,14 @@ fn who(object: &mut Object<'_>, trail: &Trail) {
     if let Some(profile) = acted.and_then(|acted| acted.profile.as_ref()) {
         object.json(b",\"profile\":", profile);
     }
+}
+
+/// What the client has shown of its device, and which one that is.
+fn device(object: &mut Object<'_>, visit: &Visit) {
+    let certificate = visit.certificate.as_ref();
+    let verdict = certificate.map(|certificate| certificate.judged.verdict.as_ref());
+    object.text(b",\"certificate\":", verdict.map(|verdict| verdict.map_or_else(|fault| fault.code(), |_| "good")));
+    object.text(b",\"device\":", certificate.and_then(|certificate| certificate.device.as_ref()).map(|device| &*device.id));
 }
 
 fn decision(object: &mut Object<'_>, visit: &Visit, (verdict, reason): (Verdict, Reason)) {

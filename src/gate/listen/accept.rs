@@ -6,6 +6,7 @@ use super::local::Local;
 use super::{exchange, plain, proxy};
 use crate::gate::tls::{self, TlsStream};
 use crate::gate::upstream::announce::Ends;
+use crate::gate::visit::Connection;
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::gate::Refused;
 use prometheus::IntGauge;
@@ -71,7 +72,8 @@ async fn https(stream: TcpStream, peer: SocketAddr, mut place: Place, open: Rc<(
     };
     // A tunnel is a connection for as long as it is open, and HTTP is over before that.
     let open = Box::new((place, open, Counted::new(&metrics.connections)));
-    if let Err(error) = exchange::exchange(stream, local.guest(client, ends, open)).await {
+    let connection = Connection::new(client, open).between(ends).showing(stream.shown());
+    if let Err(error) = exchange::exchange(stream, local.guest(connection)).await {
         tracing::debug!(%error, "a connection ended");
     }
 }

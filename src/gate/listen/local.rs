@@ -4,11 +4,8 @@
 use super::DRAIN;
 use super::door::Door;
 use super::ticks::{Alarm, STROKE, Ticks};
-use crate::gate::upstream::announce::Ends;
 use crate::gate::visit::{Connection, Worker};
-use std::any::Any;
 use std::cell::Cell;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,10 +54,9 @@ impl Local {
         Rc::clone(&self.open)
     }
 
-    /// A connection of this client, with its two ends and what counts it.
-    pub(super) fn guest(self: &Rc<Self>, client: IpAddr, ends: Option<Ends>, open: Box<dyn Any>) -> Guest {
-        let connection = Rc::new(Connection::new(client, open).between(ends));
-        Guest { connection, alarm: self.ticks.alarm(), local: Rc::clone(self) }
+    /// The guest who has this connection.
+    pub(super) fn guest(self: &Rc<Self>, connection: Connection) -> Guest {
+        Guest { connection: Rc::new(connection), alarm: self.ticks.alarm(), local: Rc::clone(self) }
     }
 
     /// Tells the time, for ever; `beat` at every stroke.

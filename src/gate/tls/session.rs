@@ -4,6 +4,7 @@
 
 use super::outgoing::{Outgoing, Unwritten};
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, WriteTraffic};
 use std::io::{self, ErrorKind};
@@ -40,6 +41,12 @@ impl Session {
     /// The protocol that was agreed on (RFC 7301).
     pub(super) fn protocol(&self) -> Option<&[u8]> {
         self.state.alpn_protocol()
+    }
+
+    /// The certificate that the client has shown, in this handshake or in the one that it goes on from, with those that are said
+    /// to vouch for it.
+    pub(super) fn shown(&self) -> Option<&[CertificateDer<'static>]> {
+        self.state.peer_certificates()
     }
 
     /// What must stand before the bytes that arrive next.

@@ -4,6 +4,7 @@
 use super::outgoing::Outgoing;
 use super::session::{LARGEST_PART, Session, Stage};
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -70,6 +71,11 @@ impl TlsStream {
     /// Whether the client chose HTTP/2 (RFC 7301).
     pub(in crate::gate) fn speaks_h2(&self) -> bool {
         self.link.session.protocol() == Some(b"h2")
+    }
+
+    /// The certificate that the client has shown, with those that are said to vouch for it.
+    pub(in crate::gate) fn shown(&self) -> Option<Box<[CertificateDer<'static>]>> {
+        self.link.session.shown().map(Box::from)
     }
 
     /// Waits until there is something to read; false at the end.

@@ -5,10 +5,10 @@ import { createHash, X509Certificate } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-export function makeAuthority(directory) {
-  const cert = join(directory, 'ca.pem');
-  const key = join(directory, 'ca.key');
-  openssl('req', '-x509', ...newKey(key), '-out', cert, '-days', '2', '-subj', '/CN=Doorward test CA',
+export function makeAuthority(directory, name = 'ca') {
+  const cert = join(directory, `${name}.pem`);
+  const key = join(directory, `${name}.key`);
+  openssl('req', '-x509', ...newKey(key), '-out', cert, '-days', '2', '-subj', `/CN=Doorward test ${name}`,
     '-addext', 'basicConstraints=critical,CA:TRUE', '-addext', 'keyUsage=critical,keyCertSign,cRLSign');
   return { directory, cert, key, pem: readFileSync(cert, 'utf8') };
 }
@@ -22,6 +22,21 @@ export function issueCertificate(authority, name, hosts, usage = 'serverAuth') {
   openssl('x509', '-req', '-in', `${base}.csr`, '-CA', authority.cert, '-CAkey', authority.key, '-CAcreateserial',
     '-days', '2', '-extfile', extensions, '-out', `${base}.pem`);
   return { cert: `${base}.pem`, key: `${base}.key`, pin: pin(`${base}.pem`) };
+}
+
+// The list of what an authority has revoked: these certificates.
+export function revocationList(authority, certificates) {
+  const path = (end) => `${authority.cert}.${end}`;
+  const revoked = certificates.map(({ cert }) => `R\t491231235959Z\t250101000000Z\t${new X509Certificate(readFileSync(cert)).serialNumber}\tunknown\t/CN=x\n`);
+  writeFileSync(path('index'), revoked.join(''));
+  writeFileSync(path('number'), '01\n');
+  writeFileSync(path('settings'), `[ca]\ndefault_ca=it\n[it]\ndatabase=${path('index')}\ncrlnumber=${path('number')}\ndefault_md=sha256\ndefault_crl_days=1\ncrl_extensions=ext\n[ext]\nauthorityKeyIdentifier=keyid\n`);
+  openssl('ca', '-config', path('settings'), '-gencrl', '-keyfile', authority.key, '-cert', authority.cert, '-out', path('crl'));
+  return readFileSync(path('crl'), 'utf8');
+}
+
+export function fingerprint({ cert }) {
+  return new X509Certificate(readFileSync(cert)).fingerprint256;
 }
 
 function newKey(file) {

@@ -1,5 +1,6 @@
 // A browser without a screen: a cookie jar, redirects, and forms that are
 // submitted the way HTML says. Speaks HTTP/1.1 or HTTP/2 to Doorward.
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import http2 from 'node:http2';
 import https from 'node:https';
@@ -9,11 +10,13 @@ export const NAVIGATE = { accept: 'text/html,*/*;q=0.8', 'sec-fetch-mode': 'navi
 export const FETCH = { accept: 'application/json', 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty', 'sec-fetch-site': 'same-origin' };
 
 export class Visitor {
-  // `refuses(name, host)`: cookies that this browser will not keep.
-  constructor(world, { h2 = false, refuses = () => false } = {}) {
+  // `refuses(name, host)`: cookies that this browser will not keep; `shows`: the
+  // certificate that it shows to whoever asks, as `{ cert, key }` of PEM files.
+  constructor(world, { h2 = false, refuses = () => false, shows } = {}) {
     this.world = world;
     this.h2 = h2;
     this.refuses = refuses;
+    this.shown = shows ? { cert: readFileSync(shows.cert), key: readFileSync(shows.key) } : {};
     this.jar = new Map(); // host → Map(name → value)
     this.agent = new https.Agent({ keepAlive: true, maxSockets: 64 });
     this.sessions = new Map(); // host → h2 session
@@ -111,7 +114,7 @@ export class Visitor {
     return new Promise((resolve, reject) => {
       const request = https.request({
         agent: this.agent, host: '127.0.0.1', port: target.port, servername: target.hostname, ca: this.world.authority.pem,
-        method, path: target.pathname + target.search, setHost: false, headers: flat([['Host', target.host], ...headers], body),
+        ...this.shown, method, path: target.pathname + target.search, setHost: false, headers: flat([['Host', target.host], ...headers], body),
       });
       request.once('error', reject);
       request.once('response', (response) => collect(target, response, response.statusCode, response.rawHeaders, resolve, reject));

@@ -45,6 +45,7 @@ pub(in crate::control::config) fn assemble(
         trusted_proxies: draft.trusted_proxies,
         entrance: draft.entrance,
         tls: draft.tls?,
+        devices: draft.devices,
         audit_sheds: draft.audit_sheds,
     };
     for app in draft.apps {

@@ -1,0 +1,157 @@
+//! What there is to fear of people and devices. In: what somebody says of them. Out: the worst that is said. Must never let a
+//! smaller risk hide a larger one, not even one whose time is over: that one says that nothing is known.
+
+use super::identity::Subject;
+use super::{Email, Identity, Observed, ProviderName, Risk, Timestamp};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// Of whom or what.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Whose {
+    /// Whoever has this verified address.
+    Email(Email),
+    /// This person.
+    Subject(Subject),
+    /// The device of this name.
+    Device(String),
+}
+
+impl Whose {
+    /// `user` and an e-mail address or `provider:subject`; `device` and its name.
+    pub fn parse(kind: &str, name: &str) -> Option<Self> {
+        match kind {
+            "device" => super::device::entry::is_id(name).then(|| Self::Device(name.to_owned())),
+            "user" => Email::parse(name).map(Self::Email).ok().or_else(|| {
+                let (provider, subject) = name.split_once(':')?;
+                let provider = ProviderName::parse(provider)?;
+                (!subject.is_empty()).then(|| Self::Subject(Subject { provider, subject: subject.to_owned() }))
+            }),
+            _ => None,
+        }
+    }
+
+    /// `user` or `device`.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Email(_) | Self::Subject(_) => "user",
+            Self::Device(_) => "device",
+        }
+    }
+}
+
+/// The name, as it is parsed.
+impl fmt::Display for Whose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Email(email) => f.write_str(email.as_str()),
+            Self::Subject(subject) => subject.fmt(f),
+            Self::Device(id) => f.write_str(id),
+        }
+    }
+}
+
+/// All that is said.
+#[derive(Clone, Debug, Default)]
+pub struct Risks {
+    emails: HashMap<Email, Observed<Arc<Risk>>>,
+    subjects: HashMap<Subject, Observed<Arc<Risk>>>,
+    devices: HashMap<String, Observed<Arc<Risk>>>,
+}
+
+impl Risks {
+    /// Somebody says this, in place of what was said before.
+    pub fn put(&mut self, whose: Whose, risk: Observed<Arc<Risk>>) {
+        drop(match whose {
+            Whose::Email(email) => self.emails.insert(email, risk),
+            Whose::Subject(subject) => self.subjects.insert(subject, risk),
+            Whose::Device(id) => self.devices.insert(id, risk),
+        });
+    }
+
+    /// Nothing is said any more.
+    pub fn remove(&mut self, whose: &Whose) -> Option<Observed<Arc<Risk>>> {
+        match whose {
+            Whose::Email(email) => self.emails.remove(email),
+            Whose::Subject(subject) => self.subjects.remove(subject),
+            Whose::Device(id) => self.devices.remove(id),
+        }
+    }
+
+    /// What is said of one.
+    pub fn find(&self, whose: &Whose) -> Option<&Observed<Arc<Risk>>> {
+        match whose {
+            Whose::Email(email) => self.emails.get(email),
+            Whose::Subject(subject) => self.subjects.get(subject),
+            Whose::Device(id) => self.devices.get(id),
+        }
+    }
+
+    /// The worst that is said of this person, and of this device where there is one; of equals the one that holds for longer.
+    pub fn worst(&self, identity: &Identity, device: Option<&str>) -> Option<&Observed<Arc<Risk>>> {
+        let email = identity.profile.email.as_ref().and_then(|email| self.emails.get(email));
+        let device = device.and_then(|id| self.devices.get(id));
+        let all = [email, self.subjects.get(&identity.subject), device];
+        let never = Timestamp::from_millis(u64::MAX);
+        all.into_iter().flatten().max_by_key(|risk| (risk.value.level, risk.expires_at.unwrap_or(never)))
+    }
+
+    /// Everything, in no order.
+    pub fn all(&self) -> impl Iterator<Item = (Whose, &Observed<Arc<Risk>>)> {
+        let emails = self.emails.iter().map(|(email, risk)| (Whose::Email(email.clone()), risk));
+        let subjects = self.subjects.iter().map(|(subject, risk)| (Whose::Subject(subject.clone()), risk));
+        emails.chain(subjects).chain(self.devices.iter().map(|(id, risk)| (Whose::Device(id.clone()), risk)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::model::identity::Profile;
+    use crate::model::{RiskLevel, Source};
+
+    fn risk(level: RiskLevel, expires_at: Option<u64>) -> Observed<Arc<Risk>> {
+        let (observed_at, expires_at) = (Timestamp::default(), expires_at.map(Timestamp::from_seconds));
+        Observed { value: Arc::new(Risk { level, reasons: Vec::new() }), source: Source::Administration, observed_at, expires_at }
+    }
+
+    fn alice() -> Identity {
+        let provider = ProviderName::parse("staff").unwrap();
+        Identity {
+            subject: Subject { provider, subject: "a:1".to_owned() },
+            profile: Profile { email: Email::parse("alice@corp.example").ok(), ..Profile::default() },
+            authenticated_at: Timestamp::default(),
+        }
+    }
+
+    #[test]
+    fn the_worst_counts_even_when_its_time_is_over() {
+        let mut risks = Risks::default();
+        let worst = |risks: &Risks| risks.worst(&alice(), Some("mac-1")).map(|risk| risk.value.level);
+        assert_eq!(worst(&risks), None, "unknown is not low");
+        for (kind, name, level, expected) in [
+            ("device", "mac-1", RiskLevel::Low, RiskLevel::Low),
+            ("user", "staff:a:1", RiskLevel::High, RiskLevel::High),
+            ("user", "Alice@corp.example", RiskLevel::Medium, RiskLevel::High),
+        ] {
+            risks.put(Whose::parse(kind, name).unwrap(), risk(level, Some(1)));
+            assert_eq!(worst(&risks), Some(expected), "{name}");
+        }
+        risks.put(Whose::parse("device", "mac-1").unwrap(), risk(RiskLevel::High, None));
+        assert_eq!(risks.worst(&alice(), Some("mac-1")).unwrap().expires_at, None, "of equals the one that holds");
+        assert_eq!(risks.worst(&alice(), None).unwrap().expires_at, Some(Timestamp::from_seconds(1)));
+    }
+
+    #[test]
+    fn a_name_reads_back_as_what_it_was_written_from() {
+        for (kind, name) in [("user", "alice@corp.example"), ("user", "staff:a:1"), ("device", "mac-1")] {
+            let whose = Whose::parse(kind, name).unwrap();
+            assert_eq!((whose.kind(), whose.to_string().as_str()), (kind, name));
+        }
+        for (kind, name) in [("user", "alice"), ("user", "staff:"), ("user", ":a"), ("device", "a/b"), ("group", "staff:a")] {
+            assert_eq!(Whose::parse(kind, name), None, "{kind} {name}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What the administration API was told of devices and risks. In: checked values. Out: rows, and a table in memory of all of them
+//! that anybody reads without a lock. Must never show in the table what is not in its row yet.
+
+use super::sign_ins::to_sql;
+use super::{Error, Store};
+use crate::model::device::entry::Entry;
+use crate::model::inventory::{Inventory, Taken};
+use crate::model::risks::{Risks, Whose};
+use crate::model::{Device, Observed, Risk, RiskLevel, Source, Timestamp};
+use arc_swap::{ArcSwap, Guard};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+const PUT_DEVICE: &str = "INSERT INTO devices (id, fingerprint, entry) VALUES (?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET fingerprint = excluded.fingerprint, entry = excluded.entry";
+
+/// The tables in memory, and the right to change them.
+#[derive(Default)]
+pub(super) struct Told {
+    devices: ArcSwap<Inventory>,
+    risks: ArcSwap<Risks>,
+    writing: Mutex<()>,
+}
+
+impl Store {
+    /// The devices that the administration API was told of.
+    pub fn devices(&self) -> Guard<Arc<Inventory>> {
+        self.told.devices.load()
+    }
+
+    /// The risks that it was told of.
+    pub fn risks(&self) -> Guard<Arc<Risks>> {
+        self.told.risks.load()
+    }
+
+    /// Keeps a device, in place of what was known of it.
+    pub async fn put_device(&self, device: Device) -> Result<Result<(), Taken>, Error> {
+        let _writing = self.told.writing.lock().await;
+        let mut devices = Inventory::clone(&self.devices());
+        let (id, fingerprint) = (device.id.clone(), device.fingerprint.map(|fingerprint| fingerprint.to_string()));
+        let entry = serde_json::to_string(&Entry::from(&device)).map_err(|_| Error::Damaged("devices"))?;
+        if let Err(taken) = devices.put(device) {
+            return Ok(Err(taken));
+        }
+        // A certificate that another process gave away meanwhile is an error, and no reason to forget that device.
+        let query = sqlx::query(PUT_DEVICE);
+        query.bind(id).bind(fingerprint).bind(entry).execute(&self.writer).await?;
+        self.told.devices.store(Arc::new(devices));
+        Ok(Ok(()))
+    }
+
+    /// Forgets a device; whether there was one.
+    pub async fn remove_device(&self, id: &str) -> Result<bool, Error> {
+        let _writing = self.told.writing.lock().await;
+        let mut devices = Inventory::clone(&self.devices());
+        let was_there = devices.remove(id).is_some();
+        sqlx::query("DELETE FROM devices WHERE id = ?").bind(id).execute(&self.writer).await?;
+        self.told.devices.store(Arc::new(devices));
+        Ok(was_there)
+    }
+
+    /// Keeps a risk, in place of what was said before.
+    pub async fn put_risk(&self, whose: Whose, risk: Observed<Arc<Risk>>) -> Result<(), Error> {
+        let _writing = self.told.writing.lock().await;
+        let mut risks = Risks::clone(&self.risks());
+        let reasons = serde_json::to_string(&risk.value.reasons).map_err(|_| Error::Damaged("risks"))?;
+        let query = sqlx::query("INSERT OR REPLACE INTO risks VALUES (?, ?, ?, ?, ?, ?)");
+        let query = query.bind(whose.kind()).bind(whose.to_string());
+        let query = query.bind(risk.value.level.code()).bind(reasons).bind(to_sql(risk.observed_at));
+        query.bind(risk.expires_at.map(to_sql)).execute(&self.writer).await?;
+        risks.put(whose, risk);
+        self.told.risks.store(Arc::new(risks));
+        Ok(())
+    }
+
+    /// Forgets a risk; whether there was one.
+    pub async fn remove_risk(&self, whose: &Whose) -> Result<bool, Error> {
+        let _writing = self.told.writing.lock().await;
+        let mut risks = Risks::clone(&self.risks());
+        let was_there = risks.remove(whose).is_some();
+        let query = sqlx::query("DELETE FROM risks WHERE kind = ? AND name = ?");
+        query.bind(whose.kind()).bind(whose.to_string()).execute(&self.writer).await?;
+        self.told.risks.store(Arc::new(risks));
+        Ok(was_there)
+    }
+
+    /// Makes the tables of the rows: at the start, and when another process may have changed those.
+    pub(super) async fn read_told(&self) -> Result<(), Error> {
+        let _writing = self.told.writing.lock().await;
+        let mut devices = Inventory::default();
+        for row in sqlx::query("SELECT entry FROM devices").fetch_all(&self.readers).await? {
+            devices.put(device(&row)?).map_err(|_| Error::Damaged("devices"))?;
+        }
+        let mut risks = Risks::default();
+        for row in sqlx::query("SELECT * FROM risks").fetch_all(&self.readers).await? {
+            let whose = Whose::parse(row.try_get("kind")?, row.try_get("name")?).ok_or(Error::Damaged("risks"))?;
+            risks.put(whose, risk(&row)?);
+        }
+        self.told.devices.store(Arc::new(devices));
+        self.told.risks.store(Arc::new(risks));
+        Ok(())
+    }
+}
+
+fn device(row: &SqliteRow) -> Result<Device, Error> {
+    let entry: Entry = serde_json::from_str(row.try_get("entry")?).map_err(|_| Error::Damaged("devices"))?;
+    entry.check(Timestamp::default()).map_err(|_| Error::Damaged("devices"))
+}
+
+fn risk(row: &SqliteRow) -> Result<Observed<Arc<Risk>>, Error> {
+    let time = |millis: i64| Timestamp::from_millis(u64::try_from(millis).unwrap_or(0));
+    let level = RiskLevel::parse(row.try_get("level")?).ok_or(Error::Damaged("risks"))?;
+    let reasons = serde_json::from_str(row.try_get("reasons")?).map_err(|_| Error::Damaged("risks"))?;
+    Ok(Observed {
+        value: Arc::new(Risk { level, reasons }),
+        source: Source::Administration,
+        observed_at: time(row.try_get("observed_at")?),
+        expires_at: row.try_get::<Option<i64>, _>("expires_at")?.map(time),
+    })
+}
