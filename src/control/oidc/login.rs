@@ -49,8 +49,12 @@ fn authorization(
         .authorize_url(CoreAuthenticationFlow::AuthorizationCode, move || sent, Nonce::new_random)
         .add_scopes(scopes.map(|scope| Scope::new(scope.clone())))
         .set_pkce_challenge(challenge);
-    for class in step_up.iter().flat_map(|step_up| classes(step_up, &provider.strength)) {
-        request = request.add_auth_context_value(AuthenticationContextClass::new(class.clone()));
+    let classes: Vec<&String> = step_up.iter().flat_map(|step_up| classes(step_up, &provider.strength)).collect();
+    for class in &classes {
+        request = request.add_auth_context_value(AuthenticationContextClass::new((*class).clone()));
+    }
+    if metadata.claims_parameter_supported() == Some(true) && !classes.is_empty() {
+        request = request.add_extra_param("claims", essential(&classes));
     }
     if let Some(age) = step_up.and_then(|step_up| step_up.max_age) {
         request = request.set_max_age(age);
@@ -67,6 +71,11 @@ fn authorization(
         started: clock::now().millis(),
     };
     Ok((url, flow))
+}
+
+/// The same as a demand and not a wish, for providers that tell the two apart (OpenID Connect Core 1.0, section 5.5.1.1).
+fn essential(classes: &[&String]) -> String {
+    serde_json::json!({ "id_token": { "acr": { "essential": true, "values": classes } } }).to_string()
 }
 
 /// What to ask the provider for (OpenID Connect Core 1.0, section 3.1.2.1, `acr_values`): what the rule names, else what the

@@ -8,6 +8,9 @@ import { adapterOn } from './adapter.mjs';
 import { freePort, listen } from './ports.mjs';
 
 export const PASSWORD = 'correct horse';
+// The second factor, and what a sign-in with it is called.
+export const CODE = '271828';
+export const STRONG = 'urn:test:mfa';
 
 export const PEOPLE = {
   alice: { email: 'alice@corp.test', name: 'Alice Ørsted', groups: ['staff', 'engineering'], department: 'engineering' },
@@ -27,8 +30,8 @@ export class Provider {
     return provider;
   }
 
-  constructor(port, { name = 'staff', accessTokenSeconds = 600, conformIdTokenClaims = false } = {}) {
-    Object.assign(this, { port, name, accessTokenSeconds, conformIdTokenClaims });
+  constructor(port, { name = 'staff', accessTokenSeconds = 600, conformIdTokenClaims = false, claimsParameter = true } = {}) {
+    Object.assign(this, { port, name, accessTokenSeconds, conformIdTokenClaims, claimsParameter });
     this.issuer = `http://127.0.0.1:${port}`;
     this.client = { id: 'doorward', secret: randomBytes(24).toString('hex') };
     this.redirectUris = ['https://unset.test/'];
@@ -103,9 +106,10 @@ export class Provider {
 
   // The login form, and what its submission does.
   async interact(req, res) {
-    const { uid } = await this.oidc.interactionDetails(req, res);
+    const { uid, params } = await this.oidc.interactionDetails(req, res);
+    const strong = params.acr_values?.includes(STRONG);
     if (req.method !== 'POST') {
-      res.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(loginPage(this.name, uid));
+      res.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(loginPage(this.name, uid, '', strong));
       return;
     }
     const form = new URLSearchParams(await text(req));
@@ -113,7 +117,8 @@ export class Provider {
     if (form.get('cancel')) {
       await this.oidc.interactionFinished(req, res, { error: 'access_denied', error_description: 'End-User aborted' });
     } else if (this.people[login] && form.get('password') === PASSWORD) {
-      await this.oidc.interactionFinished(req, res, { login: { accountId: login, acr: 'urn:test:pwd', amr: ['pwd'] } });
+      const factors = form.get('code') === CODE ? { acr: STRONG, amr: ['pwd', 'otp', 'mfa'] } : { acr: 'urn:test:pwd', amr: ['pwd'] };
+      await this.oidc.interactionFinished(req, res, { login: { accountId: login, ...factors } });
     } else {
       res.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(loginPage(this.name, uid, 'Wrong name or password'));
     }
@@ -122,6 +127,7 @@ export class Provider {
 
 function configuration(provider) {
   return {
+    acrValues: ['urn:test:pwd', STRONG],
     adapter: adapterOn(provider.storage),
     // The default fetch carries a dispatcher that refuses loopback addresses.
     fetch: (url, { dispatcher: _, ...options }) => globalThis.fetch(url, options),
@@ -147,6 +153,7 @@ function configuration(provider) {
     },
     expiresWithSession: () => false,
     features: {
+      claimsParameter: { enabled: provider.claimsParameter },
       devInteractions: { enabled: false },
       revocation: { enabled: true },
       rpInitiatedLogout: { enabled: true, logoutSource, postLogoutSuccessSource },
@@ -183,11 +190,12 @@ async function consentedGrant(provider, ctx) {
   return grant;
 }
 
-function loginPage(name, uid, message = '') {
+function loginPage(name, uid, message = '', strong = false) {
   return `<!doctype html><title>${name} sign-in</title><h1>${name} sign-in</h1><p>${message}</p>
 <form method="post" action="/interaction/${uid}">
 <label>Name <input name="login" autofocus></label>
 <label>Password <input name="password" type="password"></label>
+${strong ? '<label>Code <input name="code"></label>' : ''}
 <button type="submit">Sign in</button><button type="submit" name="cancel" value="1">Cancel</button>
 </form>`;
 }
