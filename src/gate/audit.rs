@@ -41,6 +41,8 @@ pub struct Trail {
     pub(super) evidence: Option<Arc<str>>,
     pub(super) shadow: Option<Shadow>,
     pub(super) reason: Option<Reason>,
+    /// Why the right to it ended ([`Reason::AccessEnded`]).
+    pub(super) cause: Option<Reason>,
     pub(super) upload: Option<Arc<Upload>>,
     /// The policy let it through: whatever becomes of it, that is what was decided.
     pub(super) let_through: bool,
@@ -59,8 +61,17 @@ impl Trail {
             evidence: None,
             shadow: None,
             reason: None,
+            cause: None,
             upload: None,
             let_through: false,
+        }
+    }
+
+    /// Notes that it was cut, where the right to it has ended.
+    pub(super) const fn lost(&mut self, cause: Option<Reason>) {
+        if cause.is_some() {
+            self.reason = Some(Reason::AccessEnded);
+            self.cause = cause;
         }
     }
 

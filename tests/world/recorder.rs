@@ -108,7 +108,7 @@ impl Recorder {
             body: Mutex::default(),
         });
         self.seen.lock().unwrap().push(Arc::clone(&seen));
-        if request.uri().path() == "/ws" {
+        if request.uri().path().ends_with("/ws") {
             return switch(&mut request);
         }
         let path = request.uri().path().to_owned();
@@ -141,6 +141,10 @@ impl Recorder {
                 headers.insert("x-internal", "1".parse().unwrap());
                 headers.insert("keep-alive", "timeout=7".parse().unwrap());
                 headers.insert("x-request-id", "the-app's-own".parse().unwrap());
+            }
+            "/events" => {
+                headers.insert("content-type", "text/event-stream".parse().unwrap());
+                *response.body_mut() = drip(Arc::clone(&self.go_on));
             }
             "/drip" => *response.body_mut() = drip(Arc::clone(&self.go_on)),
             "/endless" => *response.body_mut() = endless(),
