@@ -3,7 +3,10 @@
 
 pub mod check;
 pub mod explain;
+pub mod reach;
+pub mod replay;
 pub mod schema;
+pub mod test;
 
 use crate::{app, demo, telemetry};
 use clap::{Parser, Subcommand};
@@ -42,6 +45,14 @@ enum Command {
     },
     /// Say what would be decided of a request, and why; exits with 0 (allow), 1 (deny) or 3 (another sign-in is asked for).
     Explain(Box<explain::Arguments>),
+    /// Decide recorded requests again under another configuration: who would lose access, and who would gain it.
+    Replay(replay::Arguments),
+    /// Try cases of your own against the rules; exits with 0 where all are decided as expected, else with 1.
+    Test(test::Arguments),
+    /// Say who could reach an app, and under which conditions: by the rules, not by any log.
+    WhoCan(reach::WhoCan),
+    /// Say what somebody could reach, and under which conditions.
+    WhatCan(reach::WhatCan),
     /// Run a whole installation on this machine to try things out: provider, apps, certificates and all.
     Demo {
         /// The port for browsers; the five after it are used too.
@@ -72,6 +83,10 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::Explain(arguments) => show(explain::run(*arguments)),
+        Command::Replay(arguments) => show(replay::run(&arguments)),
+        Command::Test(arguments) => show(test::run(&arguments)),
+        Command::WhoCan(arguments) => show(reach::who(&arguments)),
+        Command::WhatCan(arguments) => show(reach::what(&arguments)),
         Command::Schema { cedar: false } => {
             report(schema::schema().map(|schema| print!("{schema}")).map_err(|error| error.to_string()))
         }

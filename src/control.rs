@@ -16,6 +16,8 @@ mod login;
 mod logout;
 mod oidc;
 mod query;
+pub mod reach;
+pub mod replay;
 mod session;
 mod target;
 #[cfg(test)]

@@ -103,7 +103,11 @@ pub async fn judge<B>(
             let session = session::look_up(visit, target, request.headers()).await?;
             let identity = identity::resolve(visit, place, session);
             let signals = signals::gather(visit, target, place, &identity, &request)?;
-            decide::evaluate(visit, place, identity, &signals)?
+            let decided = decide::evaluate(visit, place, identity, &signals);
+            if decided.is_err() {
+                visit.trail.refused = Some(Box::new(signals));
+            }
+            decided?
         }
     };
     limit::enter(visit, place.app, &permit)?;

@@ -20,7 +20,7 @@ pub use identity::{Email, Identity};
 pub use ids::{AppIndex, ProviderName, RequestId, RuleId, SignInId};
 pub use inventory::Inventory;
 pub use origin::Origin;
-pub use reason::{Reason, Refusal};
+pub use reason::{Advice, Reason, Refusal};
 pub use secret::{Token, TokenHash};
 pub use signal::{Observed, Signal, Source};
 pub use strength::{StepUp, Strength};

@@ -1,7 +1,7 @@
 //! The pages that people see. In: what happened. Out: HTML that works without scripts. Must never put text into a page but
 //! through a template, which escapes it.
 
-use crate::model::{Reason, Refusal, RequestId};
+use crate::model::{Advice, Reason, Refusal, RequestId};
 use askama::Template;
 
 /// What every page of ours is sent with.
@@ -21,6 +21,10 @@ pub struct RefusalPage<'a> {
     pub request_id: RequestId,
     /// The app's title.
     pub app: Option<&'a str>,
+    /// What failed, and what would help.
+    pub advice: &'a [Advice],
+    /// Whom to ask, and what that leads to: a link of `mailto:` or `https:`.
+    pub contact: Option<(&'a str, Option<&'a str>)>,
     /// What the person can do.
     pub links: Links<'a>,
 }
@@ -231,8 +235,16 @@ mod tests {
     #[test]
     fn nothing_reaches_a_page_unescaped() {
         let refusal_ = Refusal::with_detail(Reason::SignInFailed, EVIL);
+        let advice = [Advice { failed: EVIL.to_owned(), help: EVIL }];
         let links = Links { retry: Some(EVIL), sign_out: Some(EVIL) };
-        let page = RefusalPage { refusal: &refusal_, request_id: RequestId(7), app: Some(EVIL), links };
+        let page = RefusalPage {
+            refusal: &refusal_,
+            request_id: RequestId(7),
+            app: Some(EVIL),
+            advice: &advice,
+            contact: Some((EVIL, Some(EVIL))),
+            links,
+        };
         let (app, everything) = (Some(EVIL), Some(EVIL));
         let providers = [(EVIL.to_owned(), EVIL.to_owned())];
         let pages = [
@@ -252,7 +264,8 @@ mod tests {
     #[test]
     fn a_refusal_says_why_and_what_to_quote() {
         let refusal_ = Refusal::from(Reason::NotAllowed);
-        let page = RefusalPage { refusal: &refusal_, request_id: RequestId(7), app: Some("Payroll"), links: Links::default() };
+        let (request_id, app, links) = (RequestId(7), Some("Payroll"), Links::default());
+        let page = RefusalPage { refusal: &refusal_, request_id, app, advice: &[], contact: None, links };
         let html = refusal(&page);
         for part in ["You don’t have access", "not_allowed", "00000000000000000000000000000007", "Payroll"] {
             assert!(html.contains(part), "{html}");

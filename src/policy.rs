@@ -1,6 +1,7 @@
 //! What is allowed. In: rules from the configuration, a principal, what is known of a request. Out: a [`Decision`] that names its
 //! rule. Pure: no clock, no I/O, no state. Must never allow on an error.
 
+mod advice;
 mod cedar;
 pub mod compile;
 pub mod condition;
@@ -12,6 +13,7 @@ pub mod files;
 pub mod hours;
 pub mod principal;
 pub mod reads;
+pub mod remains;
 pub mod rules;
 pub mod schema;
 mod step_up;

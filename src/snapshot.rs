@@ -1,6 +1,7 @@
 //! What a request is judged by: one immutable, compiled configuration, swapped whole at a reload. In: what
 //! `control::config` compiled. Out: look-ups. Must never change after it was built, and never do I/O.
 
+pub mod denials;
 pub mod devices;
 pub mod entrance;
 pub mod fixed;
@@ -17,6 +18,7 @@ pub mod upstream;
 use crate::model::identity::is_domain;
 use crate::model::{AppIndex, Inventory, Lifetimes, Origin, ProviderName, Strength};
 use crate::policy::Ruleset;
+use denials::Denials;
 use entrance::Entrance;
 use fixed::Fixed;
 use geo::Geo;
@@ -96,6 +98,8 @@ pub struct App {
     pub providers: Vec<ProviderName>,
     /// Whether CORS preflights reach it without a session.
     pub cors_preflight: bool,
+    /// What those are told whom its rules refuse.
+    pub denials: Denials,
     /// Which of its routes a path belongs to; always finds one.
     pub paths: Paths<RouteIndex>,
 }

@@ -8,6 +8,7 @@ mod devices;
 mod live;
 mod logouts;
 mod others;
+mod people;
 mod registry;
 pub mod seal;
 mod sign_ins;
@@ -20,6 +21,7 @@ mod tests;
 pub use app_sessions::Handoff;
 pub use live::{AppSession, Life, SignIn};
 pub use logouts::Logout;
+pub use people::people;
 pub use sign_ins::{Ended, NewSignIn, Tokens};
 pub use signing_keys::StoredKey;
 
@@ -81,8 +83,7 @@ pub enum Error {
 impl Store {
     /// Opens (and makes, where there is none) the database and its key file. `runtime` is where every query runs.
     pub async fn open(location: &str, runtime: Handle) -> Result<Arc<Self>, Error> {
-        let path =
-            location.strip_prefix("sqlite:").filter(|path| !path.is_empty()).ok_or_else(|| Error::Location(location.to_owned()))?;
+        let path = sqlite::database(location)?;
         let (readers, writer) = sqlite::open(path).await?;
         let ring = KeyRing::load(&format!("{path}.keys"))?;
         let (renewals, asked) = unbounded_channel();

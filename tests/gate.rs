@@ -10,6 +10,8 @@ mod answers;
 mod balance;
 #[path = "gate/cookies.rs"]
 mod cookies;
+#[path = "gate/denials.rs"]
+mod denials;
 #[path = "gate/devices.rs"]
 mod devices;
 #[path = "gate/entrance.rs"]

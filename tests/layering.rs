@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("app", &["assertion", "control", "gate", "model", "snapshot", "store", "telemetry"]),
     ("assertion", &["clock", "model", "store"]),
-    ("cli", &["app", "clock", "control", "demo", "model", "policy", "telemetry"]),
+    ("cli", &["app", "clock", "control", "demo", "model", "policy", "snapshot", "store", "telemetry"]),
     ("clock", &["model"]),
     ("control", &["assertion", "clock", "cookies", "model", "pages", "policy", "snapshot", "store", "telemetry"]),
     ("cookies", &[]),

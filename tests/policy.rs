@@ -1,8 +1,18 @@
 //! Who may: every kind of rule against every kind of person, and what must hold whatever the rules are.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "policy/advice.rs"]
+mod advice;
+#[path = "policy/cases.rs"]
+mod cases;
 #[path = "policy/circumstances.rs"]
 mod circumstances;
+#[path = "policy/reach.rs"]
+mod reach;
+#[path = "policy/replay.rs"]
+mod replay;
+#[path = "policy/scene.rs"]
+mod scene;
 #[path = "policy/signals.rs"]
 mod signals;
 #[path = "policy/written.rs"]

@@ -15,6 +15,13 @@ pub struct Verdict {
     pub problems: String,
 }
 
+impl Verdict {
+    /// There is no answer.
+    pub(super) fn failed(code: u8, problem: &str) -> Self {
+        Self { code, output: String::new(), problems: format!("{problem}\n") }
+    }
+}
+
 /// Reads the configuration and everything that it names, and changes nothing.
 pub fn check(path: &Path) -> Verdict {
     match load(path, 1) {

@@ -2,21 +2,24 @@
 //! says; 0 where it is let through, 1 where it is refused, 3 where another sign-in would be asked for.
 
 use super::check::Verdict;
+use super::reach::known;
 use crate::clock;
-use crate::control::config::{self, load};
-use crate::control::explain::{Answer, Public, Question, explain};
-use crate::model::device::Standing;
-use crate::model::{RiskLevel, RuleId, StepUp, Timestamp};
+use crate::control::config::file::Texts;
+use crate::control::config::{Loaded, load};
+use crate::control::explain::{Answer, Asked, Error, Outcome, Public, explain, value};
+use crate::control::replay;
+use crate::model::{RuleId, StepUp};
 use crate::policy::condition::Span;
 use crate::policy::explain::{Explained, Explanation, Part};
 use crate::policy::{Decision, Effect};
-use clap::{Args, ValueEnum};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use serde_json::{Value, json};
+use crate::snapshot::Snapshot;
+use clap::Args;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
 
 /// What is asked.
 #[derive(Args)]
@@ -25,8 +28,14 @@ pub struct Arguments {
     #[arg(short, long, default_value = "config/doorward.yaml")]
     config: PathBuf,
     /// The app's key under `apps`.
-    #[arg(long)]
-    app: String,
+    #[arg(long, required_unless_present = "request")]
+    app: Option<String>,
+    /// In place of a made-up request, one that was recorded: its id, in the circumstances that it came in.
+    #[arg(long, value_name = "ID")]
+    request: Option<String>,
+    /// The audit trail that has its record; the configuration's by default.
+    #[arg(long, requires = "request")]
+    audit: Option<PathBuf>,
     /// The person: a verified e-mail address, or provider:subject.
     #[arg(long)]
     user: Option<String>,
@@ -41,25 +50,25 @@ pub struct Arguments {
     claim: Vec<String>,
     /// The method of the request.
     #[arg(long, default_value = "GET")]
-    method: Method,
+    method: String,
     /// The path of the request.
     #[arg(long)]
     path: Option<String>,
     /// The client's address.
     #[arg(long)]
-    ip: Option<IpAddr>,
+    ip: Option<String>,
     /// The country of that address, in place of what the database says.
     #[arg(long)]
     country: Option<String>,
     /// Its autonomous system, likewise.
     #[arg(long)]
-    asn: Option<u32>,
+    asn: Option<String>,
     /// What the device is to the person.
-    #[arg(long)]
-    standing: Option<StandingArgument>,
+    #[arg(long, value_parser = ["managed", "known", "certified"])]
+    standing: Option<String>,
     /// The level of risk.
-    #[arg(long)]
-    risk: Option<RiskArgument>,
+    #[arg(long, value_parser = ["low", "medium", "high"])]
+    risk: Option<String>,
     /// How the person signed in (a method of RFC 8176); can be repeated.
     #[arg(long)]
     amr: Vec<String>,
@@ -74,24 +83,10 @@ pub struct Arguments {
     header: Vec<String>,
     /// When it is, in place of now: 2026-11-22T02:00:00Z.
     #[arg(long)]
-    at: Option<jiff::Timestamp>,
+    at: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum StandingArgument {
-    Managed,
-    Known,
-    Certified,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum RiskArgument {
-    Low,
-    Medium,
-    High,
 }
 
 /// Asks, and says what came of it.
@@ -99,124 +94,95 @@ pub fn run(arguments: Arguments) -> Verdict {
     let as_json = arguments.json;
     let loaded = match load(&arguments.config, 1) {
         Ok(loaded) => loaded,
-        Err(problems) => return failed(1, &problems.to_string()),
+        Err(problems) => return Verdict::failed(1, &problems.to_string()),
     };
-    let prefix = loaded.snapshot.apps.iter().find(|app| *app.name == *arguments.app).map_or("", |app| &app.prefix);
-    let answer =
-        question(arguments, prefix).and_then(|question| explain(&loaded.snapshot, &question).map_err(|error| error.to_string()));
+    if let Some(request) = &arguments.request {
+        return past(&loaded, request, arguments.audit.as_deref(), as_json);
+    }
+    let answer = asked(arguments).and_then(|asked| answer(&loaded.snapshot, &asked).map_err(|error| error.to_string()));
     match answer {
         Ok(answer) => {
-            let output = if as_json { format!("{:#}\n", as_value(&answer)) } else { as_text(&answer) };
-            Verdict { code: Outcome::of(&answer).code(), output, problems: String::new() }
+            let output = if as_json { format!("{:#}\n", value(&answer)) } else { as_text(&answer) };
+            Verdict { code: code(answer.outcome()), output, problems: String::new() }
         }
-        Err(error) => failed(2, &format!("doorward: {error}")),
+        Err(error) => Verdict::failed(2, &format!("doorward: {error}")),
     }
 }
 
-fn failed(code: u8, problem: &str) -> Verdict {
-    Verdict { code, output: String::new(), problems: format!("{problem}\n") }
+/// Says why a recorded request would be decided as it would be now.
+fn past(loaded: &Loaded, request: &str, audit: Option<&Path>, as_json: bool) -> Verdict {
+    let Some(trail) = audit.or(loaded.audit_file.as_deref()) else {
+        return Verdict::failed(2, "doorward: the configuration names no audit file: say which, with `--audit`");
+    };
+    let lines = match File::open(trail) {
+        Ok(file) => BufReader::new(file).split(b'\n').map_while(Result::ok),
+        Err(error) => return Verdict::failed(2, &format!("doorward: {}: {error}", trail.display())),
+    };
+    let people = known(&loaded.store).unwrap_or_default();
+    let explained = match replay::explain(&loaded.snapshot, people, lines, request) {
+        Ok(explained) => explained,
+        Err(error) => return Verdict::failed(2, &format!("doorward: {error}")),
+    };
+    let problems = explained.lacks.iter().map(|what| format!("the {what} was not recorded: it is taken for absent\n")).collect();
+    let output = if as_json {
+        let mut value = value(&explained.now);
+        if let Some(object) = value.as_object_mut() {
+            object.insert("recorded".to_owned(), json!({ "time": explained.time, "decision": explained.then }));
+        }
+        format!("{value:#}\n")
+    } else {
+        format!("{}recorded at {}: {}\n", as_text(&explained.now), explained.time, explained.then)
+    };
+    Verdict { code: code(explained.now.outcome()), output, problems }
 }
 
-fn question(arguments: Arguments, prefix: &str) -> Result<Question, String> {
-    let now = arguments.at.map_or_else(clock::now, |at| Timestamp::from_millis(u64::try_from(at.as_millisecond()).unwrap_or(0)));
-    let age = config::duration(&arguments.auth_age).ok_or("`--auth-age` is a number and a unit: 90s, 30m, 12h or 7d")?;
-    let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-    let mut claims = BTreeMap::<String, Vec<String>>::new();
-    for (name, value) in pairs(&arguments.claim)? {
-        claims.entry(name.to_owned()).or_default().push(value.to_owned());
-    }
-    Ok(Question {
-        path: arguments.path.unwrap_or_else(|| format!("{prefix}/")),
-        app: arguments.app,
-        method: arguments.method,
+pub(super) fn answer(snapshot: &Snapshot, asked: &Asked) -> Result<Answer, Error> {
+    explain(snapshot, &asked.question(snapshot, clock::now())?)
+}
+
+fn asked(arguments: Arguments) -> Result<Asked, String> {
+    Ok(Asked {
+        app: arguments.app.unwrap_or_default(),
+        path: arguments.path,
+        method: Some(arguments.method),
         user: arguments.user,
         provider: arguments.provider,
-        groups: arguments.group,
-        claims,
-        amr: arguments.amr,
+        groups: Texts(arguments.group),
+        claims: pairs(&arguments.claim)?,
+        amr: Texts(arguments.amr),
         acr: arguments.acr,
-        authenticated_at: Timestamp::from_millis(now.millis().saturating_sub(age)),
-        address: arguments.ip,
+        auth_age: Some(arguments.auth_age),
+        ip: arguments.ip,
         country: arguments.country,
         asn: arguments.asn,
-        device: arguments.standing.map(StandingArgument::standing),
-        risk: arguments.risk.map(RiskArgument::level),
-        headers: headers(&arguments.header)?,
-        now,
+        device: arguments.standing,
+        risk: arguments.risk,
+        headers: pairs(&arguments.header)?,
+        at: arguments.at,
     })
 }
 
-fn pairs(texts: &[String]) -> Result<Vec<(&str, &str)>, String> {
-    texts.iter().map(|text| text.split_once('=').ok_or_else(|| format!("`{text}` is not of the form name=value"))).collect()
-}
-
-fn headers(texts: &[String]) -> Result<HeaderMap, String> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in pairs(texts)? {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is not the name of a header"))?;
-        headers.append(name, HeaderValue::from_str(value).map_err(|_| format!("`{value}` is not the value of a header"))?);
+fn pairs(texts: &[String]) -> Result<BTreeMap<String, Texts>, String> {
+    let mut pairs = BTreeMap::<String, Texts>::new();
+    for text in texts {
+        let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not of the form name=value"))?;
+        pairs.entry(name.to_owned()).or_default().0.push(value.to_owned());
     }
-    Ok(headers)
+    Ok(pairs)
 }
 
-impl StandingArgument {
-    const fn standing(self) -> Standing {
-        match self {
-            Self::Managed => Standing::Managed,
-            Self::Known => Standing::Known,
-            Self::Certified => Standing::Certified,
-        }
+/// The exit code.
+const fn code(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Allow => 0,
+        Outcome::Deny => 1,
+        Outcome::Challenge => 3,
     }
 }
 
-impl RiskArgument {
-    const fn level(self) -> RiskLevel {
-        match self {
-            Self::Low => RiskLevel::Low,
-            Self::Medium => RiskLevel::Medium,
-            Self::High => RiskLevel::High,
-        }
-    }
-}
-
-/// What a request would meet.
-#[derive(Clone, Copy)]
-enum Outcome {
-    Allow,
-    Deny,
-    Challenge,
-}
-
-impl Outcome {
-    fn of(answer: &Answer) -> Self {
-        match &answer.explained {
-            Err(Public { allows: true }) => Self::Allow,
-            Err(Public { allows: false }) => Self::Deny,
-            Ok(explanation) if explanation.decision.allows() => Self::Allow,
-            Ok(explanation) if explanation.step_up.is_some() => Self::Challenge,
-            Ok(_) => Self::Deny,
-        }
-    }
-
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Deny => "deny",
-            Self::Challenge => "challenge",
-        }
-    }
-
-    const fn code(self) -> u8 {
-        match self {
-            Self::Allow => 0,
-            Self::Deny => 1,
-            Self::Challenge => 3,
-        }
-    }
-}
-
-fn as_text(answer: &Answer) -> String {
-    let mut text = format!("{}: {}\n", Outcome::of(answer).word(), answer.route);
+/// An answer in words.
+pub(super) fn as_text(answer: &Answer) -> String {
+    let mut text = format!("{}: {}\n", answer.outcome().word(), answer.route);
     match &answer.explained {
         Err(Public { allows: true }) => text.push_str("the path is public\n"),
         Err(Public { allows: false }) => text.push_str("the path is public, by other methods\n"),
@@ -281,54 +247,4 @@ fn part(text: &mut String, part: &Part, depth: usize) {
         None => writeln!(text),
     };
     part.parts.iter().for_each(|inner| self::part(text, inner, depth + 1));
-}
-
-fn as_value(answer: &Answer) -> Value {
-    let decision = Outcome::of(answer).word();
-    let route = &*answer.route;
-    let Ok(explanation) = &answer.explained else {
-        return json!({ "decision": decision, "route": route, "public": true });
-    };
-    let rule = explanation.decision.rule();
-    json!({
-        "decision": decision,
-        "route": route,
-        "public": false,
-        "rule": rule.map(|rule| &*rule.0),
-        "place": explanation.rules.iter().find(|other| Some(&other.id) == rule).map(|rule| &*rule.place),
-        "error": if let Decision::Error(error) = &explanation.decision { Some(error) } else { None },
-        "shadow": explanation.shadow.as_ref().map(|shadow| if shadow.allows() { "allow" } else { "deny" }),
-        "step_up": explanation.step_up.as_ref().map(|step_up| json!({
-            "mfa": step_up.mfa,
-            "phishing_resistant": step_up.phishing_resistant,
-            "acr_values": step_up.acr_values,
-            "max_age": step_up.max_age.map(|age| age.as_secs()),
-        })),
-        "rules": explanation.rules.iter().map(rule_value).collect::<Vec<_>>(),
-    })
-}
-
-fn rule_value(rule: &Explained) -> Value {
-    json!({
-        "rule": &*rule.id.0,
-        "place": &*rule.place,
-        "effect": if rule.effect == Effect::Allow { "allow" } else { "deny" },
-        "shadow": rule.shadow,
-        "matches": rule.matches.as_ref().ok(),
-        "error": rule.matches.as_ref().err(),
-        "conditions": rule.parts.iter().map(part_value).collect::<Vec<_>>(),
-    })
-}
-
-fn part_value(part: &Part) -> Value {
-    json!({
-        "condition": part.text,
-        "holds": part.holds,
-        "state": part.seen.as_ref().map(|seen| seen.state),
-        "value": part.seen.as_ref().and_then(|seen| seen.value.as_deref()),
-        "source": part.seen.as_ref().and_then(|seen| seen.source).map(|source| source.code()),
-        "age": part.seen.as_ref().and_then(|seen| seen.age).map(|age| age.as_secs()),
-        "help": part.help,
-        "conditions": part.parts.iter().map(part_value).collect::<Vec<_>>(),
-    })
 }

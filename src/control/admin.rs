@@ -3,6 +3,7 @@
 
 pub mod acts;
 mod devices;
+mod explain;
 mod risks;
 
 use super::Control;
@@ -12,7 +13,7 @@ use axum::extract::{Request, State as Shared};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use prometheus::Registry;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -74,6 +75,8 @@ pub fn start(listener: TcpListener, state: State) -> io::Result<Server> {
         .merge(devices::routes())
         .merge(risks::routes())
         .layer(middleware::from_fn_with_state(Arc::clone(&inner), acts::record))
+        // A question, whatever its method.
+        .route("/explain", post(explain::answer))
         .layer(middleware::from_fn_with_state(Arc::clone(&inner), authorize));
     let router = Router::new()
         .route("/healthz", get(async || "ok\n"))

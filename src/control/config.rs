@@ -24,6 +24,7 @@ use document::Document;
 use findings::{Findings, Wrong};
 use place::Place;
 use secrecy::SecretString;
+use serde::de::DeserializeOwned;
 use sources::Sources;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -113,6 +114,25 @@ fn finish(draft: compile::Draft, epoch: u64, document: &Document, findings: &mut
         watched: Watched::default(),
         warnings: document.warnings(std::mem::take(&mut findings.warnings)),
     })
+}
+
+/// Where things stand in a file.
+pub struct Lines(Document);
+
+impl Lines {
+    /// `policy-tests.yaml:12`, where the entry of a list at the top of the file stands.
+    pub fn of(&self, list: &str, index: usize) -> String {
+        self.0.line(&Place::root().key(list).index(index))
+    }
+}
+
+/// Reads YAML (or JSON) that is not the configuration, with the same care: every fault of its shape, and where it is.
+pub fn read_as<T: DeserializeOwned>(file: PathBuf, text: &str) -> Result<(T, Lines), Problems> {
+    let (document, value) = Document::parse(file, text);
+    match value.filter(|_| document.is_sound()) {
+        Some(value) => Ok((value, Lines(document))),
+        None => Err(document.errors(Findings::default())),
+    }
 }
 
 fn unreadable(path: &Path, why: &str) -> Problems {

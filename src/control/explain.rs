@@ -1,9 +1,16 @@
 //! Why somebody would be let in or not. In: a configuration, and a question of a made-up request. Out: an [`Answer`]. Decides
 //! nothing: it asks the policy as the gate does.
 
+mod asked;
+mod json;
+
+pub use asked::Asked;
+pub(super) use asked::{level, standing, time};
+pub use json::value;
+
 use crate::model::identity::{Profile, Subject};
 use crate::model::{
-    DeviceFacts, Email, Identity, Observed, ProviderName, Risk, RiskLevel, Source, Strength, Timestamp, device::Standing,
+    DeviceFacts, Email, Identity, Observed, ProviderName, Risk, RiskLevel, RuleId, Source, Strength, Timestamp, device::Standing,
 };
 use crate::policy::explain::Explanation;
 use crate::policy::{Authentication, Facts, Principal, Ruleset};
@@ -67,6 +74,46 @@ pub struct Public {
     pub allows: bool,
 }
 
+/// What a request would meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It is let through.
+    Allow,
+    /// It is refused.
+    Deny,
+    /// Another sign-in is asked for.
+    Challenge,
+}
+
+impl Outcome {
+    /// The word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Challenge => "challenge",
+        }
+    }
+}
+
+impl Answer {
+    /// What it comes to.
+    pub const fn outcome(&self) -> Outcome {
+        match &self.explained {
+            Err(Public { allows: true }) => Outcome::Allow,
+            Err(Public { allows: false }) => Outcome::Deny,
+            Ok(explanation) if explanation.decision.allows() => Outcome::Allow,
+            Ok(explanation) if explanation.step_up.is_some() => Outcome::Challenge,
+            Ok(_) => Outcome::Deny,
+        }
+    }
+
+    /// The rule that decided, where one did.
+    pub fn rule(&self) -> Option<&RuleId> {
+        self.explained.as_ref().ok()?.decision.rule()
+    }
+}
+
 /// A question that has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -82,6 +129,16 @@ pub enum Error {
     /// Not a provider of this app.
     #[error("the app takes no sign-ins of `{0}`")]
     Provider(String),
+    /// A text that can't be read.
+    #[error("`{name}`: `{text}` is not {what}")]
+    Value {
+        /// Of what.
+        name: &'static str,
+        /// The text.
+        text: String,
+        /// What it should be.
+        what: &'static str,
+    },
     /// The person can't be evaluated.
     #[error("{0}")]
     Principal(#[from] crate::policy::principal::PrincipalError),
@@ -89,7 +146,7 @@ pub enum Error {
 
 /// Answers it.
 pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Answer, Error> {
-    let app = snapshot.apps.iter().find(|app| *app.name == *question.app).ok_or_else(|| Error::App(question.app.clone()))?;
+    let app = app(snapshot, &question.app)?;
     let route = route(snapshot, app, &question.path)?;
     let rules = match &route.access {
         Access::Public(methods) => {
@@ -106,7 +163,13 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Answer, Error
     Ok(Answer { route: Arc::clone(&route.label), explained: Ok(explained) })
 }
 
-fn route<'a>(snapshot: &'a Snapshot, app: &'a App, path: &str) -> Result<&'a Route, Error> {
+/// The app of this key.
+pub(super) fn app<'a>(snapshot: &'a Snapshot, name: &str) -> Result<&'a App, Error> {
+    snapshot.apps.iter().find(|app| *app.name == *name).ok_or_else(|| Error::App(name.to_owned()))
+}
+
+/// The route of the app that a path belongs to.
+pub(super) fn route<'a>(snapshot: &'a Snapshot, app: &'a App, path: &str) -> Result<&'a Route, Error> {
     let below = path.strip_prefix(&*app.prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let index = app.paths.find(path).filter(|_| below && path.starts_with('/'));
     index.and_then(|index| snapshot.route(index)).ok_or_else(|| Error::Path(path.to_owned()))

@@ -70,6 +70,7 @@ fn app(host: &str, port: u16, prefix: &str, providers: &[ProviderName]) -> App {
         identity: Vec::new(),
         providers: providers.to_vec(),
         cors_preflight: false,
+        denials: Default::default(),
         paths: Paths::new(RouteIndex(0)),
     }
 }

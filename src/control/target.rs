@@ -114,7 +114,7 @@ fn plain_path(path: &str) -> Result<String, NotATarget> {
 }
 
 /// Percent-decoding (RFC 3986, section 2.1); what is not an encoding stays as it is.
-fn decode(path: &str) -> String {
+pub(super) fn decode(path: &str) -> String {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let Some((first, others)) = rest.split_first() {

@@ -13,6 +13,7 @@ use super::body::{ResponseBody, Upload};
 use super::decide::Shadow;
 use super::route::Routed;
 use super::session::Recognized;
+use super::signals::Signals;
 use super::target::Target;
 use super::visit::Visit;
 use crate::clock;
@@ -40,6 +41,8 @@ pub struct Trail {
     /// What the decision rests on, as JSON.
     pub(super) evidence: Option<Arc<str>>,
     pub(super) shadow: Option<Shadow>,
+    /// What a refusal by rules was made from.
+    pub(super) refused: Option<Box<Signals>>,
     pub(super) reason: Option<Reason>,
     /// Why the right to it ended ([`Reason::AccessEnded`]).
     pub(super) cause: Option<Reason>,
@@ -60,6 +63,7 @@ impl Trail {
             rule: None,
             evidence: None,
             shadow: None,
+            refused: None,
             reason: None,
             cause: None,
             upload: None,

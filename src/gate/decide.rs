@@ -219,12 +219,29 @@ fn settle(
     let started = Instant::now();
     let anew = decide_anew(at, place, rules, (current, &identity), signals);
     at.gate.metrics.decided(started.elapsed());
-    let (fresh, settled, holds) = anew.map_err(|error| {
-        tracing::error!(%error, route = &*place.route.label, "a decision failed, which denies");
-        Reason::PolicyError
+    let (fresh, settled, holds) = anew.map_err(|failure| match failure {
+        Failure::Ambiguous => Reason::AmbiguousTarget,
+        Failure::Policy(error) => {
+            tracing::error!(%error, route = &*place.route.label, "a decision failed, which denies");
+            Reason::PolicyError
+        }
     })?;
     session.known().memo.0.store(Some(Arc::new(fresh)));
     Ok((settled, Basis { version, holds }))
+}
+
+/// Why nothing was decided.
+enum Failure {
+    /// A rule could not be evaluated.
+    Policy(String),
+    /// Two readings of the path lead to different decisions.
+    Ambiguous,
+}
+
+impl From<String> for Failure {
+    fn from(error: String) -> Self {
+        Self::Policy(error)
+    }
 }
 
 impl Entry {
@@ -253,13 +270,13 @@ fn decide_anew(
     rules: &Ruleset,
     (current, identity): (Option<&Arc<Decided>>, &Arc<model::Identity>),
     signals: &Signals,
-) -> Result<Anew, String> {
+) -> Result<Anew, Failure> {
     let principal = match current {
         Some(decided) => Arc::clone(&decided.principal),
         None => Arc::new(Principal::new(identity).map_err(|error| error.to_string())?),
     };
     let facts = signals.facts(at, rules, identity);
-    let settled = settle_anew(at, place, rules, (&principal, identity), &facts)?;
+    let settled = settle_anew(at, place, rules, (&principal, identity), (signals, &facts))?;
     let until = rules.reads().until(&facts);
     let holds = if rules.reads().nothing() { None } else { Some((at.now, until.unwrap_or(FOR_EVER))) };
     let entries = current.map_or(&[][..], |decided| &decided.entries);
@@ -274,15 +291,19 @@ fn settle_anew(
     place: &Routed<'_>,
     rules: &Ruleset,
     (principal, identity): (&Principal, &model::Identity),
-    facts: &Facts,
-) -> Result<Settled, String> {
+    (signals, facts): (&Signals, &Facts),
+) -> Result<Settled, Failure> {
     let position = |rule| rules.position(rule).ok_or_else(|| "decided by no rule of the route".to_owned());
     let verdict = rules.evaluate(principal, facts);
+    let read_as = |path: &str| rules.evaluate(principal, &Facts { path: path.into(), ..facts.clone() });
+    if signals.other_readings().any(|path| read_as(path) != verdict) {
+        return Err(Failure::Ambiguous);
+    }
     let outcome = match &verdict.decision {
         Decision::Allow(rule) => Outcome::Allowed(position(rule)?),
         Decision::Deny(rule) => Outcome::Denied(position(rule)?),
         Decision::NoRule => Outcome::NoRule,
-        Decision::Error(error) => return Err(error.clone()),
+        Decision::Error(error) => return Err(Failure::Policy(error.clone())),
     };
     let step_up = match outcome {
         Outcome::Allowed(_) => None,

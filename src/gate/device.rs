@@ -27,6 +27,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// How many certificates that proxies tell of a worker remembers.
 const REMEMBERED: usize = 1024;
 
+/// What a device is to a person.
+type Found = Observed<Arc<DeviceFacts>>;
+
 /// A certificate that a client has shown: what it is worth, and the device that it leads to.
 pub struct Presented {
     /// What it is worth.
@@ -38,7 +41,7 @@ pub struct Presented {
     epoch: u64,
     inventory: Arc<Inventory>,
     /// What it is to the person who has last come with it, of whom nothing is kept.
-    facts: RefCell<Option<(Weak<Identity>, Observed<Arc<DeviceFacts>>)>>,
+    facts: RefCell<Option<(Weak<Identity>, Found)>>,
 }
 
 /// A certificate, and those that are said to vouch for it.
@@ -123,7 +126,7 @@ impl Presented {
     }
 
     /// What the device is to this person; nothing where the certificate is not good.
-    pub(super) fn facts(&self, identity: &Arc<Identity>) -> Option<Observed<Arc<DeviceFacts>>> {
+    pub(super) fn facts(&self, identity: &Arc<Identity>) -> Option<Found> {
         let certified = self.judged.verdict.as_ref().ok()?;
         let mut known = self.facts.borrow_mut();
         if let Some((_, facts)) = known.as_ref().filter(|(of, _)| std::ptr::eq(of.as_ptr(), Arc::as_ptr(identity))) {

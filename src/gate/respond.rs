@@ -1,6 +1,7 @@
 //! What a refused request gets. In: a refusal, and how the client asked. Out: the answer. The only place that chooses a status.
 //! Must never show unescaped what came from outside, and never redirect to anywhere but our own sign-in.
 
+mod advice;
 pub mod challenge;
 
 use super::body::ResponseBody;
@@ -187,10 +188,13 @@ fn json(visit: &Visit, status: StatusCode, refusal: &Refusal) -> Response<Respon
 
 fn page(visit: &Visit, refusal: &Refusal) -> Response<ResponseBody> {
     let (retry, sign_out) = (challenge::once_more(visit, refusal), format!("{}/.doorward/logout", visit.snapshot.auth));
+    let advice::Told { advice, contact } = advice::told(visit, refusal);
     let page = pages::RefusalPage {
         refusal,
         request_id: visit.request_id,
         app: visit.app().map(|app| &*app.title),
+        advice: &advice,
+        contact: contact.map(|contact| (&*contact.text, contact.link.as_deref())),
         links: pages::Links { retry: retry.as_deref(), sign_out: visit.trail.session.as_ref().map(|_| &*sign_out) },
     };
     let mut response = answer(status(refusal.reason), "text/html; charset=utf-8", pages::refusal(&page));

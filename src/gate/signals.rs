@@ -19,7 +19,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Signals {
     method: Option<Method>,
-    path: Option<Box<str>>,
+    /// Every way in which an app could read the path, where a policy looks at it.
+    readings: Box<[Box<str>]>,
     client: Option<IpAddr>,
     device: Option<Observed<Arc<DeviceFacts>>>,
     risk: Option<Observed<Arc<Risk>>>,
@@ -56,12 +57,18 @@ pub(super) fn read(
     let device = || at.certificate?.facts(&identity);
     Signals {
         method: reads.has(Kind::Method).then(|| method.clone()),
-        path: reads.has(Kind::Path).then(|| target.path().into()),
+        readings: if reads.has(Kind::Path) { readings(target) } else { Box::default() },
         client: reads.has_address().then_some(at.client),
         device: if reads.has(Kind::Device) { device() } else { None },
         risk: if reads.has(Kind::Risk) { device::risk(at, &identity) } else { None },
         asked,
     }
+}
+
+/// Some apps take upper and lower case for the same.
+fn readings(target: &Target) -> Box<[Box<str>]> {
+    let folded = |reading: &str| reading.chars().any(char::is_uppercase).then(|| reading.to_lowercase().into());
+    target.readings().flat_map(|reading| std::iter::once(reading.into()).chain(folded(reading))).collect()
 }
 
 impl Signals {
@@ -70,12 +77,17 @@ impl Signals {
         self.asked
     }
 
+    /// The other ways in which the path could be read.
+    pub(super) fn other_readings(&self) -> impl Iterator<Item = &str> {
+        self.readings.iter().skip(1).map(|reading| &**reading)
+    }
+
     /// Everything that a decision on them is made from.
     pub(super) fn facts(&self, at: Circumstances<'_>, rules: &Ruleset, identity: &model::Identity) -> Facts {
         let (reads, geo) = (rules.reads(), &at.snapshot.geo);
         let located = |kind| self.client.filter(|_| reads.has(kind));
         Facts {
-            path: self.path.clone().unwrap_or_default(),
+            path: self.readings.first().cloned().unwrap_or_default(),
             address: self.client,
             country: located(Kind::Country).and_then(|client| geo.country(client)),
             asn: located(Kind::Asn).and_then(|client| geo.asn(client)),

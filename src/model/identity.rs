@@ -125,6 +125,19 @@ pub struct Acted {
     pub email: Option<Email>,
     /// What they did.
     pub act: Act,
+    /// What their provider said of them, as JSON, where they come with it: what later records of theirs rest on.
+    pub profile: Option<Box<str>>,
+}
+
+/// What [`Acted`] says of a profile.
+#[derive(Serialize)]
+struct Recorded<'a> {
+    groups: &'a [String],
+    claims: &'a BTreeMap<String, Vec<String>>,
+    amr: &'a [String],
+    acr: Option<&'a str>,
+    /// In seconds since 1970.
+    auth_time: u64,
 }
 
 /// What somebody did under `/.doorward/`. The code ([`Act::code`]) never changes its meaning.
@@ -147,8 +160,20 @@ pub enum Act {
 impl Acted {
     /// This person did this.
     pub fn new(identity: &Identity, act: Act) -> Self {
-        Self { subject: identity.subject.clone(), email: identity.profile.email.clone(), act }
+        let comes = matches!(act, Act::Landed | Act::SignedIn);
+        Self {
+            subject: identity.subject.clone(),
+            email: identity.profile.email.clone(),
+            act,
+            profile: comes.then(|| recorded(identity)).flatten(),
+        }
     }
+}
+
+fn recorded(identity: &Identity) -> Option<Box<str>> {
+    let Profile { groups, claims, amr, acr, .. } = &identity.profile;
+    let auth_time = identity.authenticated_at.seconds();
+    serde_json::to_string(&Recorded { groups, claims, amr, acr: acr.as_deref(), auth_time }).ok().map(Into::into)
 }
 
 impl Act {

@@ -136,6 +136,15 @@ impl Reason {
     }
 }
 
+/// What a refused person may be told of one condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// What failed, as a sentence.
+    pub failed: String,
+    /// What they can do about it, as a sentence.
+    pub help: &'static str,
+}
+
 /// A request that is not let through: why, and what may be told of it to the person in front of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {

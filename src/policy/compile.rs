@@ -167,6 +167,10 @@ impl Ruleset {
         &self.files
     }
 
+    pub(super) const fn app(&self) -> &EntityUid {
+        &self.app
+    }
+
     /// What they look at.
     pub const fn reads(&self) -> &Reads {
         &self.reads

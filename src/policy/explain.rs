@@ -8,7 +8,7 @@ use super::condition::{Condition, DeviceTest, Test};
 use super::facts::Seen;
 use super::{Decision, Effect, Facts, Principal, Rule, Ruleset};
 use crate::model::{Identity, RuleId, StepUp, Strength};
-use cedar_policy::Request;
+use cedar_policy::{PolicySet, Request};
 use std::sync::Arc;
 
 /// Why a decision is what it is.
@@ -84,10 +84,11 @@ impl Ruleset {
     }
 }
 
-struct Asking<'a> {
-    request: Request,
-    principal: &'a Principal,
-    facts: &'a Facts,
+/// A request that rules are asked of.
+pub(super) struct Asking<'a> {
+    pub(super) request: Request,
+    pub(super) principal: &'a Principal,
+    pub(super) facts: &'a Facts,
 }
 
 impl Asking<'_> {
@@ -105,9 +106,14 @@ impl Asking<'_> {
         }
     }
 
-    fn holds(&self, condition: &Condition, reading: Reading, effect: Effect) -> Result<bool, String> {
+    pub(super) fn holds(&self, condition: &Condition, reading: Reading, effect: Effect) -> Result<bool, String> {
         let policy = parse(&probe(condition, reading, effect)).map_err(|error| error.to_string())?;
         matches(&self.request, &policy, self.principal)
+    }
+
+    /// Whether a policy says something of it.
+    pub(super) fn matches(&self, policy: &PolicySet) -> bool {
+        matches(&self.request, policy, self.principal) == Ok(true)
     }
 
     /// `wanted`: whether the person is let in by its holding, or kept out.

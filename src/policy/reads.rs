@@ -129,6 +129,11 @@ impl Reads {
         self.kinds == 0 && self.asked.is_empty() && self.windows.is_empty() && self.periods.is_empty()
     }
 
+    /// Whether they ask something of the request itself.
+    pub const fn asks(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
     /// Whether they look at this.
     pub const fn has(&self, kind: Kind) -> bool {
         self.kinds & kind as u16 != 0

@@ -40,7 +40,7 @@ action "request" appliesTo {
   resource: App,
   context: {
     method: String,
-    path: String,           // as it was sent, without the query
+    path: String,           // decoded, without the query; refused where two readings of it are decided differently
     address: String,        // the client's
     networks: Set<String>,  // the lists of networks that it is in, by name
     country: Text,          // "DE"

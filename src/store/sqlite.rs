@@ -5,6 +5,11 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use std::time::Duration;
 
+/// The path of the database.
+pub(super) fn database(location: &str) -> Result<&str, Error> {
+    location.strip_prefix("sqlite:").filter(|path| !path.is_empty()).ok_or_else(|| Error::Location(location.to_owned()))
+}
+
 /// Pools of readers and of the one writer, with the tables up to date.
 pub(super) async fn open(path: &str) -> Result<(SqlitePool, SqlitePool), Error> {
     let options = SqliteConnectOptions::new()

@@ -135,3 +135,34 @@ fn lists_stand_for_their_entries_and_a_dollar_can_be_written() {
     assert_eq!(rule.groups.as_deref().unwrap(), ["staff", "more", "last", "x", "$y"]);
     assert_eq!(&*rule.place, "doorward.yaml:18");
 }
+
+#[test]
+fn whom_refused_people_can_ask_must_fit_on_the_page() {
+    let app = |lines: &str| with("    allow:", &format!("    {lines}\n    allow:"));
+    for (lines, message) in [
+        ("contact: ' '", "nothing that a page could show"),
+        ("contact: \"a\\nb\"", "nothing that a page could show"),
+        ("explain_denials: some", "one of `full`, `contact_only`, `off`"),
+    ] {
+        let errors = Scene::new().errors(&app(lines));
+        assert!(errors.len() == 1 && errors[0].message.contains(message), "{errors:?}");
+    }
+    let loaded = Scene::new().fine(&app("contact: a@b.example\n    explain_denials: off"));
+    assert!(loaded.warnings.iter().any(|warning| warning.message == "nobody is told whom to ask"), "{:?}", loaded.warnings);
+    let contacts = [("a@b.example", Some("mailto:a@b.example")), ("https://x.example/a", Some("https://x.example/a"))];
+    for (text, link) in contacts.into_iter().chain([("javascript:alert(1)", None), ("http://x.example", None), ("Room 7", None)]) {
+        let loaded = Scene::new().fine(&app(&format!("contact: '{text}'")));
+        let contact = loaded.snapshot.apps[0].denials.contact.clone().unwrap();
+        assert_eq!((&*contact.text, contact.link.as_deref()), (text, link));
+    }
+}
+
+#[test]
+fn a_domain_that_anybody_can_claim_is_found_wherever_a_rule_names_it() {
+    let unverified = with("    client_id: doorward\n", "    client_id: doorward\n    assume_email_verified: true\n");
+    for rule in ["any: [{ domains: [corp.example] }, { groups: [staff] }]", "rule: ours"] {
+        let yaml = unverified.replace("groups: [staff]", rule) + "rules: { ours: { domains: [corp.example] } }\n";
+        let warnings = Scene::new().fine(&yaml).warnings;
+        assert!(warnings.iter().any(|warning| warning.message.contains("can claim this domain")), "{rule}: {warnings:?}");
+    }
+}

@@ -4,16 +4,20 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { chromiumMissing, launch, signIn } from './lib/browser.mjs';
+import { chromiumMissing, launch, screenshot, signIn } from './lib/browser.mjs';
 import { fingerprint, issueCertificate, makeAuthority, revocationList } from './lib/certificate.mjs';
 import { eventually } from './lib/eventually.mjs';
 import { Visitor } from './lib/visitor.mjs';
 import { startWorld } from './lib/world.mjs';
 
 const TOKEN = 'an-admin-token-of-the-tests';
+// The host of an app that only Playwright can visit by name.
+const LAPTOP = 'local.playwright';
+const laptop = ({ port }) => `https://${LAPTOP}:${port}`;
 let world;
 let devices;
 let laptops;
+let foreign;
 
 // The record of a path, once it is written.
 const record = (path) => eventually(`a record of ${path}`, () => world.audit().find((each) => each.path === path));
@@ -40,11 +44,19 @@ const administer = (method, path, body, headers = {}) => fetch(`http://${world.d
 describe('devices', () => {
   before(async () => {
     world = await startWorld({
-      adjust: (configuration, { directory }) => {
+      adjust: (configuration, being) => {
+        const { directory } = being;
         devices = makeAuthority(directory, 'device-ca');
         laptops = ['mac-1', 'mac-2'].map((name) => issueCertificate(devices, name, [name], 'clientAuth'));
+        foreign = issueCertificate(makeAuthority(directory, 'foreign-ca'), 'foreign', ['mac-1'], 'clientAuth');
         writeFileSync(join(directory, 'revoked.pem'), revocationList(devices, []));
         writeFileSync(join(directory, 'devices.csv'), `id,owner,fingerprint,managed\nmac-1,alice@corp.test,${fingerprint(laptops[0])},true\n`);
+        configuration.apps.wiki.paths.push({ match: '/managed/**', allow: [{ groups: ['staff'], when: { device: 'managed' } }] });
+        // The one name that Playwright finds on this machine when it is to show a certificate.
+        const { cert, key } = issueCertificate(being.authority, 'laptop', [LAPTOP]);
+        configuration.tls.certificates.push({ cert, key });
+        const { wiki } = configuration.apps;
+        configuration.apps.laptop = { ...wiki, name: 'Laptop', url: laptop(being) };
         Object.assign(configuration.tls, { device_ca: devices.cert, device_crl: 'revoked.pem' });
         configuration.devices = { file: 'devices.csv' };
       },
@@ -63,8 +75,18 @@ describe('devices', () => {
   });
 
   it('that show a foreign one are not turned away by TLS', async () => {
-    const foreign = issueCertificate(makeAuthority(world.directory, 'foreign-ca'), 'foreign', ['mac-1'], 'clientAuth');
     assert.equal((await visit(foreign, '/foreign')).certificate, 'unknown_issuer');
+  });
+
+  it('are asked for by rules, and whoever shows a bad certificate is told what is wrong with it', async () => {
+    assert.equal((await visit(laptops[0], '/managed/with')).device, 'mac-1');
+    for (const [shows, text] of [[undefined, 'have access'], [foreign, 'certificate is not good'], [foreign, 'not issued by your organisation']]) {
+      const visitor = new Visitor(world, { shows });
+      const page = await visitor.signIn(`${world.urls.wiki}/managed/without`, 'alice');
+      visitor.close();
+      assert.equal(page.status, 403);
+      assert.ok(page.text.includes(text), page.text);
+    }
   });
 
   it('are known from the moment the API is told of them, and it is recorded who did that and why', async () => {
@@ -83,6 +105,30 @@ describe('devices', () => {
     const { certificate, device } = await visit(laptops[1], '/revoked');
     assert.deepEqual({ certificate, device }, { certificate: 'revoked', device: null });
     assert.equal((await visit(laptops[0], '/not-revoked')).certificate, 'good');
+  });
+
+  it('are known in a browser too', { skip: chromiumMissing }, async () => {
+    const visitor = new Visitor(world, { shows: laptops[0] });
+    const browser = await launch(world);
+    try {
+      assert.equal((await visitor.signIn(`${laptop(world)}/managed/start`, 'alice')).status, 200);
+      const cookie = { name: '__Host-doorward', value: visitor.cookie(LAPTOP, '__Host-doorward'), url: laptop(world), secure: true };
+      for (const [shown, status] of [[laptops[0], 200], [foreign, 403]]) {
+        const clientCertificates = [{ origin: laptop(world), certPath: shown.cert, keyPath: shown.key }];
+        const context = await browser.newContext({ clientCertificates, ignoreHTTPSErrors: true });
+        await context.addCookies([cookie]);
+        const page = await context.newPage();
+        assert.equal((await page.goto(`${laptop(world)}/managed/in-a-browser`)).status(), status);
+        if (status === 403) {
+          assert.equal(await page.textContent('h1'), 'This device’s certificate is not good');
+          await screenshot(page, 'device-certificate');
+        }
+        await context.close();
+      }
+    } finally {
+      visitor.close();
+      await browser.close();
+    }
   });
 
   it('are not asked of a browser that has none', { skip: chromiumMissing }, async () => {

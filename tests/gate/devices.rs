@@ -2,7 +2,7 @@
 
 use crate::world::authority::{Authority, DAY, Shown};
 use crate::world::wire::{Answer, Connection, PATIENCE};
-use crate::world::{Setup, WIKI, World, eventually};
+use crate::world::{ALICE, SHOP, Setup, WIKI, World, eventually};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose};
@@ -329,5 +329,126 @@ async fn nobody_is_asked_for_a_certificate_where_nobody_vouches_for_devices() {
             drop(connect(&world, &client).await.unwrap());
             assert_eq!(asked.0.load(std::sync::atomic::Ordering::Relaxed), expected);
         }
+    }
+}
+
+const APPS: &str = "
+  shop:
+    url: https://shop.corp.test:HTTPS
+    upstream: http://127.0.0.1:APP
+    allow: [{ domains: [corp.example] }]
+    paths:
+      - { match: /managed/**, allow: [{ domains: [corp.example], when: { device: managed } }] }
+      - { match: /certified/**, allow: [{ domains: [corp.example], when: { device: certified } }] }
+      - { match: /low/**, allow: [{ domains: [corp.example], when: { risk: low } }] }
+";
+
+/// What somebody gets who has this session and shows this certificate.
+async fn served(world: &World, session: &str, shown: Option<&Shown>, path: &str) -> (u16, Option<String>, String) {
+    let stream = connect(world, &client(world, BOTH[1], shown)).await.unwrap();
+    let mut connection = Connection::over(stream);
+    let lines = format!("Cookie: {session}\r\nAccept: application/json\r\n");
+    connection.write(world.head("GET", SHOP, path, &lines)).await;
+    let answer = connection.answer().await;
+    let reason = (answer.status != 200).then(|| answer.reason());
+    (answer.status, reason, answer.text())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_can_ask_for_a_device_and_says_so_when_its_certificate_is_not_good() {
+    let ours = Authority::new("devices");
+    let devices = ["own", "shared", "bob-s", "known", "stale", "unlisted", "last"].map(|name| (name, ours.issue(name, 1)));
+    let shown = |name: &str| &devices.iter().find(|(other, _)| *other == name).unwrap().1;
+    let line = |name: &str, owner: &str, managed: bool, expires: &str| {
+        format!("{name},{owner},{},{managed},{expires}\n", shown(name).fingerprint())
+    };
+    let csv = [
+        "id,owner,fingerprint,managed,expires_at\n".to_owned(),
+        line("own", "alice@corp.example", true, "2126-01-01T00:00:00Z"),
+        line("shared", "shared", true, ""),
+        line("bob-s", "bob@corp.example", true, ""),
+        line("known", "alice@corp.example", false, ""),
+        line("stale", "alice@corp.example", true, "2020-01-01T00:00:00Z"),
+    ];
+    let mut setup = asking(&ours);
+    setup.files.push(("devices.csv", csv.concat().into()));
+    setup.more = "devices: { file: devices.csv }";
+    setup.apps = APPS.to_owned();
+    let world = World::of(setup).await;
+    let session = world.session(SHOP, ALICE).await;
+    let cases = [
+        ("own", "/managed/x", 200),
+        ("shared", "/managed/x", 200),
+        ("bob-s", "/managed/x", 403),
+        ("known", "/managed/x", 403),
+        ("stale", "/managed/x", 403),
+        ("unlisted", "/managed/x", 403),
+        ("own", "/certified/x", 200),
+        ("unlisted", "/certified/x", 200),
+        ("bob-s", "/certified/x", 403),
+    ];
+    for (name, path, status) in cases {
+        let (found, reason, text) = served(&world, &session, Some(shown(name)), path).await;
+        assert_eq!(found, status, "{name} {path}: {text}");
+        assert!(reason.is_none_or(|reason| reason == "not_allowed"), "{name} {path}: {text}");
+    }
+    let without = served(&world, &session, None, "/managed/x").await;
+    assert_eq!((without.0, without.1.as_deref()), (403, Some("not_allowed")));
+    let expired = ours.issue_as("own", 9, |params| params.not_after = (SystemTime::now() - DAY / 2).into());
+    let (status, reason, text) = served(&world, &session, Some(&expired), "/managed/x").await;
+    assert_eq!((status, reason.as_deref()), (403, Some("device_certificate_invalid")), "{text}");
+    assert!(text.contains("it has to be renewed"), "{text}");
+    assert_eq!(served(&world, &session, Some(&expired), "/open").await.0, 200, "where no rule asks for a device");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_api_is_told_of_a_device_counts_from_the_next_request_on() {
+    let ours = Authority::new("devices");
+    let mut setup = asking(&ours);
+    setup.apps = APPS.to_owned();
+    let world = World::of(setup).await;
+    let (session, shown) = (world.session(SHOP, ALICE).await, ours.issue("mac-1", 1));
+    let mut connection = Connection::over(connect(&world, &client(&world, BOTH[1], Some(&shown))).await.unwrap());
+    let tell = async |owner: &str, managed: bool| {
+        let body = serde_json::json!({ "owner": owner, "managed": managed, "fingerprint": shown.fingerprint() });
+        assert_eq!(world.administer("PUT", "/api/v1/devices/mac-1", "", &body.to_string()).await.status, 200);
+    };
+    let mut status = async || {
+        connection.write(world.head("GET", SHOP, "/managed/x", &format!("Cookie: {session}\r\n"))).await;
+        connection.answer().await.status
+    };
+    assert_eq!(status().await, 403);
+    tell("alice@corp.example", true).await;
+    assert_eq!((status().await, status().await), (200, 200));
+    tell("alice@corp.example", false).await;
+    assert_eq!(status().await, 403);
+    tell("shared", true).await;
+    assert_eq!(status().await, 200);
+    assert_eq!(world.administer("DELETE", "/api/v1/devices/mac-1", "", "").await.status, 204);
+    assert_eq!(status().await, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_risk_counts_from_the_next_request_on_and_unknown_is_not_low() {
+    let ours = Authority::new("devices");
+    let mut setup = asking(&ours);
+    setup.apps = APPS.to_owned();
+    let world = World::of(setup).await;
+    let (session, shown) = (world.session(SHOP, ALICE).await, ours.issue("mac-1", 1));
+    let device = serde_json::json!({ "owner": "shared", "fingerprint": shown.fingerprint() }).to_string();
+    assert_eq!(world.administer("PUT", "/api/v1/devices/mac-1", "", &device).await.status, 200);
+    let status = async || served(&world, &session, Some(&shown), "/low/x").await.0;
+    assert_eq!(status().await, 403, "unknown");
+    for (whose, level, expires_at, expected) in [
+        ("user/alice@corp.example", "low", "2126-01-01T00:00:00Z", 200),
+        ("device/mac-1", "high", "2126-01-01T00:00:00Z", 403),
+        ("device/mac-1", "low", "2126-01-01T00:00:00Z", 200),
+        ("user/alice@corp.example", "medium", "2126-01-01T00:00:00Z", 403),
+        ("user/alice@corp.example", "medium", "2020-01-01T00:00:00Z", 403),
+        ("user/alice@corp.example", "low", "2126-01-01T00:00:00Z", 200),
+    ] {
+        let body = serde_json::json!({ "level": level, "expires_at": expires_at }).to_string();
+        assert_eq!(world.administer("PUT", &format!("/api/v1/risks/{whose}"), "", &body).await.status, 200);
+        assert_eq!(status().await, expected, "{whose} {level} {expires_at}");
     }
 }

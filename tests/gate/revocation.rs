@@ -1,5 +1,6 @@
 //! Access ends when it should: what is already flowing is cut when the right to it ends, and nothing else is.
 
+use crate::world::http2::Http2;
 use crate::world::wire::Connection;
 use crate::world::{ALICE, BOB, LOGIN, PAYROLL, SHOP, Setup, WIKI, World, eventually};
 use serde_json::json;
@@ -223,4 +224,24 @@ async fn who_signs_out_of_everything_loses_the_streams_of_every_app() {
     let mut payroll = websocket(&world, PAYROLL, "/p/ws", &cookie(PAYROLL)).await;
     browser.step(&world.url(LOGIN, "/.doorward/logout?scope=all"), None).await;
     assert_eq!((wiki.rest().await, payroll.rest().await), (FAREWELL.to_vec(), FAREWELL.to_vec()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http2_streams_end_one_by_one_and_the_connection_goes_on() {
+    let world = World::start().await;
+    let (alice, bob) = (world.session(WIKI, ALICE).await, world.session(WIKI, BOB).await);
+    let connection = Http2::connect(&world, WIKI).await;
+    let mut client = connection.clone();
+    // After an answer the client knows what the other side can.
+    assert_eq!(client.ask("GET", &world.url(WIKI, "/x"), &[("cookie", &bob)]).await.unwrap().status, 200);
+    let mut tunnel = Connection::over(client.websocket(&world.url(WIKI, "/ws"), &alice).await);
+    assert!(speaks(&mut tunnel).await);
+    let (mut other, url, cookie) = (connection.clone(), world.url(WIKI, "/grpc"), alice.clone());
+    let calls = tokio::spawn(async move { other.ask("GET", &url, &[("cookie", &cookie)]).await });
+    eventually("the call has begun", async || world.app.all().iter().any(|seen| seen.path == "/grpc").then_some(())).await;
+    sign_out(&world, &alice).await;
+    assert_eq!(tunnel.rest().await, FAREWELL);
+    assert!(calls.await.unwrap().is_none(), "a stream that was cut is reset");
+    assert_eq!(client.ask("GET", &world.url(WIKI, "/x"), &[("cookie", &bob)]).await.unwrap().status, 200);
+    assert_eq!((cause(&world, "/ws").await, cause(&world, "/grpc").await), ("session_invalid".into(), "session_invalid".into()));
 }

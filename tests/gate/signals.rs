@@ -99,24 +99,24 @@ async fn lists_in_files_are_read_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_stronger_sign_in_would_open_is_a_challenge() {
-    let rules = "    allow: [{ when: { mfa: true } }]\n    paths: [{ match: /fresh, allow: [{ when: { auth_age: 7d } }] }]\n";
+async fn what_a_stronger_sign_in_would_open_is_a_challenge_and_nothing_else_is() {
+    let rules = "    allow: [{ when: { mfa: true } }]\n    paths:
+      - { match: /fresh, allow: [{ when: { auth_age: 7d } }] }
+      - { match: /gold, allow: [{ when: { acr: [gold] } }] }
+      - { match: /both, allow: [{ when: { mfa: true, device: managed } }] }\n";
     let (world, cookie) = world(rules, "", vec![]).await;
     let cookie = format!("Cookie: {cookie}\r\n");
-    assert_eq!(world.get(SHOP, "/fresh", &cookie).await.status, 200);
-    // The provider of the tests has no word for more than a password.
-    let answer = world.get(SHOP, "/strong", &cookie).await;
-    assert_eq!((answer.status, &*answer.reason()), (403, "not_allowed"));
-    let text = std::fs::read_to_string(world.path("doorward.yaml")).unwrap();
-    let text = text.replace("    scopes: [openid", "    strength: { mfa: { acr: ['urn:mfa'] } }\n    scopes: [openid");
-    std::fs::write(world.path("doorward.yaml"), text).unwrap();
-    eventually("it asks for more", async || {
-        (world.get(SHOP, "/strong", &cookie).await.reason() == "step_up_required").then_some(())
-    })
-    .await;
-    world.get(SHOP, "/strong/again", &cookie).await;
-    let record = world.record("/strong/again").await;
-    assert_eq!((&record["decision"], &record["signals"]["authentication"]["mfa"]), (&json!("challenge"), &json!(false)));
+    for (path, status, reason, decision) in [
+        ("/fresh", 200, "allowed", "allow"),
+        ("/strong", 401, "step_up_required", "challenge"),
+        ("/gold", 403, "not_allowed", "deny"),
+        ("/both", 403, "not_allowed", "deny"),
+    ] {
+        assert_eq!(world.get(SHOP, path, &cookie).await.status, status, "{path}");
+        let record = world.record(path).await;
+        assert_eq!((&record["reason"], &record["decision"]), (&json!(reason), &json!(decision)), "{path}");
+        assert_eq!(record["signals"]["authentication"]["mfa"], json!(false), "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,6 +143,10 @@ async fn policies_in_cedar_count_beside_the_rules() {
     assert_eq!(world.get(SHOP, "/y", &cookie).await.status, 200);
     assert_eq!(world.get(SHOP, "/x/1", &cookie).await.reason(), "denied_by_rule");
     assert_eq!(world.record("/x/1").await["rule"], "p.cedar[0]");
+    for path in ["/%78/1", "/X/1", "/y/..%2fx/1", "/a%2F%2e%2e/x/1", "/x%2F1"] {
+        assert!(world.get(SHOP, path, &cookie).await.status >= 400, "{path} could be read as what is denied");
+    }
+    assert_eq!(world.get(SHOP, "/caf%C3%A9/Y", &cookie).await.status, 200, "however that is read, nothing denies it");
     std::fs::write(world.path("p.cedar"), "forbid (principal, action, resource) when { context.nothing };").unwrap();
     eventually("it is refused", async || (world.metric("doorward_config_broken").await > 0.0).then_some(())).await;
     assert_eq!(world.get(SHOP, "/x/2", &cookie).await.reason(), "denied_by_rule");

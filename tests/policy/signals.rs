@@ -7,7 +7,7 @@ use doorward::model::strength::Means;
 use doorward::model::{DeviceFacts, Identity, StepUp, Strength, Timestamp};
 use doorward::policy::condition::{DeviceTest, Labelled, Version};
 use doorward::policy::hours::{Period, Window};
-use doorward::policy::{Authentication, Compiler, Condition, Decision, Effect, Facts, Principal, Rule, Ruleset, Test};
+use doorward::policy::{Authentication, Compiler, Condition, Decision, Effect, Facts, Kind, Principal, Rule, Ruleset, Test};
 use http::{HeaderMap, Method};
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
@@ -368,5 +368,28 @@ proptest! {
         }
         let matching = |effect| explained.rules.iter().any(|rule| rule.effect == effect && rule.matches == Ok(true));
         prop_assert_eq!(explained.decision.allows(), matching(Effect::Allow) && !matching(Effect::Deny));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn what_rules_do_not_read_changes_nothing(
+        allow in some_rules(Effect::Allow), deny in some_rules(Effect::Deny), facts in some_facts(), other in some_facts(),
+    ) {
+        let rules = compiled(&[allow, deny].concat());
+        let reads = |kind| rules.reads().has(kind);
+        let mixed = Facts {
+            address: if reads(Kind::Address) { facts.address } else { other.address },
+            country: if reads(Kind::Country) { facts.country.clone() } else { other.country },
+            asn: if reads(Kind::Asn) { facts.asn.clone() } else { other.asn },
+            device: if reads(Kind::Device) { facts.device.clone() } else { other.device },
+            risk: if reads(Kind::Risk) { facts.risk.clone() } else { other.risk },
+            authentication: if reads(Kind::Authentication) { facts.authentication.clone() } else { other.authentication },
+            ..facts.clone()
+        };
+        let principal = Principal::new(&ana()).unwrap();
+        prop_assert_eq!(rules.evaluate(&principal, &mixed), rules.evaluate(&principal, &facts));
     }
 }

@@ -3,6 +3,7 @@
 
 mod apps;
 mod calendar;
+mod denials;
 mod devices;
 mod entrance;
 mod fixed;

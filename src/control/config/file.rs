@@ -3,6 +3,7 @@
 //!
 //! Only texts, truth values, lists, mappings and plain enums: [`super::document`] relies on it.
 
+mod denials;
 mod devices;
 mod limits;
 pub mod rewriting;
@@ -11,6 +12,7 @@ pub mod servers;
 pub mod signals;
 pub mod upstream;
 
+pub use denials::ExplainDenials;
 pub use devices::Devices;
 pub use limits::Limits;
 pub use rules::Rule;
@@ -237,6 +239,10 @@ pub struct App {
     pub allow: Option<Vec<Rule>>,
     /// Who may not, whatever allows it; for every path of the app.
     pub deny: Option<Vec<Rule>>,
+    /// Whom refused people can ask: an address, an `https` URL or a text.
+    pub contact: Option<String>,
+    /// What people are told whom these rules refuse; `full` by default.
+    pub explain_denials: Option<ExplainDenials>,
     /// Paths with rules of their own; the most specific match decides.
     pub paths: Option<Vec<PathEntry>>,
 }

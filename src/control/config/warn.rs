@@ -10,6 +10,7 @@ use super::file::{self, File};
 use super::findings::{Findings, Wrong};
 use super::place::Place;
 use crate::model::ProviderName;
+use crate::policy::{Condition, Test};
 use std::collections::BTreeSet;
 
 /// What the providers that an app takes can say of a person.
@@ -80,10 +81,18 @@ fn all_rules(app: &Drafted) -> impl Iterator<Item = &Written> {
 /// An address that nobody vouches for decides who gets in.
 fn unverified(app: &Drafted, file: &File, findings: &mut Findings) {
     let trusting = accepted(app, file).find(|(_, provider)| provider.assume_email_verified);
-    let by_address = all_rules(app).find(|written| written.rule.domains.is_some());
+    let by_address = all_rules(app).find(|written| written.rule.parts().iter().any(names_a_domain));
     if let (Some((name, _)), Some(written)) = (trusting, by_address) {
         let message = format!("`{name}` has `assume_email_verified`: whoever can set an address there can claim this domain");
         findings.warning(&written.place.key("domains"), Wrong::plain(message));
+    }
+}
+
+fn names_a_domain(condition: &Condition) -> bool {
+    match condition {
+        Condition::Test(test) => matches!(test, Test::Domains(_)),
+        Condition::All(parts) | Condition::Any(parts) => parts.iter().any(names_a_domain),
+        Condition::Not(part) => names_a_domain(part),
     }
 }
 

@@ -59,7 +59,12 @@ pub(in crate::control) async fn answer(control: &Control, call: &Call<'_>) -> Re
     match ended {
         Ok(ended) => {
             let mut answer = answer::document("application/json", "no-store", "{}\n");
-            let acted = ended.into_iter().next().map(|subject| Acted { subject, email: None, act: Act::SignedOutByProvider });
+            let acted = ended.into_iter().next().map(|subject| Acted {
+                subject,
+                email: None,
+                act: Act::SignedOutByProvider,
+                profile: None,
+            });
             acted.map(|acted| answer.extensions_mut().insert(acted));
             Ok(answer)
         }

@@ -50,6 +50,9 @@ fn who(object: &mut Object<'_>, trail: &Trail) {
     object.text(b",\"email\":", email.map(|email| email.as_str()));
     object.text(b",\"session\":", trail.session.as_ref().map(|session| session.id()));
     object.text(b",\"act\":", acted.map(|acted| acted.act.code()));
+    if let Some(profile) = acted.and_then(|acted| acted.profile.as_ref()) {
+        object.json(b",\"profile\":", profile);
+    }
 }
 
 /// What the client has shown of its device, and which one that is.

@@ -3,7 +3,7 @@
 use super::paths::{self, Access, Entry};
 use super::rules::{self, Written};
 use super::values::{Address, address, is_key};
-use super::{Context, fixed, headers, limits, rewriting, servers, upstream};
+use super::{Context, denials, fixed, headers, limits, rewriting, servers, upstream};
 use crate::control::config::file::{self, File};
 use crate::control::config::findings::Wrong;
 use crate::control::config::near::did_you_mean;
@@ -11,6 +11,7 @@ use crate::control::config::place::Place;
 use crate::model::ProviderName;
 use crate::policy::Effect;
 use crate::snapshot::Attribute;
+use crate::snapshot::denials::Denials;
 use crate::snapshot::fixed::Fixed;
 use crate::snapshot::limits::Limits;
 use crate::snapshot::rewriting::Rewriting;
@@ -35,6 +36,7 @@ pub(in crate::control::config) struct Drafted {
     pub(in crate::control::config) identity: Vec<(HeaderName, Attribute)>,
     pub(in crate::control::config) providers: Vec<ProviderName>,
     pub(in crate::control::config) cors_preflight: bool,
+    pub(in crate::control::config) denials: Denials,
     pub(in crate::control::config) allow: Vec<Written>,
     pub(in crate::control::config) deny: Vec<Written>,
     pub(in crate::control::config) entries: Vec<Entry>,
@@ -62,6 +64,7 @@ fn one(name: &str, app: &file::App, place: Place, file: &File, context: &mut Con
     let identity = headers::compile(app, &place, &accepted, file, context);
     let rewriting = rewriting::compile(app, &place, (address.as_ref(), servers.as_ref()), &identity, context);
     let limits = limits::compile(app, &place, context);
+    let denials = denials::compile(app, &place, context);
     let mut list = |key: &str, rules: &Option<Vec<file::Rule>>, effect| {
         rules::list(rules.as_deref(), &place.key(key), &format!("{name}.{key}"), effect, context)
     };
@@ -83,6 +86,7 @@ fn one(name: &str, app: &file::App, place: Place, file: &File, context: &mut Con
         identity,
         providers: accepted.iter().filter_map(|name| ProviderName::parse(name)).collect(),
         cors_preflight: app.cors_preflight,
+        denials,
         allow,
         deny,
         entries,

@@ -77,6 +77,7 @@ fn add(snapshot: &mut Snapshot, app: Drafted, making: &mut Making<'_>) -> Option
         identity: app.identity,
         providers: app.providers,
         cors_preflight: app.cors_preflight,
+        denials: app.denials,
         paths,
     });
     Some(())
