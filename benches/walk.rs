@@ -242,11 +242,11 @@ fn choices(criterion: &mut Criterion) {
         let bench = bench_with(1, 2, &upstream);
         let host = "app0.corp.example";
         let cookie = bench.runtime.block_on(sign_in(&bench.store, 2, host));
-        let (mut visit, permit) = bench.runtime.block_on(admitted(&bench.worker, request(host, "/", &cookie)));
+        let (mut visit, _) = bench.runtime.block_on(admitted(&bench.worker, request(host, "/", &cookie)));
         let snapshot = visit.snapshot.clone();
         let app = &snapshot.apps[0];
         criterion.bench_function(&format!("choose/{name}"), |b| {
-            b.iter(|| balance::Way::begin(&mut visit, black_box(app), &permit).is_ok());
+            b.iter(|| balance::Way::begin(&mut visit, black_box(app)).is_ok());
         });
     }
 }

@@ -34,6 +34,8 @@ use answer::Answer;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt as _, Limited};
 use oidc::discovery::Directory;
 pub use oidc::discovery::ProviderStatus;
 use query::Query;
@@ -42,6 +44,11 @@ use std::time::Duration;
 
 /// What every path of ours starts with.
 pub const PREFIX: &str = "/.doorward/";
+/// Where providers say that somebody has signed out.
+const BACKCHANNEL_LOGOUT: &str = "backchannel-logout";
+/// How long a form may be, and take.
+const FORM_LIMIT: usize = 64 << 10;
+const FORM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The control plane of one process.
 pub struct Control {
@@ -64,12 +71,14 @@ pub struct Place {
     pub is_auth: bool,
 }
 
-/// A request under `/.doorward/`. None of them has a body that matters.
+/// A request under `/.doorward/`.
 struct Call<'a> {
     place: &'a Place,
     method: &'a Method,
     headers: &'a HeaderMap,
     query: Query,
+    /// What was posted, where that matters: a page can't post anything that does.
+    form: Query,
 }
 
 impl Control {
@@ -107,15 +116,21 @@ impl Control {
     }
 
     /// Answers a request under `/.doorward/`; to be awaited on the runtime that [`Self::start`] ran on.
-    pub async fn answer<B>(&self, request: Request<B>, place: Place) -> Result<Response<Bytes>, Refusal> {
-        let (parts, _) = request.into_parts();
+    pub async fn answer<B>(&self, request: Request<B>, place: Place) -> Result<Response<Bytes>, Refusal>
+    where
+        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
+    {
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or("");
+        let is_form = place.is_auth && parts.method == Method::POST && path == BACKCHANNEL_LOGOUT;
+        let form = if is_form { read_form(body).await? } else { Query::default() };
         let call = Call {
             place: &place,
             method: &parts.method,
             headers: &parts.headers,
             query: Query::parse(parts.uri.query().unwrap_or("")),
+            form,
         };
-        let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or("");
         self.route(path, &call).await
     }
 
@@ -123,6 +138,7 @@ impl Control {
         match (call.place.is_auth, call.method.as_str(), path) {
             (true, "GET", "login") => self.login(call).await,
             (true, "GET", "callback") => oidc::callback::answer(self, call).await,
+            (true, "POST", BACKCHANNEL_LOGOUT) => oidc::backchannel::answer(self, call).await,
             (true, "GET" | "POST", "logout") => self.log_out_of_everything(call).await,
             (false, "GET", "callback") => self.land(call).await,
             (false, "GET" | "POST", "logout") => self.log_out_of_app(call).await,
@@ -157,6 +173,16 @@ impl Control {
             }
         }
     }
+}
+
+/// A form, which is short and comes at once or not at all.
+async fn read_form<B>(body: B) -> Result<Query, Refusal>
+where
+    B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    let read = tokio::time::timeout(FORM_PATIENCE, Limited::new(body, FORM_LIMIT).collect()).await;
+    let bytes = read.ok().and_then(Result::ok).ok_or(Reason::BadRequest)?.to_bytes();
+    Ok(Query::parse(str::from_utf8(&bytes).map_err(|_| Reason::BadRequest)?))
 }
 
 /// The store does not answer: nothing is known, so nothing is said to have happened.

@@ -16,6 +16,7 @@ pub mod identity;
 pub mod limit;
 pub mod listen;
 pub mod respond;
+pub mod right;
 pub mod route;
 pub mod session;
 pub mod signals;

@@ -216,6 +216,10 @@ const fn explanation_of_failure(reason: Reason) -> (&'static str, &'static str) 
         | Reason::UpstreamUnreachable => {
             ("The app does not answer", "You have access, but the app itself is not working right now. Try again in a few minutes.")
         }
+        Reason::AccessEnded => (
+            "Your access has ended",
+            "You were signed out, or have lost a right, while the app was still busy with this. Whether it was done is for the app to say.",
+        ),
         Reason::UploadTooSlow => ("This took too long", "What you sent came too slowly. Try again on a better connection."),
         _ => ("This did not work", "Try again; if it stays so, tell your help desk."),
     }

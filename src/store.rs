@@ -6,6 +6,7 @@
 mod app_sessions;
 mod devices;
 mod live;
+mod logouts;
 mod others;
 mod people;
 mod registry;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use app_sessions::Handoff;
 pub use live::{AppSession, Life, SignIn};
+pub use logouts::Logout;
 pub use people::people;
 pub use sign_ins::{Ended, NewSignIn, Tokens};
 pub use signing_keys::StoredKey;

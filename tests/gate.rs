@@ -34,6 +34,8 @@ mod multiplexed;
 mod pool;
 #[path = "gate/retries.rs"]
 mod retries;
+#[path = "gate/revocation.rs"]
+mod revocation;
 #[path = "gate/rewriting.rs"]
 mod rewriting;
 #[path = "gate/signals.rs"]

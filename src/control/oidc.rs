@@ -1,6 +1,7 @@
 //! The relying party (OpenID Connect Core 1.0, authorization code flow with PKCE). In: configured providers, browsers that come
 //! back. Out: checked identities. Must never believe a claim whose token did not pass every check.
 
+pub(super) mod backchannel;
 pub(super) mod callback;
 mod claims;
 mod client;

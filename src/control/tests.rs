@@ -1,6 +1,7 @@
 //! Sign-ins from end to end, against a provider that says whatever a test wants.
 
 mod attacks;
+mod backchannel;
 mod browser;
 mod provider;
 mod refresh;
@@ -36,7 +37,7 @@ fn place_in(snapshot: Arc<Snapshot>, authority: &str) -> Place {
 }
 
 pub(super) fn call<'a>(place: &'a Place, headers: &'a HeaderMap, query: Query) -> Call<'a> {
-    Call { place, method: &Method::GET, headers, query }
+    Call { place, method: &Method::GET, headers, query, form: Query::default() }
 }
 
 /// A control plane of these providers, started.
@@ -70,9 +71,14 @@ impl World {
 
     /// One request, on a task of its own as the gate makes it.
     async fn request(&self, method: Method, url: &str, headers: HeaderMap) -> Result<Answer, Refusal> {
+        self.post(method, url, headers, String::new()).await
+    }
+
+    /// The same with a body.
+    async fn post(&self, method: Method, url: &str, headers: HeaderMap, body: String) -> Result<Answer, Refusal> {
         let behind = url.strip_prefix("https://").unwrap();
         let (authority, path) = behind.split_at(behind.find('/').unwrap());
-        let mut request = Request::new(());
+        let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().unwrap();
         *request.headers_mut() = headers;

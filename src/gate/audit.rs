@@ -44,6 +44,8 @@ pub struct Trail {
     /// What a refusal by rules was made from.
     pub(super) refused: Option<Box<Signals>>,
     pub(super) reason: Option<Reason>,
+    /// Why the right to it ended ([`Reason::AccessEnded`]).
+    pub(super) cause: Option<Reason>,
     pub(super) upload: Option<Arc<Upload>>,
     /// The policy let it through: whatever becomes of it, that is what was decided.
     pub(super) let_through: bool,
@@ -63,8 +65,17 @@ impl Trail {
             shadow: None,
             refused: None,
             reason: None,
+            cause: None,
             upload: None,
             let_through: false,
+        }
+    }
+
+    /// Notes that it was cut, where the right to it has ended.
+    pub(super) const fn lost(&mut self, cause: Option<Reason>) {
+        if cause.is_some() {
+            self.reason = Some(Reason::AccessEnded);
+            self.cause = cause;
         }
     }
 

@@ -9,6 +9,7 @@ use super::audit::Ending;
 use super::headers;
 use super::upstream::in_flight::{Expired, InFlight};
 use super::visit::Visit;
+use crate::model::Reason;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Response};
@@ -43,11 +44,12 @@ pub enum Broken {
 pub(super) struct Tunnel(RefCell<Option<Ending>>);
 
 impl Tunnel {
-    /// The tunnel is over, after this many bytes to the client.
-    pub(super) fn ended(&self, bytes_out: u64) {
+    /// The tunnel is over, after this many bytes to the client; where its right ended, why.
+    pub(super) fn ended(&self, bytes_out: u64, lost_by: Option<Reason>) {
         if let Some(ending) = self.0.borrow_mut().as_mut() {
             ending.bytes_out = bytes_out;
-            ending.complete = true;
+            ending.complete = lost_by.is_none();
+            ending.trail.lost(lost_by);
         }
     }
 }
@@ -95,6 +97,13 @@ impl ResponseBody {
         // The last frame is often known to be the last: hyper then does not ask again.
         if self.is_end_stream() {
             self.over();
+        }
+    }
+
+    /// Says so where that is because the right to it has ended.
+    fn broken_off(&mut self) {
+        if let (Source::App(in_flight), Some(ending)) = (&self.source, &mut self.ending) {
+            ending.trail.lost(in_flight.lost_by());
         }
     }
 
@@ -155,7 +164,7 @@ impl Drop for ResponseBody {
         match &self.tunnel {
             Some(tunnel) => *tunnel.0.borrow_mut() = self.ending.take(),
             None if self.is_end_stream() => self.over(),
-            None => {}
+            None => self.broken_off(),
         }
     }
 }

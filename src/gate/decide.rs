@@ -9,7 +9,8 @@ use super::identity::Identity;
 use super::route::Routed;
 use super::session::Recognized;
 use super::signals::{self, Signals};
-use super::visit::Visit;
+use super::target::Target;
+use super::visit::{Circumstances, Visit};
 use crate::model::{self, Reason, Refusal, StepUp, Timestamp};
 use crate::policy::evidence::evidence;
 use crate::policy::{Decision, Facts, Kind, Principal, RuleIndex, Ruleset};
@@ -24,12 +25,38 @@ use std::time::{Duration, Instant};
 pub struct Permit {
     reason: Reason,
     session: Option<Rc<Recognized>>,
+    /// What of the request itself held.
+    asked: u128,
+    basis: Basis,
+}
+
+/// What a decision depends on beside configuration, devices and risks; where it is the same, the decision is.
+#[derive(Clone, Copy, Default)]
+pub struct Basis {
+    /// Which of the person's identities, as the sign-in counts them.
+    version: u64,
+    /// When it was made, and until when it holds: `None` where the time changes nothing.
+    holds: Option<(Timestamp, Timestamp)>,
 }
 
 impl Permit {
     /// Why.
     pub const fn reason(&self) -> Reason {
         self.reason
+    }
+
+    /// What of the request itself held when it was let through.
+    pub(super) const fn asked(&self) -> u128 {
+        self.asked
+    }
+
+    /// What it depends on.
+    pub(super) const fn basis(&self) -> Basis {
+        self.basis
+    }
+
+    const fn for_anybody(reason: Reason) -> Self {
+        Self { reason, session: None, asked: 0, basis: Basis { version: 0, holds: None } }
     }
 
     /// On whose behalf; nobody's on a public route.
@@ -92,9 +119,7 @@ const FOR_EVER: Timestamp = Timestamp::from_millis(u64::MAX);
 pub fn for_anybody<B>(place: &Routed<'_>, request: &Request<B>) -> Option<Result<Permit, Refusal>> {
     match &place.route.access {
         Access::Public(methods) => Some(public(methods.as_deref(), request.method())),
-        Access::Rules(_) if place.app.cors_preflight && is_preflight(request) => {
-            Some(Ok(Permit { reason: Reason::Preflight, session: None }))
-        }
+        Access::Rules(_) if place.app.cors_preflight && is_preflight(request) => Some(Ok(Permit::for_anybody(Reason::Preflight))),
         Access::Rules(_) => None,
     }
 }
@@ -106,7 +131,7 @@ pub fn evaluate(visit: &mut Visit, place: &Routed<'_>, identity: Identity, signa
         Identity::Unknown(reason) => return Err(reason.into()),
         Identity::Known(session) => session,
     };
-    let settled = settle(visit, place, rules, &session, signals)?;
+    let (settled, basis) = settle(visit.circumstances(), place, rules, &session, signals)?;
     visit.trail.evidence = settled.evidence;
     visit.trail.shadow = settled.shadow;
     let (reason, rule) = match settled.outcome {
@@ -116,9 +141,40 @@ pub fn evaluate(visit: &mut Visit, place: &Routed<'_>, identity: Identity, signa
     };
     visit.trail.rule = rule;
     match settled.step_up {
-        _ if reason == Reason::Allowed => Ok(Permit { reason, session: Some(session) }),
+        _ if reason == Reason::Allowed => Ok(Permit { reason, session: Some(session), asked: signals.asked(), basis }),
         Some(step_up) => Err(Refusal { step_up: Some(Box::new((*step_up).clone())), ..Refusal::from(Reason::StepUpRequired) }),
         None => Err(complaint(visit, rules, reason).unwrap_or_else(|| reason.into())),
+    }
+}
+
+/// Whether the same request of the same person would be let through now, of which is known what was asked of it (`None` where that
+/// can't be known).
+pub(super) fn again(
+    at: Circumstances<'_>,
+    place: &Routed<'_>,
+    permit: &Permit,
+    (target, method): (&Target, &Method),
+    asked: impl FnOnce(&Ruleset) -> Option<u128>,
+) -> Result<Basis, Reason> {
+    let rules = match &place.route.access {
+        Access::Public(methods) => {
+            return public(methods.as_deref(), method).map(|_| Basis::default()).map_err(|refusal| refusal.reason);
+        }
+        Access::Rules(_) if permit.reason == Reason::Preflight && place.app.cors_preflight => return Ok(Basis::default()),
+        Access::Rules(rules) => rules,
+    };
+    let session = permit.session().ok_or(Reason::NotSignedIn)?;
+    if !place.app.providers.contains(&session.sign_in().identity().subject.provider) {
+        return Err(Reason::ProviderNotAccepted);
+    }
+    let asked = asked(rules).ok_or(Reason::NotAllowed)?;
+    let signals = signals::read(at, target, rules.reads(), session, (method, asked));
+    let (settled, basis) = settle(at, place, rules, session, &signals).map_err(|refusal| refusal.reason)?;
+    match settled.outcome {
+        Outcome::Allowed(_) => Ok(basis),
+        Outcome::Denied(_) if settled.step_up.is_none() => Err(Reason::DeniedByRule),
+        Outcome::NoRule if settled.step_up.is_none() => Err(Reason::NotAllowed),
+        _ => Err(Reason::StepUpRequired),
     }
 }
 
@@ -130,7 +186,7 @@ fn complaint(visit: &Visit, rules: &Ruleset, reason: Reason) -> Option<Refusal> 
 
 fn public(methods: Option<&[Method]>, method: &Method) -> Result<Permit, Refusal> {
     if methods.is_none_or(|methods| methods.contains(method)) {
-        return Ok(Permit { reason: Reason::PublicRoute, session: None });
+        return Ok(Permit::for_anybody(Reason::PublicRoute));
     }
     Err(Reason::NotAllowed.into())
 }
@@ -144,19 +200,26 @@ fn is_preflight<B>(request: &Request<B>) -> bool {
 }
 
 /// Finds the decision, or makes it.
-fn settle(visit: &Visit, place: &Routed<'_>, rules: &Ruleset, session: &Recognized, signals: &Signals) -> Result<Settled, Refusal> {
+fn settle(
+    at: Circumstances<'_>,
+    place: &Routed<'_>,
+    rules: &Ruleset,
+    session: &Recognized,
+    signals: &Signals,
+) -> Result<(Settled, Basis), Refusal> {
+    let version = session.sign_in().version();
     let identity = session.sign_in().identity();
-    let epoch = visit.snapshot.epoch;
+    let epoch = at.snapshot.epoch;
     let memo = session.known().memo.0.load();
     let current = memo.as_ref().filter(|decided| decided.epoch == epoch && Arc::ptr_eq(&decided.identity, &identity));
     let found = current.and_then(|decided| decided.entries.iter().find(|entry| entry.is(place.index, signals)));
-    if let Some(entry) = found.filter(|entry| entry.holds_at(visit.now)) {
-        return Ok(entry.settled.clone());
+    if let Some(entry) = found.filter(|entry| holds_at(entry.holds, at.now)) {
+        return Ok((entry.settled.clone(), Basis { version, holds: entry.holds }));
     }
     let started = Instant::now();
-    let anew = decide_anew(visit, place, rules, (current, &identity), signals);
-    visit.gate().metrics.decided(started.elapsed());
-    let (fresh, settled) = anew.map_err(|failure| match failure {
+    let anew = decide_anew(at, place, rules, (current, &identity), signals);
+    at.gate.metrics.decided(started.elapsed());
+    let (fresh, settled, holds) = anew.map_err(|failure| match failure {
         Failure::Ambiguous => Reason::AmbiguousTarget,
         Failure::Policy(error) => {
             tracing::error!(%error, route = &*place.route.label, "a decision failed, which denies");
@@ -164,7 +227,7 @@ fn settle(visit: &Visit, place: &Routed<'_>, rules: &Ruleset, session: &Recogniz
         }
     })?;
     session.known().memo.0.store(Some(Arc::new(fresh)));
-    Ok(settled)
+    Ok((settled, Basis { version, holds }))
 }
 
 /// Why nothing was decided.
@@ -185,37 +248,46 @@ impl Entry {
     fn is(&self, route: RouteIndex, signals: &Signals) -> bool {
         self.route == route && self.signals == *signals
     }
+}
 
-    /// Clocks are set back, too; what two workers take for now differs by a few milliseconds.
-    fn holds_at(&self, now: Timestamp) -> bool {
-        self.holds.is_none_or(|(from, until)| now < until && now.plus(SLACK) >= from)
+impl Basis {
+    /// Whether it is still so.
+    pub(super) fn is_so(&self, session: &Recognized, now: Timestamp) -> bool {
+        session.sign_in().version() == self.version && holds_at(self.holds, now)
     }
 }
 
+/// Clocks are set back, too; what two workers take for now differs by a few milliseconds.
+fn holds_at(holds: Option<(Timestamp, Timestamp)>, now: Timestamp) -> bool {
+    holds.is_none_or(|(from, until)| now < until && now.plus(SLACK) >= from)
+}
+
+type Anew = (Decided, Settled, Option<(Timestamp, Timestamp)>);
+
 fn decide_anew(
-    visit: &Visit,
+    at: Circumstances<'_>,
     place: &Routed<'_>,
     rules: &Ruleset,
     (current, identity): (Option<&Arc<Decided>>, &Arc<model::Identity>),
     signals: &Signals,
-) -> Result<(Decided, Settled), Failure> {
+) -> Result<Anew, Failure> {
     let principal = match current {
         Some(decided) => Arc::clone(&decided.principal),
         None => Arc::new(Principal::new(identity).map_err(|error| error.to_string())?),
     };
-    let facts = signals.facts(visit, rules, identity);
-    let settled = settle_anew(visit, place, rules, (&principal, identity), (signals, &facts))?;
+    let facts = signals.facts(at, rules, identity);
+    let settled = settle_anew(at, place, rules, (&principal, identity), (signals, &facts))?;
     let until = rules.reads().until(&facts);
-    let holds = if rules.reads().nothing() { None } else { Some((visit.now, until.unwrap_or(FOR_EVER))) };
+    let holds = if rules.reads().nothing() { None } else { Some((at.now, until.unwrap_or(FOR_EVER))) };
     let entries = current.map_or(&[][..], |decided| &decided.entries);
     let mut entries = if entries.len() < REMEMBERED { entries.to_vec() } else { Vec::new() };
-    entries.retain(|entry| !entry.is(place.index, signals) && entry.holds_at(visit.now));
+    entries.retain(|entry| !entry.is(place.index, signals) && holds_at(entry.holds, at.now));
     entries.push(Entry { route: place.index, signals: signals.clone(), holds, settled: settled.clone() });
-    Ok((Decided { epoch: visit.snapshot.epoch, identity: Arc::clone(identity), principal, entries }, settled))
+    Ok((Decided { epoch: at.snapshot.epoch, identity: Arc::clone(identity), principal, entries }, settled, holds))
 }
 
 fn settle_anew(
-    visit: &Visit,
+    at: Circumstances<'_>,
     place: &Routed<'_>,
     rules: &Ruleset,
     (principal, identity): (&Principal, &model::Identity),
@@ -235,7 +307,7 @@ fn settle_anew(
     };
     let step_up = match outcome {
         Outcome::Allowed(_) => None,
-        _ => rules.step_up(principal, identity, facts, &signals::strength(visit, identity)).map(Arc::new),
+        _ => rules.step_up(principal, identity, facts, &signals::strength(at, identity)).map(Arc::new),
     };
     let shadow = verdict.shadow.map(|shadow| in_the_shadow(place, rules, &shadow));
     Ok(Settled { outcome, shadow, step_up, evidence: evidence(facts, rules.reads()).map(Arc::from) })

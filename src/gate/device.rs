@@ -2,7 +2,7 @@
 //! (RFC 9440). Out: what it is worth at this moment, and what the inventory knows of it. Must never believe `Client-Cert` from
 //! anybody but a trusted proxy, nor take a proxy's own certificate for its client's.
 
-use super::visit::{Connection, Visit, Worker};
+use super::visit::{Circumstances, Connection, Gate, Visit, Worker};
 use crate::model::inventory::{Inventories, Inventory};
 use crate::model::{Device, DeviceFacts, Fault, Identity, Judged, Observed, Reason, Refusal, Risk, Source, Standing, Timestamp};
 use crate::snapshot::Snapshot;
@@ -36,11 +36,16 @@ pub struct Presented {
     pub judged: Rc<Judged>,
     /// The device that the inventory has for it, where it is good.
     pub device: Option<Arc<Device>>,
+    /// What it was read as; nothing where it can't be.
+    certificates: Option<Certificates>,
     epoch: u64,
     inventory: Arc<Inventory>,
     /// What it is to the person who has last come with it, of whom nothing is kept.
     facts: RefCell<Option<(Weak<Identity>, Found)>>,
 }
+
+/// A certificate, and those that are said to vouch for it.
+type Certificates = Rc<[CertificateDer<'static>]>;
 
 /// What certificates are judged by.
 struct Moment<'a> {
@@ -53,7 +58,7 @@ struct Moment<'a> {
 /// The certificate of a connection, and what is known of it.
 #[derive(Default)]
 pub(super) struct Shown {
-    certificates: Option<Box<[CertificateDer<'static>]>>,
+    certificates: Option<Certificates>,
     known: RefCell<Option<Rc<Presented>>>,
 }
 
@@ -63,7 +68,7 @@ pub(super) struct Told(RefCell<HashMap<Box<[u8]>, Rc<Presented>>>);
 
 impl From<Option<Box<[CertificateDer<'static>]>>> for Shown {
     fn from(certificates: Option<Box<[CertificateDer<'static>]>>) -> Self {
-        Self { certificates, known: RefCell::default() }
+        Self { certificates: certificates.map(Rc::from), known: RefCell::default() }
     }
 }
 
@@ -86,23 +91,38 @@ pub(super) fn certificate(
     Some(worker.told.present(is_one.then_some(told), headers.get_all(CLIENT_CERT_CHAIN).iter(), &moment))
 }
 
+/// What a certificate that was shown before is worth now.
+pub(super) fn again(known: &Rc<Presented>, gate: &Gate, snapshot: &Snapshot, now: Timestamp) -> Option<Rc<Presented>> {
+    let authorities = snapshot.tls.devices.as_deref()?;
+    let inventory = gate.store.devices();
+    let moment = Moment { snapshot, authorities, inventory: &inventory, now };
+    Some(Presented::renewed(Some(known), &moment, || known.certificates.clone()))
+}
+
 impl Presented {
     /// What was known, as far as it still holds, and the rest anew.
-    fn renewed(known: Option<&Rc<Self>>, moment: &Moment<'_>, judge: impl FnOnce() -> Judged) -> Rc<Self> {
+    fn renewed(known: Option<&Rc<Self>>, moment: &Moment<'_>, read: impl FnOnce() -> Option<Certificates>) -> Rc<Self> {
         let known = known.filter(|known| known.epoch == moment.snapshot.epoch && moment.now < known.judged.until);
         match known {
             Some(known) if Arc::ptr_eq(&known.inventory, moment.inventory) => Rc::clone(known),
-            Some(known) => Self::new(Rc::clone(&known.judged), moment),
-            None => Self::new(Rc::new(judge()), moment),
+            Some(known) => Self::new(Rc::clone(&known.judged), known.certificates.clone(), moment),
+            None => {
+                let certificates = read();
+                let judged = match &certificates {
+                    Some(certificates) => moment.authorities.judge(certificates, moment.now),
+                    None => Judged { verdict: Err(Fault::Malformed), until: Timestamp::from_millis(u64::MAX) },
+                };
+                Self::new(Rc::new(judged), certificates, moment)
+            }
         }
     }
 
-    fn new(judged: Rc<Judged>, moment: &Moment<'_>) -> Rc<Self> {
+    fn new(judged: Rc<Judged>, certificates: Option<Certificates>, moment: &Moment<'_>) -> Rc<Self> {
         let inventories = Inventories { administered: moment.inventory, listed: &moment.snapshot.devices };
         let certified = judged.verdict.as_ref().ok();
         let device = certified.and_then(|certified| inventories.by_fingerprint(certified.fingerprint)).cloned();
         let (epoch, inventory) = (moment.snapshot.epoch, Arc::clone(moment.inventory));
-        Rc::new(Self { judged, device, epoch, inventory, facts: RefCell::default() })
+        Rc::new(Self { judged, device, certificates, epoch, inventory, facts: RefCell::default() })
     }
 
     /// What the device is to this person; nothing where the certificate is not good.
@@ -130,9 +150,9 @@ impl Presented {
 }
 
 /// The worst that is said of a person, and of the device of this request.
-pub(super) fn risk(visit: &Visit, identity: &Identity) -> Option<Observed<Arc<Risk>>> {
-    let device = visit.certificate.as_ref().and_then(|certificate| certificate.device.as_ref());
-    visit.gate().store.risks().worst(identity, device.map(|device| &*device.id)).cloned()
+pub(super) fn risk(at: Circumstances<'_>, identity: &Identity) -> Option<Observed<Arc<Risk>>> {
+    let device = at.certificate.and_then(|certificate| certificate.device.as_ref());
+    at.gate.store.risks().worst(identity, device.map(|device| &*device.id)).cloned()
 }
 
 /// Says to somebody who needs a device that the certificate is not good; nothing where it is, or where there is none.
@@ -143,9 +163,9 @@ pub(super) fn complaint(visit: &Visit) -> Option<Refusal> {
 
 impl Shown {
     fn present(&self, moment: &Moment<'_>) -> Option<Rc<Presented>> {
-        let certificates = self.certificates.as_deref()?;
+        let certificates = self.certificates.as_ref()?;
         let mut known = self.known.borrow_mut();
-        let presented = Presented::renewed(known.as_ref(), moment, || moment.authorities.judge(certificates, moment.now));
+        let presented = Presented::renewed(known.as_ref(), moment, || Some(Rc::clone(certificates)));
         Some(Rc::clone(known.insert(presented)))
     }
 }
@@ -163,10 +183,7 @@ impl Told {
             said.extend_from_slice(line.as_bytes());
         }
         let mut known = self.0.borrow_mut();
-        let presented = Presented::renewed(known.get(&*said), moment, || match read(&said) {
-            Some(certificates) => moment.authorities.judge(&certificates, moment.now),
-            None => Judged { verdict: Err(Fault::Malformed), until: Timestamp::from_millis(u64::MAX) },
-        });
+        let presented = Presented::renewed(known.get(&*said), moment, || read(&said).map(Rc::from));
         if known.len() >= REMEMBERED {
             known.clear();
         }

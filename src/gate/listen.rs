@@ -134,8 +134,8 @@ impl Prepared {
             tokio::task::spawn_local(async move { of_time.keep_time(beat).await });
             tokio::task::spawn_local(sweep(Rc::clone(&local.worker)));
             tokio::task::spawn_local(settle(Rc::clone(&local.worker)));
-            let watch = Rc::clone(local.worker.pool.watch());
-            tokio::task::spawn_local(async move { watch.run().await });
+            let worker = Rc::clone(&local.worker);
+            tokio::task::spawn_local(async move { worker.pool.watch().run(&worker).await });
             for (listener, port) in self.listeners {
                 tokio::task::spawn_local(accept(listener, port, Rc::clone(&local), leaving.clone()));
             }

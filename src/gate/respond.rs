@@ -70,7 +70,7 @@ const fn status(reason: Reason) -> StatusCode {
         Reason::HandoffInvalid | Reason::SignInExpired | Reason::SignInFailed | Reason::SignInLoop => StatusCode::BAD_REQUEST,
         Reason::NotSignedIn | Reason::SessionInvalid | Reason::SessionExpired => StatusCode::UNAUTHORIZED,
         Reason::ProviderNotAccepted | Reason::StepUpRequired => StatusCode::UNAUTHORIZED,
-        Reason::DeviceCertificateInvalid => StatusCode::FORBIDDEN,
+        Reason::AccessEnded | Reason::DeviceCertificateInvalid => StatusCode::FORBIDDEN,
         Reason::NotAllowed | Reason::DeniedByRule | Reason::PolicyError => StatusCode::FORBIDDEN,
         Reason::SignInRefused | Reason::StepUpFailed => StatusCode::FORBIDDEN,
         Reason::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
@@ -87,7 +87,15 @@ const fn status(reason: Reason) -> StatusCode {
 
 /// Reasons after which nothing more on this connection can be trusted to mean what it says, or is wanted.
 const fn closes(reason: Reason) -> bool {
-    matches!(reason, Reason::AmbiguousTarget | Reason::BadHost | Reason::BadRequest | Reason::BodyTooLarge | Reason::UploadTooSlow)
+    matches!(
+        reason,
+        Reason::AmbiguousTarget
+            | Reason::BadHost
+            | Reason::BadRequest
+            | Reason::BodyTooLarge
+            | Reason::UploadTooSlow
+            | Reason::AccessEnded
+    )
 }
 
 /// Answers a refused request.

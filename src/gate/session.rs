@@ -7,7 +7,7 @@ use super::target::Target;
 use super::visit::Visit;
 use crate::clock;
 use crate::cookies;
-use crate::model::{Reason, Refusal, Token, TokenHash};
+use crate::model::{Lifetimes, Reason, Refusal, Timestamp, Token, TokenHash};
 use crate::store::{AppSession, Life, SignIn};
 use http::HeaderMap;
 use std::cell::Cell;
@@ -59,6 +59,11 @@ impl Recognized {
     /// The sign-in that it was made from.
     pub fn sign_in(&self) -> &Arc<SignIn> {
         &self.known.session.sign_in
+    }
+
+    /// Whether it is good at this time.
+    pub(super) fn life(&self, now: Timestamp, lifetimes: Lifetimes) -> Life {
+        self.known.session.life(now, lifetimes)
     }
 
     pub(super) fn known(&self) -> &Known {
@@ -139,7 +144,7 @@ async fn find(visit: &mut Visit, target: &Target, cookie: &str) -> Result<Option
 }
 
 fn life(visit: &Visit, recognized: &Recognized) -> Life {
-    recognized.known.session.life(visit.now, visit.snapshot.lifetimes)
+    recognized.life(visit.now, visit.snapshot.lifetimes)
 }
 
 /// Has the claims renewed: beside the request while they hold, before it once they are stale.

@@ -7,7 +7,7 @@ use super::identity::Identity;
 use super::route::Routed;
 use super::session::Recognized;
 use super::target::Target;
-use super::visit::Visit;
+use super::visit::{Circumstances, Visit};
 use crate::model::{self, DeviceFacts, Observed, Reason, Refusal, Risk, Strength};
 use crate::policy::{Authentication, Facts, Kind, Reads, Ruleset};
 use crate::snapshot::Access;
@@ -41,21 +41,28 @@ pub fn gather<B>(
     if rules.reads().nothing() {
         return Ok(Signals::default());
     }
-    read(visit, target, rules.reads(), session, request)
+    let asked = rules.reads().ask(request.headers(), || target.readings()).map_err(|_| Reason::AmbiguousTarget)?;
+    Ok(read(visit.circumstances(), target, rules.reads(), session, (request.method(), asked)))
 }
 
-fn read<B>(visit: &Visit, target: &Target, reads: &Reads, session: &Recognized, request: &Request<B>) -> Result<Signals, Refusal> {
+/// The same for a request of which is known what was asked of it.
+pub(super) fn read(
+    at: Circumstances<'_>,
+    target: &Target,
+    reads: &Reads,
+    session: &Recognized,
+    (method, asked): (&Method, u128),
+) -> Signals {
     let identity = session.sign_in().identity();
-    let device = || visit.certificate.as_ref()?.facts(&identity);
-    let asked = reads.ask(request.headers(), || target.readings()).map_err(|_| Reason::AmbiguousTarget)?;
-    Ok(Signals {
-        method: reads.has(Kind::Method).then(|| request.method().clone()),
+    let device = || at.certificate?.facts(&identity);
+    Signals {
+        method: reads.has(Kind::Method).then(|| method.clone()),
         readings: if reads.has(Kind::Path) { readings(target) } else { Box::default() },
-        client: reads.has_address().then_some(visit.client),
+        client: reads.has_address().then_some(at.client),
         device: if reads.has(Kind::Device) { device() } else { None },
-        risk: if reads.has(Kind::Risk) { device::risk(visit, &identity) } else { None },
+        risk: if reads.has(Kind::Risk) { device::risk(at, &identity) } else { None },
         asked,
-    })
+    }
 }
 
 /// Some apps take upper and lower case for the same.
@@ -65,30 +72,35 @@ fn readings(target: &Target) -> Box<[Box<str>]> {
 }
 
 impl Signals {
+    /// What of the request itself holds.
+    pub(super) const fn asked(&self) -> u128 {
+        self.asked
+    }
+
     /// The other ways in which the path could be read.
     pub(super) fn other_readings(&self) -> impl Iterator<Item = &str> {
         self.readings.iter().skip(1).map(|reading| &**reading)
     }
 
     /// Everything that a decision on them is made from.
-    pub(super) fn facts(&self, visit: &Visit, rules: &Ruleset, identity: &model::Identity) -> Facts {
-        let (reads, geo) = (rules.reads(), &visit.snapshot.geo);
+    pub(super) fn facts(&self, at: Circumstances<'_>, rules: &Ruleset, identity: &model::Identity) -> Facts {
+        let (reads, geo) = (rules.reads(), &at.snapshot.geo);
         let located = |kind| self.client.filter(|_| reads.has(kind));
         Facts {
             path: self.readings.first().cloned().unwrap_or_default(),
             address: self.client,
             country: located(Kind::Country).and_then(|client| geo.country(client)),
             asn: located(Kind::Asn).and_then(|client| geo.asn(client)),
-            authentication: Authentication::of(identity, &strength(visit, identity)),
+            authentication: Authentication::of(identity, &strength(at, identity)),
             device: self.device.clone(),
             risk: self.risk.clone(),
             asked: self.asked,
-            ..Facts::bare(visit.now, self.method.clone().unwrap_or_default())
+            ..Facts::bare(at.now, self.method.clone().unwrap_or_default())
         }
     }
 }
 
 /// What the words of the person's provider mean; nothing where it is not configured any more.
-pub(super) fn strength(visit: &Visit, identity: &model::Identity) -> Strength {
-    visit.snapshot.providers.get(&identity.subject.provider).map_or(Strength::nothing(), |provider| provider.strength.clone())
+pub(super) fn strength(at: Circumstances<'_>, identity: &model::Identity) -> Strength {
+    at.snapshot.providers.get(&identity.subject.provider).map_or(Strength::nothing(), |provider| provider.strength.clone())
 }

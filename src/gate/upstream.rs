@@ -19,6 +19,7 @@ mod upgrade;
 use super::body::{RequestBody, ResponseBody, Upload};
 use super::decide::Permit;
 use super::headers;
+use super::right::Right;
 use super::visit::Visit;
 use super::websocket::{Misunderstood, Wanted};
 use crate::model::{Reason, Refusal};
@@ -70,6 +71,8 @@ impl Error {
             Self::Connect(ConnectError::Full(_)) => Reason::UpstreamBusy,
             Self::Connect(_) => Reason::UpstreamUnreachable,
             Self::Expired(Expired::Upload) => Reason::UploadTooSlow,
+            Self::Expired(Expired::Refused(reason)) => *reason,
+            Self::Expired(Expired::Access(_)) => Reason::AccessEnded,
             Self::Expired(_) => Reason::UpstreamTimeout,
             Self::Exchange(_) | Self::Misunderstood(_) | Self::Switched | Self::Unclear => Reason::UpstreamFailed,
         }
@@ -102,12 +105,13 @@ pub async fn forward(
     if let Some(index) = visit.trail.app {
         request.body_mut().pass_trailers(visit.snapshot.shared(), index);
     }
-    let in_flight = InFlight::begin(visit.worker.pool.watch(), app.timeouts, upload.clone());
+    let right = Right::new(visit, permit);
+    let in_flight = InFlight::begin(visit.worker.pool.watch(), app.timeouts, upload.clone(), right);
     if upload.is_some() && may_talk(app, request.headers()) {
         in_flight.talks();
     }
     let answered = {
-        let exchange = pin!(exchange(visit, app, &permit, &in_flight, request, wanted.is_some()));
+        let exchange = pin!(exchange(visit, app, &in_flight, request, wanted.is_some()));
         in_flight.in_time(exchange).await
     };
     let answered = answered.and_then(|(mut response, lease)| {
@@ -117,22 +121,29 @@ pub async fn forward(
         let switches = switches(wanted.as_ref(), &mut response, &lease)?;
         Ok((response, lease, switches))
     });
-    let (mut response, lease, switches) = answered.map_err(|error| {
-        tracing::warn!(%error, app = &*app.name, "an app failed");
-        if error.accuses(upload.as_deref()) {
-            balance::failed(visit, app);
-        }
-        error.refusal(upload.as_deref())
-    })?;
+    let (mut response, lease, switches) = answered.map_err(|error| refuse(visit, app, &error, upload.as_deref()))?;
     headers::clean_response(visit, &mut response);
     if let Some(wanted) = wanted.filter(|_| switches) {
-        return Ok(upgrade::join(visit, (permit, lease), wanted.client, response));
+        return Ok(upgrade::join(visit, (in_flight, lease), wanted.client, response));
     }
     // What the client says of its request is not for the client to be spared by.
     let is_stream = ["application/grpc", "text/event-stream"].iter().any(|kind| says(response.headers(), kind));
     let (parts, body) = response.into_parts();
     in_flight.answered(body, lease, is_stream, visit.reader());
     Ok(Response::from_parts(parts, ResponseBody::app(in_flight)))
+}
+
+/// What the client gets where there is no answer of the app.
+fn refuse(visit: &mut Visit, app: &App, error: &Error, upload: Option<&Upload>) -> Refusal {
+    match error {
+        Error::Expired(Expired::Refused(_)) => visit.trail.let_through = false,
+        Error::Expired(Expired::Access(reason)) => visit.trail.cause = Some(*reason),
+        _ => tracing::warn!(%error, app = &*app.name, "an app failed"),
+    }
+    if error.accuses(upload) {
+        balance::failed(visit, app);
+    }
+    error.refusal(upload).into()
 }
 
 /// Whether the client may go on talking at leisure before the app says anything: gRPC's streams of messages.
@@ -159,16 +170,16 @@ fn switches(wanted: Option<&Wanted>, response: &mut Response<Incoming>, lease: &
 async fn exchange(
     visit: &mut Visit,
     app: &App,
-    permit: &Permit,
     in_flight: &InFlight,
     mut request: Request<RequestBody>,
     tunnel: bool,
 ) -> Result<(Response<Incoming>, Lease), Error> {
-    let (mut way, mut upstream) = Way::begin(visit, app, permit)?;
+    let (mut way, mut upstream) = Way::begin(visit, app)?;
     let (mut waited, mut left) = (false, retry::TIMES);
     loop {
         in_flight.connecting();
         let mut lease = connect(&mut way, app, &mut upstream, &mut waited, tunnel).await?;
+        in_flight.ask_again(&way.visit().worker)?;
         lease.budget().earn();
         let spare = (left > 0).then(|| Spare::of(&request, &mut lease, tunnel || way.goes_on())).flatten();
         in_flight.sent();

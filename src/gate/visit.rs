@@ -1,8 +1,11 @@
 //! One request's circumstances. In: the worker and the connection. Out: a [`Visit`], which every room reads. Must never
 //! change its snapshot on the way.
 
+mod circumstances;
 pub mod client;
 pub mod unread;
+
+pub(super) use circumstances::Circumstances;
 
 use super::audit::{self, Trail};
 use super::body::{RequestBody, ResponseBody};
@@ -131,7 +134,7 @@ impl Worker {
     }
 
     /// The configuration in force.
-    fn snapshot(&self) -> Rc<InForce> {
+    pub(super) fn snapshot(&self) -> Rc<InForce> {
         let latest = self.gate.snapshot.load();
         let mut current = self.current.borrow_mut();
         if !Arc::ptr_eq(&current.0, &latest) {
@@ -232,6 +235,8 @@ pub struct Visit {
     pub client: IpAddr,
     /// The same as an app is told it.
     pub client_text: HeaderValue,
+    /// What was told of devices and risks when it began, as its worker counts that.
+    pub(super) told: u64,
     /// Whether trusted proxies say one thing of who is on the other end. Nothing is decided for anybody else.
     pub(super) client_is_clear: bool,
     /// The certificate that the client has shown; nothing where it has shown none.
@@ -267,6 +272,7 @@ impl Visit {
         let client = vouched.unwrap_or(connection.peer);
         let client_text = if client == connection.peer { connection.peer_text.clone() } else { text(&client) };
         let now = clock::now();
+        let told = worker.pool.watch().told();
         let certificate = device::certificate(&worker, &connection, &snapshot, headers, now);
         let request_id = worker.request_id();
         let number = connection.visits.get() + 1;
@@ -280,6 +286,7 @@ impl Visit {
             started: Instant::now(),
             client,
             client_text,
+            told,
             client_is_clear: vouched.is_some(),
             certificate,
             request_id,

@@ -2,6 +2,8 @@
 //! over HTTP/2 (RFC 8441), and the app's answer. Out: the one form for the walk, and the answer as the client understands it.
 //! Must never let any other protocol be switched to: it would open a way round everything here.
 
+pub(super) mod frames;
+
 use crate::model::secret::random;
 use crate::model::{Reason, Refusal};
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};

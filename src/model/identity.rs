@@ -151,6 +151,8 @@ pub enum Act {
     SignedIn,
     /// Signed out of one app's host.
     SignedOut,
+    /// Signed out at the provider, which said so.
+    SignedOutByProvider,
     /// Signed out of everything.
     SignedOutOfEverything,
 }
@@ -182,6 +184,7 @@ impl Act {
             Self::Landed => "landed",
             Self::SignedIn => "signed_in",
             Self::SignedOut => "signed_out",
+            Self::SignedOutByProvider => "signed_out_by_provider",
             Self::SignedOutOfEverything => "signed_out_of_everything",
         }
     }

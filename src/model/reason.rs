@@ -8,6 +8,8 @@ use super::StepUp;
 pub enum Reason {
     /// The client went away before anything was decided.
     Abandoned,
+    /// It was let through, and cut when the right to it ended.
+    AccessEnded,
     /// Let through: a rule allows it.
     Allowed,
     /// The path reads differently to different parsers.
@@ -91,6 +93,7 @@ impl Reason {
     pub const fn code(self) -> &'static str {
         match self {
             Self::Abandoned => "abandoned",
+            Self::AccessEnded => "access_ended",
             Self::Allowed => "allowed",
             Self::AmbiguousTarget => "ambiguous_target",
             Self::AppBusy => "app_busy",

@@ -167,6 +167,20 @@ impl Reads {
         Ok(bits)
     }
 
+    /// The same for a request whose headers are gone, of which the rules before asked something too: the path can be asked again,
+    /// headers have answered for those questions alone.
+    pub fn ask_again<'p, I: Iterator<Item = &'p str>>(
+        &self,
+        before: Option<(&Self, u128)>,
+        readings: impl Fn() -> I,
+    ) -> Option<u128> {
+        if let Some((_, bits)) = before.filter(|(reads, _)| reads.asked == self.asked) {
+            return Some(bits);
+        }
+        let of_path_alone = self.asked.iter().all(|asked| matches!(asked, Asked::Path(_)));
+        if of_path_alone { self.ask(&HeaderMap::new(), readings).ok() } else { None }
+    }
+
     /// The things that hold by these bits.
     pub(super) fn asked_of(&self, bits: u128) -> impl Iterator<Item = &Asked> {
         self.asked.iter().enumerate().filter(move |(index, _)| bits >> index & 1 == 1).map(|(_, asked)| asked)

@@ -17,6 +17,7 @@ pub struct SignIn {
     /// When it ends whatever happens.
     pub ends: Timestamp,
     identity: ArcSwap<Identity>,
+    version: AtomicU64,
     last_seen: AtomicU64,
     last_written: AtomicU64,
     ended: AtomicBool,
@@ -71,6 +72,7 @@ impl SignIn {
             created,
             ends,
             identity: ArcSwap::from_pointee(identity),
+            version: AtomicU64::new(0),
             last_seen: AtomicU64::new(seen.millis()),
             last_written: AtomicU64::new(seen.millis()),
             ended: AtomicBool::new(false),
@@ -83,6 +85,11 @@ impl SignIn {
     /// Who it is now; a refresh of the claims puts another one in its place.
     pub fn identity(&self) -> arc_swap::Guard<Arc<Identity>> {
         self.identity.load()
+    }
+
+    /// Counts the identities that it has had. Whoever reads this first and the identity then will learn of the next one.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     /// Whether it is good at this time.
@@ -137,6 +144,7 @@ impl SignIn {
 
     pub(super) fn renew(&self, identity: Identity, renewal: Option<Renewal>) {
         self.identity.store(Arc::new(identity));
+        self.version.fetch_add(1, Ordering::Release);
         let at = |time: Option<Timestamp>| time.map_or(u64::MAX, Timestamp::millis);
         self.renew_at.store(at(renewal.map(|r| r.at)), Ordering::Relaxed);
         self.stale_at.store(at(renewal.map(|r| r.stale)), Ordering::Relaxed);

@@ -225,7 +225,7 @@ async fn insert(connection: &mut SqliteConnection, user: i64, new: &NewSignIn, n
     Ok(SignInId(query.execute(connection).await?.last_insert_rowid()))
 }
 
-async fn delete(connection: &mut SqliteConnection, id: SignInId) -> Result<(), Error> {
+pub(super) async fn delete(connection: &mut SqliteConnection, id: SignInId) -> Result<(), Error> {
     sqlx::query("DELETE FROM sign_ins WHERE id = ?").bind(id.0).execute(connection).await?;
     Ok(())
 }

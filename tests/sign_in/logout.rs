@@ -75,3 +75,16 @@ async fn nobody_signs_somebody_else_out_by_a_link_or_a_form() {
         assert_eq!(statuses(&world, &browser).await, (200, 200), "{host} {lines}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_provider_posts_is_read_through_the_gate_and_refused_when_it_is_not_signed() {
+    let world = World::start().await;
+    let browser = signed_in(&world).await;
+    // {"alg":"none"} and {"iss":"…"}: readable, and nobody's.
+    let token = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwczovL290aGVyLmV4YW1wbGUifQ.";
+    let mut provider = world.browser();
+    let answer = provider.step(&world.url(LOGIN, "/.doorward/backchannel-logout"), Some(&[("logout_token", token)])).await;
+    assert_eq!((answer.status, answer.header("cache-control")), (400, Some("no-store")));
+    assert_eq!(answer.json()["error_description"], "iss and aud are not a provider and us");
+    assert_eq!(statuses(&world, &browser).await, (200, 200));
+}

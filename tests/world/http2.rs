@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::{self, SendRequest};
+use hyper::ext::Protocol;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
 /// One connection.
@@ -42,6 +44,15 @@ impl Http2 {
     /// The head of an answer whose body nobody reads.
     pub(crate) async fn unread(&mut self, url: &str) -> http::Response<hyper::body::Incoming> {
         self.0.send_request(Request::get(url).body(Full::default()).unwrap()).await.unwrap()
+    }
+
+    /// A WebSocket (RFC 8441).
+    pub(crate) async fn websocket(&mut self, url: &str, cookie: &str) -> TokioIo<Upgraded> {
+        let request = Request::connect(url).header("cookie", cookie).header("sec-websocket-version", "13");
+        let request = request.extension(Protocol::from_static("websocket")).body(Full::default()).unwrap();
+        let mut response = self.0.send_request(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap())
     }
 
     /// `GET` or another method, with these headers.

@@ -1,6 +1,9 @@
 //! An app that knows nothing of identity, and keeps what it is sent. In: requests. Out: what they were; answers by path.
 //! Must never read a body before it has noted the head.
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use futures_util::stream;
 use http::header::{CONNECTION, SET_COOKIE, UPGRADE};
@@ -108,7 +111,7 @@ impl Recorder {
             body: Mutex::default(),
         });
         self.seen.lock().unwrap().push(Arc::clone(&seen));
-        if request.uri().path() == "/ws" {
+        if request.uri().path().ends_with("/ws") {
             return switch(&mut request);
         }
         let path = request.uri().path().to_owned();
@@ -141,6 +144,11 @@ impl Recorder {
                 headers.insert("x-internal", "1".parse().unwrap());
                 headers.insert("keep-alive", "timeout=7".parse().unwrap());
                 headers.insert("x-request-id", "the-app's-own".parse().unwrap());
+            }
+            "/events" | "/grpc" => {
+                let kind = if path == "/grpc" { "application/grpc" } else { "text/event-stream" };
+                headers.insert("content-type", kind.parse().unwrap());
+                *response.body_mut() = drip(Arc::clone(&self.go_on));
             }
             "/drip" => *response.body_mut() = drip(Arc::clone(&self.go_on)),
             "/endless" => *response.body_mut() = endless(),
@@ -177,6 +185,9 @@ async fn read(mut body: Incoming, seen: &Seen) {
 
 /// Switches protocols, and then says everything twice.
 fn switch(request: &mut Request<Incoming>) -> Response<Body> {
+    let key = request.headers().get("sec-websocket-key").map_or(&b""[..], |key| key.as_bytes());
+    let joined = [key, b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat();
+    let accept = BASE64_STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &joined));
     let upgrade = hyper::upgrade::on(request);
     tokio::spawn(async move {
         let mut stream = TokioIo::new(upgrade.await.unwrap());
@@ -185,7 +196,11 @@ fn switch(request: &mut Request<Incoming>) -> Response<Body> {
             drop(stream.write_all(&buffer[..length].repeat(2)).await);
         }
     });
-    let response = Response::builder().status(101).header(CONNECTION, "upgrade").header(UPGRADE, "websocket");
+    let response = Response::builder()
+        .status(101)
+        .header(CONNECTION, "upgrade")
+        .header(UPGRADE, "websocket")
+        .header("sec-websocket-accept", accept);
     response.body(Full::default().boxed()).unwrap()
 }
 

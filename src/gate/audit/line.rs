@@ -73,6 +73,9 @@ fn decision(object: &mut Object<'_>, visit: &Visit, (verdict, reason): (Verdict,
     };
     object.text(b",\"decision\":", Some(verdict.as_str()));
     object.text(b",\"reason\":", Some(reason.code()));
+    if let Some(cause) = visit.trail.cause {
+        object.text(b",\"cause\":", Some(cause.code()));
+    }
     object.text(b",\"rule\":", named(visit.trail.rule));
     if let Some(evidence) = &visit.trail.evidence {
         object.json(b",\"signals\":", evidence);

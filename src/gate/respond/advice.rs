@@ -37,5 +37,5 @@ fn advice(visit: &Visit) -> Option<Vec<Advice>> {
     let Access::Rules(rules) = &visit.snapshot.route(visit.trail.route?)?.access else { return None };
     let identity = session.sign_in().identity();
     let principal = Principal::new(&identity).ok()?;
-    Some(rules.advice(&principal, &identity, &signals.facts(visit, rules, &identity)))
+    Some(rules.advice(&principal, &identity, &signals.facts(visit.circumstances(), rules, &identity)))
 }

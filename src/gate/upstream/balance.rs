@@ -2,7 +2,7 @@
 //! worked is told afterwards. Must never wait, lock or allocate, and never choose a server that the health checks found down.
 
 use crate::clock;
-use crate::gate::decide::Permit;
+use crate::gate::session::Recognized;
 use crate::gate::visit::Visit;
 use crate::snapshot::servers::live::{Grade, Live, Occupied};
 use crate::snapshot::servers::turns::Turns;
@@ -26,7 +26,6 @@ pub struct Way<'a> {
     visit: &'a mut Visit,
     app: &'a App,
     servers: &'a Servers,
-    permit: &'a Permit,
     tried: Tried,
 }
 
@@ -44,9 +43,9 @@ type Key = [u8; 8];
 
 impl<'a> Way<'a> {
     /// Chooses the first server.
-    pub fn begin(visit: &'a mut Visit, app: &'a App, permit: &'a Permit) -> Result<(Self, &'a Upstream), NoneHealthy> {
+    pub fn begin(visit: &'a mut Visit, app: &'a App) -> Result<(Self, &'a Upstream), NoneHealthy> {
         let servers = app.servers.as_ref().ok_or(NoneHealthy)?;
-        let mut way = Self { visit, app, servers, permit, tried: Tried::default() };
+        let mut way = Self { visit, app, servers, tried: Tried::default() };
         let upstream = match servers.only() {
             Some(only) => {
                 way.visit.chosen = Some(Chosen { index: 0, at: 0, _occupied: None });
@@ -90,7 +89,8 @@ impl<'a> Way<'a> {
 
     fn choose(&mut self) -> Option<&'a Upstream> {
         let (servers, at) = (self.servers, clock::ticks());
-        let index = pick(servers, self.tried, at, |affinity| key(affinity, self.visit.client, self.permit))?;
+        let index =
+            pick(servers, self.tried, at, |affinity| key(affinity, self.visit.client, self.visit.trail.session.as_deref()))?;
         let server = servers.at(index)?;
         self.tried.0 |= 1 << index;
         let occupied = matches!(servers.order, Order::Least(_)).then(|| server.live.enter());
@@ -132,8 +132,8 @@ fn choice<'a>(visit: &'a Visit, app: &'a App) -> Option<(&'a Chosen, &'a Server)
     Some((chosen, app.servers.as_ref()?.at(chosen.index)?))
 }
 
-fn key(affinity: Affinity, client: IpAddr, permit: &Permit) -> Key {
-    match (affinity, permit.session()) {
+fn key(affinity: Affinity, client: IpAddr, session: Option<&Recognized>) -> Key {
+    match (affinity, session) {
         (Affinity::Session, Some(known)) => known.known().session.cookie.as_bytes().first_chunk().copied().unwrap_or_default(),
         _ => of_address(client),
     }

@@ -1,11 +1,16 @@
-//! What was forwarded and is not over, and for how long it may go on. In: terms. Out: an end for whatever nothing moves in any
-//! more. Must never cost a request a timer: one look at all of them, a few times a second, is enough.
+//! What was forwarded and is not over, and for how long it may go on. In: terms, and the right by which it flows. Out: an end for
+//! whatever nothing moves in any more, or has lost its right. Must never cost a request a timer: one look at all of them, a few times a second, is enough.
 //!
 //! The rooms only count bytes. The look finds what has moved since the last one, so that nobody reads a clock.
 
+mod rights;
+
 use super::pool::Lease;
 use crate::gate::body::{Broken, Upload};
+use crate::gate::right::Right;
+use crate::gate::visit::Worker;
 use crate::gate::visit::unread::Reader;
+use crate::model::Reason;
 use crate::snapshot::upstream::Timeouts;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -19,7 +24,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// How often everything is looked at, in milliseconds, and so how late an end may come.
-const LOOK: u64 = 250;
+const LOOK: u64 = 100;
 /// The least that an upload must bring on average while its answer has not begun, in bytes a second. Whoever is slower holds a
 /// connection for next to nothing.
 const PACE: u64 = 500;
@@ -30,6 +35,7 @@ pub struct Watch {
     /// Milliseconds since `begun`, at the last look.
     now: Cell<u64>,
     all: RefCell<Vec<Rc<State>>>,
+    told: rights::Told,
 }
 
 /// One request that was forwarded; watched until this is dropped.
@@ -53,9 +59,18 @@ pub enum Expired {
     /// It takes too long.
     #[error("the exchange took too long")]
     Total,
+    /// It would not be let through any more, for this reason, and was not sent yet.
+    #[error("it may not be sent any more: {}", .0.code())]
+    Refused(Reason),
+    /// The same when it was sent.
+    #[error("the right to it has ended: {}", .0.code())]
+    Access(Reason),
 }
 
 struct State {
+    right: Option<Right>,
+    /// It had to wait for a connection.
+    waited: Cell<bool>,
     /// Where it stands in [`Watch::all`].
     place: Cell<usize>,
     terms: Timeouts,
@@ -93,16 +108,17 @@ enum Phase {
 }
 impl Default for Watch {
     fn default() -> Self {
-        Self { begun: Instant::now(), now: Cell::new(0), all: RefCell::default() }
+        Self { begun: Instant::now(), now: Cell::new(0), all: RefCell::default(), told: rights::Told::default() }
     }
 }
 
 impl Watch {
-    /// Looks at everything, for ever.
-    pub async fn run(&self) {
+    /// Looks at everything that this worker has forwarded, for ever.
+    pub async fn run(&self, worker: &Worker) {
         loop {
             tokio::time::sleep(Duration::from_millis(LOOK)).await;
             self.look();
+            self.judge(worker).await;
         }
     }
 
@@ -145,9 +161,11 @@ fn milliseconds(duration: Duration) -> u64 {
 
 impl InFlight {
     /// A request is about to be forwarded.
-    pub fn begin(watch: &Rc<Watch>, terms: Timeouts, upload: Option<Arc<Upload>>) -> Self {
+    pub fn begin(watch: &Rc<Watch>, terms: Timeouts, upload: Option<Arc<Upload>>, right: Option<Right>) -> Self {
         let started = watch.soon();
         let state = Rc::new(State {
+            right,
+            waited: Cell::new(false),
             place: Cell::new(0),
             terms,
             phase: Cell::new(Phase::Connecting),
@@ -191,6 +209,7 @@ impl InFlight {
             }
             let polled = exchange.as_mut().poll(context);
             if polled.is_pending() {
+                self.state.waited.set(self.state.waited.get() || self.state.phase.get() == Phase::Connecting);
                 self.state.wake_with(context);
             }
             polled
@@ -289,8 +308,14 @@ impl State {
         let bytes = self.down.get() + uploaded;
         if self.seen.replace(bytes) != bytes {
             self.moved.set(now);
+            self.is_used();
         }
-        let Some(expired) = self.verdict(now, uploaded) else { return };
+        if let Some(expired) = self.verdict(now, uploaded) {
+            self.end(expired);
+        }
+    }
+
+    fn end(&self, expired: Expired) {
         if let (None, Some(reader)) = (self.expired.replace(Some(expired)), self.reader.get()) {
             reader.is_late();
         }

@@ -8,7 +8,7 @@ fn terms(total: Option<u64>) -> Timeouts {
 }
 
 fn begin(total: Option<u64>, upload: Option<Arc<Upload>>) -> InFlight {
-    InFlight::begin(&Rc::default(), terms(total), upload)
+    InFlight::begin(&Rc::default(), terms(total), upload, None)
 }
 
 /// Looks every second; when it ended, in seconds, and why.
@@ -85,7 +85,7 @@ fn a_stream_may_be_silent_and_last() {
 #[test]
 fn what_is_over_is_not_looked_at() {
     let watch = Rc::<Watch>::default();
-    let mut all: Vec<_> = (0..5).map(|_| InFlight::begin(&watch, terms(None), None)).collect();
+    let mut all: Vec<_> = (0..5).map(|_| InFlight::begin(&watch, terms(None), None, None)).collect();
     for index in [2, 0, 2, 1, 0] {
         drop(all.remove(index));
         let held = watch.all.borrow();
