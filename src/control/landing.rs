@@ -65,7 +65,7 @@ impl Control {
         if let Some(ends) = ends {
             self.store.end_app_session(&ends).await.map_err(unavailable)?;
         }
-        let mut lines = vec![landed(call, held.is_some())];
+        let mut lines = vec![landed(call, held.is_some() && !call.query.has("step_up"))];
         lines.extend(flow_cookie(call).map(|name| cookies::expire(&name)));
         lines.extend((!stays).then(|| cookies::set(cookies::SESSION, cookie.reveal(), None)));
         let answer = answer::acted(answer::redirect(&target.to_string())?, &made.sign_in.identity(), Act::Landed);
@@ -88,7 +88,7 @@ fn flow_cookie(call: &Call<'_>) -> Option<String> {
     (flow.len() == 8 && flow.bytes().all(fine)).then(|| format!("{}{flow}", cookies::FLOW))
 }
 
-/// One more landing; none where the browser has kept a session, which is no loop but another tab.
+/// One more landing; none where the browser has kept a session, which is no loop but another tab, unless it was for a stronger one.
 fn landed(call: &Call<'_>, kept: bool) -> String {
     if kept {
         return cookies::expire(cookies::LANDED);

@@ -8,7 +8,7 @@ use super::target::ReturnTarget;
 use super::{Call, Control, oidc, unavailable};
 use crate::clock;
 use crate::model::strength::Lack;
-use crate::model::{Reason, Refusal, StepUp, Token, TokenHash};
+use crate::model::{Identity, Reason, Refusal, StepUp, Timestamp, Token, TokenHash};
 use crate::pages;
 use crate::snapshot::{Provider, Snapshot};
 use crate::store::{Handoff, SignIn};
@@ -25,8 +25,8 @@ pub(super) struct Destination {
     pub(super) target: Option<ReturnTarget>,
     /// The hash of the flow cookie on the app's host.
     pub(super) binding: Option<TokenHash>,
-    /// How strong or fresh the sign-in must be.
-    pub(super) step_up: Option<StepUp>,
+    /// How strong or fresh the sign-in must be, and at which provider: another person's would do for the rules as little as a weak one.
+    pub(super) step_up: Option<(StepUp, Option<String>)>,
 }
 
 impl Destination {
@@ -36,7 +36,7 @@ impl Destination {
             return Ok(Self::default());
         }
         let to = query.find("to").ok_or(Reason::BadReturnTarget)?;
-        Self::read(snapshot, Some(to), query.find("binding"), query.find("step_up"))
+        Self::read(snapshot, Some(to), query.find("binding"), query.find("step_up").zip(Some(query.find("provider"))))
     }
 
     /// Reads the texts of all three.
@@ -44,11 +44,12 @@ impl Destination {
         snapshot: &Snapshot,
         to: Option<&str>,
         binding: Option<&str>,
-        step_up: Option<&str>,
+        step_up: Option<(&str, Option<&str>)>,
     ) -> Result<Self, Refusal> {
         let target = to.map(|to| ReturnTarget::parse(snapshot, to)).transpose();
         let target = target.map_err(|_| Reason::BadReturnTarget)?;
-        Ok(Self { target, binding: binding.and_then(TokenHash::decode), step_up: step_up.and_then(StepUp::parse) })
+        let step_up = step_up.and_then(|(text, provider)| Some((StepUp::parse(text)?, provider.map(str::to_owned))));
+        Ok(Self { target, binding: binding.and_then(TokenHash::decode), step_up })
     }
 
     /// This destination, then without the query, then the root of the same host.
@@ -65,8 +66,10 @@ impl Destination {
         let mut parameters = vec![(name, value)];
         parameters.extend(to.as_deref().map(|to| ("to", to)));
         parameters.extend(binding.as_deref().map(|binding| ("binding", binding)));
-        let step_up = self.step_up.as_ref().map(StepUp::to_string);
+        let step_up = self.step_up.as_ref().map(|(step_up, _)| step_up.to_string());
         parameters.extend(step_up.as_deref().map(|step_up| ("step_up", step_up)));
+        let provider = self.step_up.as_ref().and_then(|(_, provider)| provider.as_deref());
+        parameters.extend(provider.filter(|_| name != "provider").map(|provider| ("provider", provider)));
         format!("/.doorward/login?{}", query::write(&parameters))
     }
 
@@ -74,10 +77,20 @@ impl Destination {
     fn accepted<'a>(&self, snapshot: &'a Snapshot) -> Vec<&'a Provider> {
         let app = self.target.as_ref().and_then(|target| target.app(snapshot));
         let named = app.map_or(&[][..], |app| &app.providers);
-        if named.is_empty() {
-            return snapshot.providers.values().collect();
+        let mut accepted: Vec<&Provider> = match named {
+            [] => snapshot.providers.values().collect(),
+            named => named.iter().filter_map(|name| snapshot.providers.get(name)).collect(),
+        };
+        if let Some((_, Some(only))) = &self.step_up {
+            accepted.retain(|provider| provider.name.as_str() == only);
         }
-        named.iter().filter_map(|name| snapshot.providers.get(name)).collect()
+        accepted
+    }
+
+    /// What a sign-in lacks.
+    pub(super) fn lack(&self, provider: &Provider, identity: &Identity, now: Timestamp) -> Option<Lack> {
+        let (step_up, _) = self.step_up.as_ref()?;
+        step_up.at(&provider.strength).lack(&provider.strength, identity, now)
     }
 
     /// The first of these sign-ins that does, with what it lacks; one that lacks nothing where there is one.
@@ -90,8 +103,7 @@ impl Destination {
         let fit = held.iter().filter_map(|(_, held)| {
             let identity = held.identity();
             let provider = accepted.iter().find(|provider| provider.name == identity.subject.provider)?;
-            let lack = self.step_up.as_ref().and_then(|step_up| step_up.lack(&provider.strength, &identity, now));
-            Some((&**held, *provider, lack))
+            Some((&**held, *provider, self.lack(provider, &identity, now)))
         });
         let fit: Vec<_> = fit.collect();
         fit.iter().find(|(_, _, lack)| lack.is_none()).or(fit.first()).copied()
@@ -127,11 +139,15 @@ impl Control {
             (None, _) => Ok(account(&call.place.snapshot, sign_in)),
             // Not from the gate, but a link: the gate sends the browser here again, with its binding.
             (Some(target), None) => answer::redirect(&target.to_string()),
-            (Some(target), Some(binding)) => self.hand_over(target, binding, sign_in).await,
+            (Some(target), Some(binding)) => {
+                let asked = destination.step_up.is_some();
+                self.hand_over(target, binding, sign_in, asked).await
+            }
         }
     }
 
-    async fn hand_over(&self, target: &ReturnTarget, binding: TokenHash, sign_in: &SignIn) -> Result<Answer, Refusal> {
+    /// `asked`: for a stronger sign-in, so that who comes again and again goes round in circles.
+    async fn hand_over(&self, target: &ReturnTarget, binding: TokenHash, sign_in: &SignIn, asked: bool) -> Result<Answer, Refusal> {
         let code = Token::random().map_err(unavailable)?;
         let handoff = Handoff {
             code: code.hash(),
@@ -144,7 +160,8 @@ impl Control {
             return Err(Reason::SessionExpired.into());
         }
         let flow: String = binding.encode().chars().take(8).collect();
-        let parameters = [("code", code.reveal()), ("flow", &*flow), ("to", target.path_and_query())];
+        let mut parameters = vec![("code", code.reveal()), ("flow", &*flow), ("to", target.path_and_query())];
+        parameters.extend(asked.then_some(("step_up", "1")));
         answer::redirect(&target.sibling(&format!("/.doorward/callback?{}", query::write(&parameters))))
     }
 

@@ -87,7 +87,20 @@ pub enum Lack {
     Fresh,
 }
 
+impl Strength {
+    /// Whether this class means anything here.
+    pub fn knows(&self, class: &str) -> bool {
+        [&self.mfa, &self.phishing_resistant].iter().any(|means| means.acr.iter().any(|known| known == class))
+    }
+}
+
 impl StepUp {
+    /// What of it this provider has words for. A link could name a class that is weaker than the sign-in it would replace.
+    pub fn at(&self, strength: &Strength) -> Self {
+        let known = self.acr_values.iter().filter(|class| strength.knows(class)).cloned().collect();
+        Self { acr_values: known, ..self.clone() }
+    }
+
     /// What this person's sign-in lacks of it; `None` where it is enough.
     pub fn lack(&self, strength: &Strength, identity: &Identity, now: Timestamp) -> Option<Lack> {
         let profile = &identity.profile;
@@ -107,7 +120,7 @@ impl StepUp {
         !self.acr_values.is_empty() && !self.mfa && !self.phishing_resistant
     }
 
-    /// Reads what [`fmt::Display`] wrote; `None` where it is anything else. Anybody may have written it: it can only ask for more.
+    /// Reads what [`fmt::Display`] wrote; `None` where it is anything else. Anybody may have written it.
     pub fn parse(text: &str) -> Option<Self> {
         let mut read = Self::default();
         for word in text.split(' ') {
@@ -129,7 +142,8 @@ impl StepUp {
 const MOST_CLASSES: usize = 8;
 const LONGEST_CLASS: usize = 128;
 
-fn is_class(text: &str) -> bool {
+/// Whether it can be asked for: one word of plain characters, and not too long.
+pub fn is_class(text: &str) -> bool {
     !text.is_empty() && text.len() <= LONGEST_CLASS && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
 }
 

@@ -2,7 +2,7 @@
 //! asked for, if it helps. Must never ask for what the provider has no word for, nor where it would not help.
 
 use super::reads::Kind;
-use super::{Facts, Principal, Ruleset};
+use super::{Authentication, Facts, Principal, Ruleset};
 use crate::model::identity::Profile;
 use crate::model::{Identity, StepUp, Strength};
 use std::time::Duration;
@@ -26,13 +26,20 @@ impl Ruleset {
             };
             let fitting: Vec<&Option<String>> = level.iter().filter(helps).collect();
             let reached = fitting.first().map(|class| signed_in_anew(facts, identity, strength, class.as_deref(), age))?;
-            let more = |now: Option<bool>, before: Option<bool>| now == Some(true) && before != Some(true);
-            Some(StepUp {
-                mfa: more(reached.authentication.mfa, facts.authentication.mfa),
-                phishing_resistant: more(reached.authentication.phishing_resistant, facts.authentication.phishing_resistant),
-                acr_values: fitting.into_iter().flatten().cloned().collect(),
-                max_age: age,
-            })
+            // All that the rules need of it, also what the present sign-in has: the next one comes in its place.
+            let needs = |weaken: fn(&mut Authentication)| {
+                let mut weaker = reached.clone();
+                weaken(&mut weaker.authentication);
+                !self.evaluate(principal, &weaker).decision.allows()
+            };
+            let attained = &reached.authentication;
+            let mfa = attained.mfa == Some(true) && needs(|authentication| authentication.mfa = None);
+            let phishing_resistant =
+                attained.phishing_resistant == Some(true) && needs(|authentication| authentication.phishing_resistant = None);
+            let named: Vec<String> = fitting.into_iter().flatten().cloned().collect();
+            let present = || attained.acr.iter().filter(|class| strength.knows(class)).cloned().collect();
+            let same_class = named.is_empty() && (mfa || phishing_resistant || needs(|authentication| authentication.acr = None));
+            Some(StepUp { mfa, phishing_resistant, acr_values: if same_class { present() } else { named }, max_age: age })
         })
     }
 }

@@ -30,7 +30,6 @@ describe('a stronger sign-in', () => {
       const form = await visitor.navigate(target);
       assert.ok(form.url.includes('/interaction/'), form.text);
       const asked = world.providers.staff.authorizations.at(-1);
-      assert.equal(asked.acr_values, STRONG);
       assert.deepEqual(JSON.parse(asked.claims).id_token.acr, { essential: true, values: [STRONG] });
       const page = await visitor.submit(form, { login: 'alice', password: PASSWORD, code: CODE });
       assert.equal(page.status, 200, page.text);
@@ -47,8 +46,9 @@ describe('a stronger sign-in', () => {
     try {
       await visitor.signIn(`${world.urls.wiki}/`, 'bob');
       const form = await visitor.navigate(`${world.urls.wiki}/vault/bob`);
+      assert.ok(form.url.includes('/interaction/'), form.text);
       const page = await visitor.submit(form, { login: 'bob', password: PASSWORD, code: 'wrong' });
-      assert.notEqual(page.status, 200, page.url);
+      assert.ok(page.status !== 200 || page.url.includes('/interaction/'), page.url);
       assert.equal((await visitor.navigate(`${world.urls.wiki}/x`)).status, 200, 'what the session was good for it still is');
       assert.equal(world.audit().some((each) => each.path === '/vault/bob' && each.decision === 'allow'), false);
     } finally {

@@ -33,8 +33,9 @@ pub(in crate::control) async fn answer(control: &Control, call: &Call<'_>) -> Re
     };
     let provider = snapshot.providers.values().find(|provider| provider.name.as_str() == flow.provider);
     let provider = provider.ok_or(Reason::SignInExpired)?;
-    let destination = Destination::read(snapshot, flow.to.as_deref(), flow.binding.as_deref(), flow.step_up.as_deref())?;
-    if held.iter().any(|(_, held)| is_from_another_tab(held, &flow)) {
+    let destination = destination(snapshot, &flow)?;
+    let enough = |held: &SignIn| destination.lack(provider, &held.identity(), clock::now()).is_none();
+    if held.iter().any(|(_, held)| is_from_another_tab(held, &flow) && enough(held)) {
         return go_on(Some(&id), &destination, None);
     }
     let signed_in = sign_in(control, call, provider, &flow, &held).await;
@@ -54,7 +55,19 @@ fn go_on_late(snapshot: &Snapshot, late: Option<(FlowId, Flow)>) -> Result<Answe
     let Some((id, flow)) = late else {
         return go_on(None, &Destination::default(), None);
     };
-    go_on(Some(&id), &Destination::read(snapshot, flow.to.as_deref(), flow.binding.as_deref(), flow.step_up.as_deref())?, None)
+    let destination = destination(snapshot, &flow)?;
+    if destination.step_up.is_none() {
+        return go_on(Some(&id), &destination, None);
+    }
+    // What came too late was not looked at: it is asked for anew.
+    let answer = answer::redirect(&destination.login_path("late", "1"))?;
+    Ok(answer::with_cookies(answer, [cookies::expire(&id.cookie())]))
+}
+
+/// Where a login leads; a stronger sign-in is the provider's that it was begun at.
+fn destination(snapshot: &Snapshot, flow: &Flow) -> Result<Destination, Refusal> {
+    let step_up = flow.step_up.as_deref().map(|step_up| (step_up, Some(&*flow.provider)));
+    Destination::read(snapshot, flow.to.as_deref(), flow.binding.as_deref(), step_up)
 }
 
 /// To `login`, which hands over from whichever sign-in the browser holds by then.

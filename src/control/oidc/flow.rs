@@ -78,7 +78,7 @@ impl Flow {
     pub(super) fn lead_to(&mut self, destination: &Destination) {
         self.to = destination.target.as_ref().map(ToString::to_string);
         self.binding = destination.binding.as_ref().map(TokenHash::encode);
-        self.step_up = destination.step_up.as_ref().map(ToString::to_string);
+        self.step_up = destination.step_up.as_ref().map(|(step_up, _)| step_up.to_string());
     }
 
     /// The value of its cookie. A return target that is too long for a cookie loses its query, and then its path.

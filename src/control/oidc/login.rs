@@ -23,7 +23,13 @@ pub(in crate::control) async fn begin(
 ) -> Result<Answer, Refusal> {
     control.directory.tried(provider).await;
     let (id, state) = FlowId::random()?;
-    let (url, mut flow) = authorization(control, call, provider, state, to.step_up.as_ref())?;
+    let (url, mut flow) = authorization(
+        control,
+        call,
+        provider,
+        state,
+        to.step_up.as_ref().map(|(step_up, _)| step_up.at(&provider.strength)).as_ref(),
+    )?;
     let ring = control.store.ring();
     let sealed = flow.seal(ring, &id, &to)?;
     let mut lines = flow::make_room(ring, call, id.cookie().len() + sealed.len(), flow.started());
@@ -50,11 +56,11 @@ fn authorization(
         .add_scopes(scopes.map(|scope| Scope::new(scope.clone())))
         .set_pkce_challenge(challenge);
     let classes: Vec<&String> = step_up.iter().flat_map(|step_up| classes(step_up, &provider.strength)).collect();
-    for class in &classes {
-        request = request.add_auth_context_value(AuthenticationContextClass::new((*class).clone()));
-    }
     if metadata.claims_parameter_supported() == Some(true) && !classes.is_empty() {
         request = request.add_extra_param("claims", essential(&classes));
+    } else {
+        let asked = classes.iter().map(|class| AuthenticationContextClass::new((*class).clone()));
+        request = asked.fold(request, |request, class| request.add_auth_context_value(class));
     }
     if let Some(age) = step_up.and_then(|step_up| step_up.max_age) {
         request = request.set_max_age(age);
@@ -73,7 +79,8 @@ fn authorization(
     Ok((url, flow))
 }
 
-/// The same as a demand and not a wish, for providers that tell the two apart (OpenID Connect Core 1.0, section 5.5.1.1).
+/// A demand, for providers that tell one from a wish (OpenID Connect Core 1.0, section 5.5.1.1). It stands alone: beside it, some
+/// take `acr_values` for the whole of it.
 fn essential(classes: &[&String]) -> String {
     serde_json::json!({ "id_token": { "acr": { "essential": true, "values": classes } } }).to_string()
 }

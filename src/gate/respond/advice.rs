@@ -26,10 +26,7 @@ pub(super) fn told<'a>(visit: &'a Visit, refusal: &Refusal) -> Told<'a> {
 }
 
 const fn is_of_rules(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::DeniedByRule | Reason::NotAllowed | Reason::PolicyError | Reason::StepUpFailed | Reason::StepUpRequired
-    )
+    matches!(reason, Reason::DeniedByRule | Reason::NotAllowed | Reason::PolicyError | Reason::StepUpFailed)
 }
 
 fn advice(visit: &Visit) -> Option<Vec<Advice>> {

@@ -39,7 +39,7 @@ pub(super) fn redirect(
     let flow = binding.get(..8).unwrap_or("");
     let mut login = Serializer::new(String::new());
     login.append_pair("to", &destination(visit)).append_pair("binding", &binding).append_pair("flow", flow);
-    ask_for(&mut login, step_up);
+    ask_for(&mut login, visit, step_up);
     let location = format!("{}?{}", login_page_root(visit), login.finish());
     let mut response = Response::new(ResponseBody::full(""));
     *response.status_mut() = StatusCode::FOUND;
@@ -51,9 +51,10 @@ pub(super) fn redirect(
     Ok(response)
 }
 
-fn ask_for(login: &mut Serializer<'_, String>, step_up: Option<&StepUp>) {
-    if let Some(step_up) = step_up {
-        login.append_pair("step_up", &step_up.to_string());
+fn ask_for(login: &mut Serializer<'_, String>, visit: &Visit, step_up: Option<&StepUp>) {
+    if let (Some(step_up), Some(session)) = (step_up, &visit.trail.session) {
+        let provider = &session.sign_in().identity().subject.provider;
+        login.append_pair("step_up", &step_up.to_string()).append_pair("provider", provider.as_str());
     }
 }
 
@@ -76,7 +77,7 @@ pub(super) fn words(step_up: Option<&StepUp>) -> HeaderValue {
 pub(super) fn login_page(visit: &Visit, step_up: Option<&StepUp>) -> String {
     let mut login = Serializer::new(String::new());
     login.append_pair("to", &start_of_app(visit));
-    ask_for(&mut login, step_up);
+    ask_for(&mut login, visit, step_up);
     format!("{}?{}", login_page_root(visit), login.finish())
 }
 

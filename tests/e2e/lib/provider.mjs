@@ -107,7 +107,7 @@ export class Provider {
   // The login form, and what its submission does.
   async interact(req, res) {
     const { uid, params } = await this.oidc.interactionDetails(req, res);
-    const strong = params.acr_values?.includes(STRONG);
+    const strong = [params.acr_values, params.claims].some((asked) => asked?.includes(STRONG));
     if (req.method !== 'POST') {
       res.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(loginPage(this.name, uid, '', strong));
       return;

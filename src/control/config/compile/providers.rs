@@ -5,7 +5,7 @@ use super::{Context, secret};
 use crate::control::config::file;
 use crate::control::config::findings::Wrong;
 use crate::control::config::place::Place;
-use crate::model::strength::Means;
+use crate::model::strength::{Means, is_class};
 use crate::model::{ProviderName, Strength};
 use crate::snapshot::Provider;
 use openidconnect::IssuerUrl;
@@ -145,8 +145,8 @@ fn means(written: &file::signals::Means, place: &Place, context: &mut Context<'_
 
 /// One word: what is asked for is a list separated by spaces.
 fn word(text: &str) -> Result<String, Wrong> {
-    if text.is_empty() || text.contains(char::is_whitespace) || text.contains(char::is_control) {
-        return Err(Wrong::new("not a value of `acr` or `amr`", "one word each, as in `phr`"));
+    if !is_class(text) {
+        return Err(Wrong::new("not a value of `acr` or `amr`", "one plain word each, as in `phr`"));
     }
     Ok(text.to_owned())
 }
