@@ -7,6 +7,8 @@ mod advice;
 mod cases;
 #[path = "policy/circumstances.rs"]
 mod circumstances;
+#[path = "policy/files.rs"]
+mod files;
 #[path = "policy/reach.rs"]
 mod reach;
 #[path = "policy/replay.rs"]

@@ -45,6 +45,9 @@ pub enum CompileError {
     /// Two rules have one name.
     #[error("two rules are called `{}`", .0.0)]
     Twice(RuleId),
+    /// A policy does not say whether it counts.
+    #[error("`@shadow(\"{0}\")` is neither yes nor no: write `@shadow(\"true\")` or leave it out")]
+    Shadow(String),
     /// There is more to compare than a decision can be remembered by.
     #[error("the rules of one route can ask for {MOST_ASKED} headers, values of headers and paths at most")]
     TooMuch,

@@ -65,6 +65,7 @@ impl Files {
         for (index, policy) in policies.into_iter().enumerate() {
             let written = policy.to_string();
             self.read(&written, lists);
+            let shadow = shadow || in_the_shadow(policy)?;
             let before = text.find(&written).and_then(|at| text.get(..at)).unwrap_or("");
             let id = policy.annotation("id").map_or_else(|| format!("{name}[{index}]"), str::to_owned);
             let alone = PolicySet::from_policies([policy.clone()]).map_err(|error| CompileError::Policy(error.to_string()))?;
@@ -72,7 +73,7 @@ impl Files {
             self.push(Extra {
                 id: RuleId(id.into()),
                 effect: if policy.effect() == cedar_policy::Effect::Permit { Effect::Allow } else { Effect::Deny },
-                shadow: shadow || policy.annotation("shadow").is_some(),
+                shadow,
                 place: format!("{name}:{}", before.matches('\n').count() + 1).into(),
                 policy: alone,
             })?;
@@ -114,5 +115,14 @@ impl Files {
 
     pub(super) const fn reads(&self) -> &Reads {
         &self.reads
+    }
+}
+
+/// Whether a policy is only looked at. What it does not clearly say is refused: taken for a yes, it would switch a deny off.
+fn in_the_shadow(policy: &Policy) -> Result<bool, CompileError> {
+    match policy.annotation("shadow") {
+        None | Some("false") => Ok(false),
+        Some("true" | "") => Ok(true),
+        Some(other) => Err(CompileError::Shadow(other.to_owned())),
     }
 }
