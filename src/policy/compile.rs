@@ -133,7 +133,7 @@ impl Ruleset {
         }
         let files = Arc::clone(&compiler.files);
         let mut reads = files.reads().clone();
-        rules.iter().flat_map(Rule::parts).for_each(|part| reads.add(&part));
+        reads.add_rules(&rules);
         if reads.is_too_much() {
             return Err(CompileError::TooMuch);
         }

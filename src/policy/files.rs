@@ -64,8 +64,8 @@ impl Files {
         policies.sort_by_key(|policy| text.find(&policy.to_string()));
         for (index, policy) in policies.into_iter().enumerate() {
             let written = policy.to_string();
-            self.read(&written, lists);
             let shadow = shadow || in_the_shadow(policy)?;
+            self.read(&written, shadow, lists);
             let before = text.find(&written).and_then(|at| text.get(..at)).unwrap_or("");
             let id = policy.annotation("id").map_or_else(|| format!("{name}[{index}]"), str::to_owned);
             let alone = PolicySet::from_policies([policy.clone()]).map_err(|error| CompileError::Policy(error.to_string()))?;
@@ -91,7 +91,7 @@ impl Files {
 
     /// An attribute is read only where its name stands, so that a name that does not stand anywhere is not read. What is escaped
     /// could be any name.
-    fn read(&mut self, policy: &str, lists: &[Labelled<IpNet>]) {
+    fn read(&mut self, policy: &str, shadow: bool, lists: &[Labelled<IpNet>]) {
         let says = |word: &str| policy.contains(word) || policy.contains('\\');
         WORDS.into_iter().filter(|(word, _)| says(word)).for_each(|(_, kind)| self.reads.add_kind(kind));
         if says("weekday") {
@@ -99,6 +99,9 @@ impl Files {
         }
         if says("networks") {
             lists.iter().for_each(|list| self.reads.add_network(list));
+        }
+        if says("paths") && !shadow {
+            self.reads.enforce_all();
         }
         if says("user_agent") {
             self.reads.add_browser();

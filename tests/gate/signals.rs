@@ -151,3 +151,19 @@ async fn policies_in_cedar_count_beside_the_rules() {
     eventually("it is refused", async || (world.metric("doorward_config_broken").await > 0.0).then_some(())).await;
     assert_eq!(world.get(SHOP, "/x/2", &cookie).await.reason(), "denied_by_rule");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_only_the_shadow_reads_in_two_ways_is_not_refused() {
+    let rules = "    allow: [{}]\n    deny: [{ shadow: true, when: { path: /admin/** } }, { when: { path: /keys/** } }]\n";
+    let shadow = "@shadow(\"true\") forbid (principal, action, resource) when { context.path like \"/x/*\" };";
+    let permits =
+        ["/api/*", "/API/*"].map(|path| format!("permit (principal, action, resource) when {{ context.path like \"{path}\" }};"));
+    let policies = format!("{shadow}\n{}", permits.join("\n")).into_bytes();
+    let (world, cookie) = world(rules, "policies: p.cedar", vec![("p.cedar", policies)]).await;
+    let cookie = format!("Cookie: {cookie}\r\n");
+    for path in ["/ADMIN/x", "/X/1", "/API/x", "/api/x"] {
+        assert_eq!(world.get(SHOP, path, &cookie).await.status, 200, "{path}");
+    }
+    assert_eq!(world.get(SHOP, "/KEYS/x", &cookie).await.reason(), "ambiguous_target", "what is enforced may match");
+    assert_eq!(world.record("/api/x").await["shadow"], json!(null));
+}
