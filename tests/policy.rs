@@ -15,6 +15,8 @@ mod reach;
 mod replay;
 #[path = "policy/scene.rs"]
 mod scene;
+#[path = "policy/sign_ins.rs"]
+mod sign_ins;
 #[path = "policy/signals.rs"]
 mod signals;
 #[path = "policy/written.rs"]
