@@ -1,6 +1,6 @@
 //! Requests are decided by their circumstances: what a person may from one place, they may not from another.
 
-use crate::world::mmdb::{asn, country, database};
+use crate::world::mmdb::{asn, country, database, registered};
 use crate::world::wire::Connection;
 use crate::world::{ALICE, SHOP, Setup, World, eventually};
 use serde_json::json;
@@ -12,10 +12,13 @@ fn from(address: &str, cookie: &str) -> String {
 
 const GERMANY: &str = "198.51.100.7";
 const RUSSIA: &str = "203.0.113.9";
+/// The database says of it where it is registered, and not where it is.
 const NOWHERE: &str = "192.0.2.1";
 
 fn countries(days_old: u64) -> Vec<u8> {
-    database(&[(&[198, 51, 100], country("DE")), (&[203, 0, 113], country("RU"))], days_old)
+    let networks: [(&[u8], _); 3] =
+        [(&[198, 51, 100], country("DE")), (&[203, 0, 113], country("RU")), (&[192, 0, 2], registered("DE"))];
+    database(&networks, days_old)
 }
 
 async fn world(rules: &str, more: &'static str, files: Vec<(&'static str, Vec<u8>)>) -> (World, String) {
