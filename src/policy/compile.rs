@@ -45,6 +45,9 @@ pub enum CompileError {
     /// Two rules have one name.
     #[error("two rules are called `{}`", .0.0)]
     Twice(RuleId),
+    /// What is stale or absent could let somebody in.
+    #[error("a permit takes `{0}` also where it is stale or absent: write `context.{0}.state == \"fresh\" &&` before it")]
+    Unasked(&'static str),
     /// A policy does not say whether it counts.
     #[error("`@shadow(\"{0}\")` is neither yes nor no: write `@shadow(\"true\")` or leave it out")]
     Shadow(String),
