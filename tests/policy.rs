@@ -7,12 +7,16 @@ mod advice;
 mod cases;
 #[path = "policy/circumstances.rs"]
 mod circumstances;
+#[path = "policy/files.rs"]
+mod files;
 #[path = "policy/reach.rs"]
 mod reach;
 #[path = "policy/replay.rs"]
 mod replay;
 #[path = "policy/scene.rs"]
 mod scene;
+#[path = "policy/sign_ins.rs"]
+mod sign_ins;
 #[path = "policy/signals.rs"]
 mod signals;
 #[path = "policy/written.rs"]

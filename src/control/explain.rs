@@ -14,6 +14,7 @@ use crate::model::{
 };
 use crate::policy::explain::Explanation;
 use crate::policy::{Authentication, Facts, Principal, Ruleset};
+use crate::snapshot::hosts::Host;
 use crate::snapshot::{Access, App, Route, Snapshot};
 use http::{HeaderMap, Method};
 use std::collections::BTreeMap;
@@ -123,6 +124,9 @@ pub enum Error {
     /// The path belongs to another app, or to none.
     #[error("`{0}` is not a path of this app")]
     Path(String),
+    /// The gate would refuse it, or decode it first.
+    #[error("`{0}` can be read in more than one way: write it decoded, and in upper and lower case as the rules do")]
+    Ambiguous(String),
     /// Neither an address nor `provider:subject`.
     #[error("`{0}` is neither an e-mail address nor `provider:subject`")]
     User(String),
@@ -170,9 +174,14 @@ pub(super) fn app<'a>(snapshot: &'a Snapshot, name: &str) -> Result<&'a App, Err
 
 /// The route of the app that a path belongs to.
 pub(super) fn route<'a>(snapshot: &'a Snapshot, app: &'a App, path: &str) -> Result<&'a Route, Error> {
-    let below = path.strip_prefix(&*app.prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    let index = app.paths.find(path).filter(|_| below && path.starts_with('/'));
-    index.and_then(|index| snapshot.route(index)).ok_or_else(|| Error::Path(path.to_owned()))
+    let here = match snapshot.hosts.find(app.origin.host()) {
+        Some(Host::Apps(apps)) if path.starts_with('/') => apps.find(path).and_then(|index| snapshot.app(index)),
+        _ => None,
+    };
+    let index = app.paths.find(path).filter(|_| here.is_some_and(|here| std::ptr::eq(here, app)));
+    let route = index.and_then(|index| snapshot.route(index)).ok_or_else(|| Error::Path(path.to_owned()))?;
+    let plain = !path.contains('%') && !app.paths.folds_elsewhere(path);
+    plain.then_some(route).ok_or_else(|| Error::Ambiguous(path.to_owned()))
 }
 
 fn identity(app: &App, question: &Question) -> Result<Identity, Error> {
@@ -213,7 +222,7 @@ fn facts(snapshot: &Snapshot, rules: &Ruleset, question: &Question, authenticati
         authentication,
         device: question.device.map(device),
         risk: question.risk.map(risk),
-        asked: asked.map_err(|_| Error::Path(question.path.clone()))?,
+        asked: asked.map_err(|_| Error::Ambiguous(question.path.clone()))?,
         ..Facts::bare(question.now, question.method.clone())
     })
 }

@@ -295,8 +295,8 @@ fn settle_anew(
 ) -> Result<Settled, Failure> {
     let position = |rule| rules.position(rule).ok_or_else(|| "decided by no rule of the route".to_owned());
     let verdict = rules.evaluate(principal, facts);
-    let read_as = |path: &str| rules.evaluate(principal, &Facts { path: path.into(), ..facts.clone() });
-    if signals.other_readings().any(|path| read_as(path) != verdict) {
+    let allows = |path: &str| rules.evaluate(principal, &Facts { path: path.into(), ..facts.clone() }).decision.allows();
+    if signals.other_readings().any(|path| allows(path) != verdict.decision.allows()) {
         return Err(Failure::Ambiguous);
     }
     let outcome = match &verdict.decision {

@@ -77,7 +77,7 @@ pub fn find<'a>(snapshot: &'a Snapshot, target: &Target) -> Result<Place<'a>, Er
         }
         let app = apps.find(reading).and_then(|index| Some((index, snapshot.app(index)?)));
         let place = app.and_then(|(index, app)| Some((index, app, app.paths.find(reading)?)));
-        if app.is_some_and(|(_, app)| folds_elsewhere(app, reading)) || found.is_some_and(|found| !same(found, place)) {
+        if app.is_some_and(|(_, app)| app.paths.folds_elsewhere(reading)) || found.is_some_and(|found| !same(found, place)) {
             return Err(Error::Ambiguous);
         }
         found = Some(place);
@@ -96,12 +96,4 @@ fn same(one: Found<'_>, other: Found<'_>) -> bool {
 /// A spelling of our own paths that is not exactly ours, such as `/%2edoorward/` or `/.Doorward/`.
 fn is_reserved(reading: &str) -> bool {
     reading.get(..RESERVED.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED))
-}
-
-/// Whether an app that takes upper and lower case for the same would find another entry.
-fn folds_elsewhere(app: &App, reading: &str) -> bool {
-    if app.paths.is_uniform() || app.paths.is_case_sensitive() || !reading.chars().any(char::is_uppercase) {
-        return false;
-    }
-    app.paths.find_folded(&reading.to_lowercase()) != app.paths.find(reading)
 }

@@ -92,7 +92,7 @@ fn tested(test: &Test, reading: Reading) -> String {
         Test::Methods(methods) => quoted(methods, |set| format!("{set}.contains(context.method)")),
         Test::Mfa(wanted) => signal("mfa", format!("context.mfa.value == {wanted}")),
         Test::PhishingResistant(wanted) => signal("phishing_resistant", format!("context.phishing_resistant.value == {wanted}")),
-        Test::AuthAge(limit) => format!("context.auth_age <= {}", limit.as_secs()),
+        Test::AuthAge(limit) => signal("auth_age", format!("context.auth_age.value <= {}", limit.as_secs())),
         Test::Acr(classes) => signal("acr", quoted(classes, |set| format!("{set}.contains(context.acr.value)"))),
         Test::Network(networks) => labelled("networks", networks),
         Test::Country(codes) => signal("country", quoted(codes, |set| format!("{set}.contains(context.country.value)"))),

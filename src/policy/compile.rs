@@ -45,6 +45,12 @@ pub enum CompileError {
     /// Two rules have one name.
     #[error("two rules are called `{}`", .0.0)]
     Twice(RuleId),
+    /// What is stale or absent could let somebody in.
+    #[error("a permit takes `{0}` also where it is stale or absent: write `context.{0}.state == \"fresh\" &&` before it")]
+    Unasked(&'static str),
+    /// A policy does not say whether it counts.
+    #[error("`@shadow(\"{0}\")` is neither yes nor no: write `@shadow(\"true\")` or leave it out")]
+    Shadow(String),
     /// There is more to compare than a decision can be remembered by.
     #[error("the rules of one route can ask for {MOST_ASKED} headers, values of headers and paths at most")]
     TooMuch,
@@ -130,7 +136,7 @@ impl Ruleset {
         }
         let files = Arc::clone(&compiler.files);
         let mut reads = files.reads().clone();
-        rules.iter().flat_map(Rule::parts).for_each(|part| reads.add(&part));
+        reads.add_rules(&rules);
         if reads.is_too_much() {
             return Err(CompileError::TooMuch);
         }

@@ -25,7 +25,7 @@ pub(super) fn context(facts: &Facts, reads: &Reads) -> Result<Context, String> {
         ("mfa", said(authentication.mfa.map(Value::new_bool), || Value::new_bool(false))?),
         ("phishing_resistant", said(authentication.phishing_resistant.map(Value::new_bool), || Value::new_bool(false))?),
         ("acr", said(authentication.acr.as_deref().map(text), || text(""))?),
-        ("auth_age", long(facts.auth_age().as_secs())),
+        ("auth_age", said(facts.auth_age().map(|age| long(age.as_secs())), || Value::new_long(i64::MAX))?),
         ("now", long(facts.now.seconds())),
         ("minute", Value::new_long(utc.minute.into())),
         ("weekday", Value::new_long(utc.day.into())),

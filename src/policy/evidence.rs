@@ -60,7 +60,7 @@ fn authentication(facts: &Facts) -> Value {
         "phishing_resistant": authentication.phishing_resistant,
         "acr": authentication.acr,
         "source": crate::model::Source::Provider.code(),
-        "observed_at": written(authentication.at),
+        "observed_at": facts.auth_age().map(|_| written(authentication.at)),
     })
 }
 

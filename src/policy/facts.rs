@@ -37,7 +37,7 @@ pub struct Facts {
 /// How and when a person proved who they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Authentication {
-    /// When.
+    /// When; 1970 where nobody says.
     pub at: Timestamp,
     /// The context class.
     pub acr: Option<String>,
@@ -76,14 +76,16 @@ impl Facts {
         }
     }
 
-    /// How long ago the person proved who they are.
-    pub const fn auth_age(&self) -> Duration {
-        self.now.since(self.authentication.at)
+    /// How long ago the person proved who they are, where somebody says.
+    pub fn auth_age(&self) -> Option<Duration> {
+        let at = self.authentication.at;
+        (at != Timestamp::default()).then(|| self.now.since(at))
     }
 
     /// Something that the provider said at the sign-in.
-    fn said<T>(&self, value: T) -> Observed<T> {
-        Observed { value, source: Source::Provider, observed_at: self.authentication.at, expires_at: None }
+    fn said(&self, value: Option<String>) -> Seen {
+        let said = |value| Seen { age: self.auth_age(), ..Seen::known(value, Source::Provider) };
+        value.map_or_else(Seen::absent, said)
     }
 
     /// What a test looks at, for people; `None` where it looks at the person.
@@ -99,22 +101,15 @@ impl Facts {
                 None => Seen::absent(),
             }),
             Test::Hours(_) | Test::Dates(_) => Some(clock()),
-            Test::AuthAge(_) => Some(Seen::of(Some(&self.said(Span(self.auth_age()))), self.now, Span::to_string)),
-            Test::Mfa(_) => Some(self.strength(self.authentication.mfa)),
-            Test::PhishingResistant(_) => Some(self.strength(self.authentication.phishing_resistant)),
-            Test::Acr(_) => {
-                let acr = self.authentication.acr.as_ref().map(|acr| self.said(acr));
-                Some(Seen::of(acr.as_ref(), self.now, |acr| (*acr).clone()))
-            }
+            Test::AuthAge(_) => Some(self.said(self.auth_age().map(|age| Span(age).to_string()))),
+            Test::Mfa(_) => Some(self.said(self.authentication.mfa.map(|mfa| mfa.to_string()))),
+            Test::PhishingResistant(_) => Some(self.said(self.authentication.phishing_resistant.map(|is| is.to_string()))),
+            Test::Acr(_) => Some(self.said(self.authentication.acr.clone())),
             Test::Country(_) => Some(Seen::of(self.country.as_ref(), self.now, |country| country.to_string())),
             Test::Asn(_) => Some(Seen::of(self.asn.as_ref(), self.now, u32::to_string)),
             Test::Device(test) => Some(Seen::of(self.device.as_ref(), self.now, |facts| device(facts, test))),
             Test::Risk(_) => Some(Seen::of(self.risk.as_ref(), self.now, |risk| risk.level.code().to_owned())),
         }
-    }
-
-    fn strength(&self, attained: Option<bool>) -> Seen {
-        Seen::of(attained.map(|attained| self.said(attained)).as_ref(), self.now, bool::to_string)
     }
 }
 

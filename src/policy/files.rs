@@ -8,6 +8,8 @@ use super::reads::{Kind, Reads};
 use crate::model::RuleId;
 use cedar_policy::{Policy, PolicySet};
 use ipnet::IpNet;
+use serde_json::Value;
+use std::collections::BTreeSet;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,16 @@ pub struct Extra {
     pub(super) policy: PolicySet,
 }
 
+/// A policy that denies by a signal without asking for its state: what is stale or absent may keep it from denying.
+pub struct Unasked {
+    /// Which policy.
+    pub id: RuleId,
+    /// Which signal.
+    pub signal: &'static str,
+}
+
+/// What has a state.
+const SIGNALS: [&str; 8] = ["country", "asn", "mfa", "phishing_resistant", "acr", "auth_age", "device", "risk"];
 /// The word that says that a policy reads something, and what.
 const WORDS: [(&str, Kind); 15] = [
     ("method", Kind::Method),
@@ -54,30 +66,39 @@ const WORDS: [(&str, Kind); 15] = [
 const NEW: Duration = Duration::from_secs(60);
 
 impl Files {
-    /// Adds the policies of a file, all of them in the shadow where it is; `lists` are the networks that they can name.
-    pub fn add(&mut self, name: &str, text: &str, shadow: bool, lists: &[Labelled<IpNet>]) -> Result<(), CompileError> {
+    /// Adds the policies of a file, all of them in the shadow where it is; `lists` are the networks that they can name. What is
+    /// to be warned of comes back.
+    pub fn add(&mut self, name: &str, text: &str, shadow: bool, lists: &[Labelled<IpNet>]) -> Result<Vec<Unasked>, CompileError> {
         let policies = PolicySet::from_str(text).map_err(|error| CompileError::Policy(error.to_string()))?;
         if policies.templates().next().is_some() {
             return Err(CompileError::Policy("a template says nothing by itself".to_owned()));
         }
         let mut policies: Vec<&Policy> = policies.policies().collect();
         policies.sort_by_key(|policy| text.find(&policy.to_string()));
+        let mut warnings = Vec::new();
         for (index, policy) in policies.into_iter().enumerate() {
             let written = policy.to_string();
-            self.read(&written, lists);
+            let shadow = shadow || in_the_shadow(policy)?;
+            self.read(&written, shadow, lists);
             let before = text.find(&written).and_then(|at| text.get(..at)).unwrap_or("");
             let id = policy.annotation("id").map_or_else(|| format!("{name}[{index}]"), str::to_owned);
             let alone = PolicySet::from_policies([policy.clone()]).map_err(|error| CompileError::Policy(error.to_string()))?;
             validate(&alone)?;
+            let id = RuleId(id.into());
+            let effect = if policy.effect() == cedar_policy::Effect::Permit { Effect::Allow } else { Effect::Deny };
+            match (effect, unasked(policy)?) {
+                (Effect::Allow, signals) => signals.first().map_or(Ok(()), |signal| Err(CompileError::Unasked(signal)))?,
+                (Effect::Deny, signals) => warnings.extend(signals.into_iter().map(|signal| Unasked { id: id.clone(), signal })),
+            }
             self.push(Extra {
-                id: RuleId(id.into()),
-                effect: if policy.effect() == cedar_policy::Effect::Permit { Effect::Allow } else { Effect::Deny },
-                shadow: shadow || policy.annotation("shadow").is_some(),
+                id,
+                effect,
+                shadow,
                 place: format!("{name}:{}", before.matches('\n').count() + 1).into(),
                 policy: alone,
             })?;
         }
-        Ok(())
+        Ok(warnings)
     }
 
     fn push(&mut self, extra: Extra) -> Result<(), CompileError> {
@@ -90,7 +111,7 @@ impl Files {
 
     /// An attribute is read only where its name stands, so that a name that does not stand anywhere is not read. What is escaped
     /// could be any name.
-    fn read(&mut self, policy: &str, lists: &[Labelled<IpNet>]) {
+    fn read(&mut self, policy: &str, shadow: bool, lists: &[Labelled<IpNet>]) {
         let says = |word: &str| policy.contains(word) || policy.contains('\\');
         WORDS.into_iter().filter(|(word, _)| says(word)).for_each(|(_, kind)| self.reads.add_kind(kind));
         if says("weekday") {
@@ -98,6 +119,9 @@ impl Files {
         }
         if says("networks") {
             lists.iter().for_each(|list| self.reads.add_network(list));
+        }
+        if says("paths") && !shadow {
+            self.reads.enforce_all();
         }
         if says("user_agent") {
             self.reads.add_browser();
@@ -114,5 +138,42 @@ impl Files {
 
     pub(super) const fn reads(&self) -> &Reads {
         &self.reads
+    }
+}
+
+/// Whether a policy is only looked at. What it does not clearly say is refused: taken for a yes, it would switch a deny off.
+fn in_the_shadow(policy: &Policy) -> Result<bool, CompileError> {
+    match policy.annotation("shadow") {
+        None | Some("false") => Ok(false),
+        Some("true" | "") => Ok(true),
+        Some(other) => Err(CompileError::Shadow(other.to_owned())),
+    }
+}
+
+/// The signals whose value a policy reads without asking for their state.
+fn unasked(policy: &Policy) -> Result<Vec<&'static str>, CompileError> {
+    let policy = policy.to_json().map_err(|error| CompileError::Policy(error.to_string()))?;
+    let mut read = BTreeSet::new();
+    attributes(&policy, &mut read);
+    let lacks = |signal: &&str| read.contains(*signal) && !read.contains(&format!("{signal}.state"));
+    Ok(SIGNALS.into_iter().filter(lacks).collect())
+}
+
+/// Every attribute of the context that is named below this node: `country`, `country.value`.
+fn attributes(node: &Value, to: &mut BTreeSet<String>) {
+    to.extend(attribute(node));
+    match node {
+        Value::Array(nodes) => nodes.iter().for_each(|node| attributes(node, to)),
+        Value::Object(nodes) => nodes.values().for_each(|node| attributes(node, to)),
+        _ => {}
+    }
+}
+
+fn attribute(node: &Value) -> Option<String> {
+    let access = node.get(".")?;
+    let (left, name) = (access.get("left")?, access.get("attr")?.as_str()?);
+    match left.get("Var") {
+        Some(variable) => (variable.as_str() == Some("context")).then(|| name.to_owned()),
+        None => Some(format!("{}.{name}", attribute(left)?)),
     }
 }

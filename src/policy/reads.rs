@@ -4,6 +4,7 @@
 use super::condition::{Condition, Labelled, Test};
 use super::facts::Facts;
 use super::hours::{Period, Window};
+use super::rules::Rule;
 use crate::model::route::Pattern;
 use crate::model::{Observed, Timestamp};
 use http::{HeaderMap, HeaderName, header};
@@ -58,6 +59,8 @@ pub struct Reads {
     periods: Vec<Period>,
     ages: Vec<Duration>,
     asked: Vec<Asked>,
+    /// How many of these rules ask that are enforced: the first.
+    enforced: usize,
 }
 
 /// A path has readings of which rules match some and not others.
@@ -68,8 +71,20 @@ pub struct Ambiguous;
 pub const MOST_ASKED: usize = 128;
 
 impl Reads {
-    /// Adds what a condition reads.
-    pub(super) fn add(&mut self, condition: &Condition) {
+    /// Adds what rules read: first those that are enforced, so that what only others ask stands behind.
+    pub(super) fn add_rules(&mut self, rules: &[Rule]) {
+        let parts = |shadow| rules.iter().filter(move |rule| rule.shadow == shadow).flat_map(Rule::parts);
+        parts(false).for_each(|part| self.add(&part));
+        self.enforced = self.enforced.max(self.asked.len());
+        parts(true).for_each(|part| self.add(&part));
+    }
+
+    /// Something that is enforced can ask whatever any rule does.
+    pub(super) const fn enforce_all(&mut self) {
+        self.enforced = usize::MAX;
+    }
+
+    fn add(&mut self, condition: &Condition) {
         match condition {
             Condition::Test(test) => self.add_test(test),
             Condition::All(parts) | Condition::Any(parts) => parts.iter().for_each(|part| self.add(part)),
@@ -152,14 +167,16 @@ impl Reads {
         ages
     }
 
-    /// What of the request itself holds, one bit each. `readings`: every way in which an app could read the path.
+    /// What of the request itself holds, one bit each. `readings`: every way in which an app could read the path. Where they
+    /// disagree, rules in the shadow refuse nothing: for them, it does not match.
     pub fn ask<'p, I: Iterator<Item = &'p str>>(&self, headers: &HeaderMap, readings: impl Fn() -> I) -> Result<u128, Ambiguous> {
         let mut bits = 0;
         for (index, asked) in self.asked.iter().enumerate() {
             let holds = match asked {
                 Asked::Header(name, None) => headers.contains_key(name),
                 Asked::Header(name, Some(value)) => headers.get_all(name).iter().any(|sent| sent.as_bytes() == value.as_bytes()),
-                Asked::Path(patterns) => matches(patterns, readings())?,
+                Asked::Path(patterns) if index < self.enforced => matches(patterns, readings())?,
+                Asked::Path(patterns) => matches(patterns, readings()).unwrap_or(false),
                 Asked::Browser => is_browser(headers),
             };
             bits |= u128::from(holds) << index;

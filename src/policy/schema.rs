@@ -48,7 +48,7 @@ action "request" appliesTo {
     mfa: Truth,
     phishing_resistant: Truth,
     acr: Text,
-    auth_age: Long,         // seconds since the person proved who they are
+    auth_age: Number,       // seconds since the person proved who they are
     now: Long,              // seconds since 1970
     minute: Long,           // of the day, in UTC
     weekday: Long,          // from Monday, 0, to Sunday, 6, in UTC

@@ -29,7 +29,6 @@ pub struct Database {
 #[derive(Deserialize)]
 struct CountryRecord {
     country: Option<Country>,
-    registered_country: Option<Country>,
     country_code: Option<String>,
 }
 
@@ -68,8 +67,8 @@ impl Geo {
     pub fn country(&self, address: IpAddr) -> Option<Observed<Arc<str>>> {
         let database = self.country.as_ref()?;
         let record: CountryRecord = database.find(address)?;
-        let code = |country: Option<Country>| country.and_then(|country| country.iso_code);
-        let code = code(record.country).or(record.country_code).or(code(record.registered_country))?;
+        // Where its network is registered says nothing of where an address is.
+        let code = record.country.and_then(|country| country.iso_code).or(record.country_code)?;
         let is_code = code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase());
         is_code.then(|| database.said(code.into()))
     }

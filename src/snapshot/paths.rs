@@ -58,6 +58,14 @@ impl<T: Copy + PartialEq> Paths<T> {
         self.folded.as_ref().unwrap_or(&self.exact).find(inner(path))
     }
 
+    /// Whether an app that takes upper and lower case for the same would find another value.
+    pub fn folds_elsewhere(&self, path: &str) -> bool {
+        if self.is_uniform() || self.is_case_sensitive() || !path.chars().any(char::is_uppercase) {
+            return false;
+        }
+        self.find_folded(&path.to_lowercase()) != self.find(path)
+    }
+
     /// One of the values.
     pub fn any(&self) -> Option<T> {
         self.exact.any()

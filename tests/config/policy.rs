@@ -166,3 +166,34 @@ fn a_domain_that_anybody_can_claim_is_found_wherever_a_rule_names_it() {
         assert!(warnings.iter().any(|warning| warning.message.contains("can claim this domain")), "{rule}: {warnings:?}");
     }
 }
+
+#[test]
+fn a_policy_in_cedar_asks_whether_a_signal_is_fresh() {
+    let policy = |text: &str| {
+        let scene = Scene::new();
+        scene.write("p.cedar", text);
+        scene
+    };
+    let yaml = format!("{BASE}policies: p.cedar\n");
+    for (reads, state) in [
+        ("context.country.value == \"DE\"", "country"),
+        ("context[\"country\"].value == \"DE\"", "country"),
+        ("!(context.risk.value == \"high\")", "risk"),
+        ("context.auth_age.value > 60", "auth_age"),
+        ("context.device.standing == \"managed\" && context.mfa.state == \"fresh\"", "device"),
+    ] {
+        let errors = policy(&format!("permit (principal, action, resource) when {{ {reads} }};")).errors(&yaml);
+        let form = format!("`context.{state}.state == \"fresh\" &&`");
+        assert!(errors.len() == 1 && errors[0].message.contains(&form), "{reads}: {errors:?}");
+        let warnings = policy(&format!("forbid (principal, action, resource) when {{ {reads} }};")).fine(&yaml).warnings;
+        let help = format!("`context.{state}.state != \"fresh\" ||` in `when`");
+        let warned = |help: &str| warnings.iter().any(|warning| warning.help.as_deref().unwrap_or("").contains(help));
+        assert!(warned(&help), "{reads}: {warnings:?}");
+        for effect in ["permit", "forbid"] {
+            let asks = format!("{effect} (principal, action, resource) when {{ context.{state}.state == \"fresh\" && {reads} }};");
+            assert!(policy(&asks).fine(&yaml).warnings.iter().all(|warning| !warning.message.contains("does not ask")), "{asks}");
+        }
+    }
+    let named = "permit (principal in Group::\"context.risk\", action, resource) when { context.method == \"GET\" };";
+    assert!(policy(named).fine(&yaml).warnings.iter().all(|warning| !warning.message.contains("does not ask")));
+}

@@ -1,6 +1,6 @@
 //! Requests are decided by their circumstances: what a person may from one place, they may not from another.
 
-use crate::world::mmdb::{asn, country, database};
+use crate::world::mmdb::{asn, country, database, registered};
 use crate::world::wire::Connection;
 use crate::world::{ALICE, SHOP, Setup, World, eventually};
 use serde_json::json;
@@ -12,10 +12,13 @@ fn from(address: &str, cookie: &str) -> String {
 
 const GERMANY: &str = "198.51.100.7";
 const RUSSIA: &str = "203.0.113.9";
+/// The database says of it where it is registered, and not where it is.
 const NOWHERE: &str = "192.0.2.1";
 
 fn countries(days_old: u64) -> Vec<u8> {
-    database(&[(&[198, 51, 100], country("DE")), (&[203, 0, 113], country("RU"))], days_old)
+    let networks: [(&[u8], _); 3] =
+        [(&[198, 51, 100], country("DE")), (&[203, 0, 113], country("RU")), (&[192, 0, 2], registered("DE"))];
+    database(&networks, days_old)
 }
 
 async fn world(rules: &str, more: &'static str, files: Vec<(&'static str, Vec<u8>)>) -> (World, String) {
@@ -150,4 +153,20 @@ async fn policies_in_cedar_count_beside_the_rules() {
     std::fs::write(world.path("p.cedar"), "forbid (principal, action, resource) when { context.nothing };").unwrap();
     eventually("it is refused", async || (world.metric("doorward_config_broken").await > 0.0).then_some(())).await;
     assert_eq!(world.get(SHOP, "/x/2", &cookie).await.reason(), "denied_by_rule");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_only_the_shadow_reads_in_two_ways_is_not_refused() {
+    let rules = "    allow: [{}]\n    deny: [{ shadow: true, when: { path: /admin/** } }, { when: { path: /keys/** } }]\n";
+    let shadow = "@shadow(\"true\") forbid (principal, action, resource) when { context.path like \"/x/*\" };";
+    let permits =
+        ["/api/*", "/API/*"].map(|path| format!("permit (principal, action, resource) when {{ context.path like \"{path}\" }};"));
+    let policies = format!("{shadow}\n{}", permits.join("\n")).into_bytes();
+    let (world, cookie) = world(rules, "policies: p.cedar", vec![("p.cedar", policies)]).await;
+    let cookie = format!("Cookie: {cookie}\r\n");
+    for path in ["/ADMIN/x", "/X/1", "/API/x", "/api/x"] {
+        assert_eq!(world.get(SHOP, path, &cookie).await.status, 200, "{path}");
+    }
+    assert_eq!(world.get(SHOP, "/KEYS/x", &cookie).await.reason(), "ambiguous_target", "what is enforced may match");
+    assert_eq!(world.record("/api/x").await["shadow"], json!(null));
 }

@@ -128,3 +128,27 @@ fn the_schema_of_policies_is_printed() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && cedar_policy::Schema::from_cedarschema_str(&text).is_ok());
 }
+
+#[test]
+fn a_path_that_the_gate_would_read_otherwise_has_no_answer() {
+    let app = |name: &str, url: &str, more: &str| {
+        format!("  {name}:\n    url: https://x.corp.example{url}\n    upstream: http://10.0.0.20:8080\n    allow: [{{}}]\n{more}")
+    };
+    let paths = "    paths:\n      - { match: /admin/**, allow: [{ groups: [admins] }] }\n";
+    let folder = scene(&format!("apps:\n{}{}", app("site", "", paths), app("api", "/api", "")));
+    for (app, path, message) in [
+        ("site", "/admin/x", ""),
+        ("site", "/other/X", ""),
+        ("api", "/api", ""),
+        ("api", "/api/X", ""),
+        ("site", "/%61dmin/x", "more than one way"),
+        ("site", "/Admin/x", "more than one way"),
+        ("site", "/api/x", "not a path of this app"),
+        ("api", "/admin/x", "not a path of this app"),
+        ("api", "/apix", "not a path of this app"),
+    ] {
+        let output = doorward(folder.path(), &["explain", "-c", "doorward.yaml", "--app", app, "--path", path]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!((output.status.code() == Some(2)) != message.is_empty() && error.contains(message), "{app} {path}: {error}");
+    }
+}

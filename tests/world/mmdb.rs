@@ -16,6 +16,11 @@ pub(crate) fn country(code: &'static str) -> Data {
     Data::Map(vec![("country", Data::Map(vec![("iso_code", Data::Text(code))]))])
 }
 
+/// `{ registered_country: { iso_code: code } }`
+pub(crate) fn registered(code: &'static str) -> Data {
+    Data::Map(vec![("registered_country", Data::Map(vec![("iso_code", Data::Text(code))]))])
+}
+
 /// `{ autonomous_system_number: number }`
 pub(crate) fn asn(number: u32) -> Data {
     Data::Map(vec![("autonomous_system_number", Data::Number(number))])

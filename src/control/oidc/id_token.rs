@@ -148,10 +148,13 @@ pub(super) fn verify(token: &CoreIdToken, keys: &CoreJsonWebKeySet, expected: &E
     }
     let subject = checked_subject(verified.subject(), expected.subject)?;
     let seconds = |time: i64| u64::try_from(time).ok();
+    // A sign-in that lies ahead would stay young for as long as it does.
+    let latest = expected.now.plus(expected.leeway);
+    let authenticated_at = verified.auth_time().and_then(|time| seconds(time.timestamp())).map(Timestamp::from_seconds);
     Ok(Claims {
         all,
         subject,
-        authenticated_at: verified.auth_time().and_then(|time| seconds(time.timestamp())).map(Timestamp::from_seconds),
+        authenticated_at: authenticated_at.filter(|time| *time <= latest),
         expires: seconds(verified.expiration().timestamp()),
     })
 }

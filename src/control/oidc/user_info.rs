@@ -1,5 +1,5 @@
 //! The UserInfo endpoint (OpenID Connect Core 1.0, section 5.3). In: an access token and whom it must be about. Out: claims.
-//! Must never return the claims of another person.
+//! Must never return the claims of another person, nor how they signed in: nothing here is signed.
 
 use super::Error;
 use super::discovery::Issuer;
@@ -19,9 +19,15 @@ pub(super) async fn fetch(issuer: &Issuer, token: &AccessToken, subject: &str) -
     let claims: Map<String, Value> =
         serde_json::from_slice(answer.body()).map_err(|error| Error::Unreadable(format!("user info: {error}")))?;
     match claims.get("sub").and_then(Value::as_str) {
-        Some(said) if said == subject => Ok(Some(claims)),
+        Some(said) if said == subject => Ok(Some(of_the_person(claims))),
         _ => Err(super::id_token::Invalid::Subject.into()),
     }
+}
+
+/// Without what only an ID token can say: how and when the person signed in.
+fn of_the_person(mut claims: Map<String, Value>) -> Map<String, Value> {
+    claims.retain(|name, _| !matches!(&**name, "acr" | "amr" | "auth_time"));
+    claims
 }
 
 /// Both sets of claims in one; what is signed wins. An address and its verification stay together.
@@ -53,5 +59,11 @@ mod tests {
         let fetched = object(json!({"groups": ["a"], "email": "a@b.example", "email_verified": false, "name": "Other"}));
         let both = json!({"groups": ["a"], "email": "a@b.example", "email_verified": false, "name": "Ana"});
         assert_eq!(merge(signed, fetched), object(both));
+    }
+    #[test]
+    fn how_somebody_signed_in_is_taken_from_nothing_unsigned() {
+        let fetched = json!({"sub": "ana", "acr": "gold", "amr": ["mfa"], "auth_time": 1, "groups": ["a"]});
+        let kept = of_the_person(fetched.as_object().cloned().unwrap_or_default());
+        assert_eq!(Value::Object(kept), json!({"sub": "ana", "groups": ["a"]}));
     }
 }

@@ -71,7 +71,7 @@ struct SignedIn {
     mfa: Option<bool>,
     phishing_resistant: Option<bool>,
     acr: Option<String>,
-    observed_at: String,
+    observed_at: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -217,7 +217,7 @@ impl<T> Said<T> {
 impl SignedIn {
     fn authentication(self) -> Authentication {
         Authentication {
-            at: time(&self.observed_at).unwrap_or_default(),
+            at: self.observed_at.as_deref().and_then(time).unwrap_or_default(),
             acr: self.acr,
             mfa: self.mfa,
             phishing_resistant: self.phishing_resistant,

@@ -5,6 +5,7 @@ use crate::control::config::file::{File, Texts};
 use crate::control::config::findings::Wrong;
 use crate::control::config::place::Place;
 use crate::policy::Files;
+use crate::policy::files::Unasked;
 
 /// The policies of all files.
 pub(super) fn compile(file: &File, context: &mut Context<'_>) -> Files {
@@ -28,7 +29,14 @@ fn add(files: &mut Files, names: &Texts, place: &Place, shadow: bool, context: &
             let added = read(&name, context).and_then(|text| {
                 files.add(&name, &text, shadow, &lists).map_err(|error| Wrong::plain(format!("`{name}`: {error}")))
             });
-            context.findings.take(&place, added);
+            for Unasked { id, signal } in context.findings.take(&place, added).unwrap_or_default() {
+                let message = format!("`{}` does not ask whether `{signal}` is known: where it is not, it may not deny", id.0);
+                let (not_fresh, fresh) =
+                    (format!("context.{signal}.state != \"fresh\" ||"), format!("context.{signal}.state == \"fresh\" &&"));
+                context
+                    .findings
+                    .warning(&place, Wrong::new(message, format!("write `{not_fresh}` in `when`, `{fresh}` in `unless`")));
+            }
         }
     }
 }

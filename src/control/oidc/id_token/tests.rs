@@ -71,6 +71,16 @@ fn a_good_token_passes_with_every_algorithm_of_the_list() {
 }
 
 #[test]
+fn a_sign_in_that_lies_ahead_is_of_no_known_time() {
+    let case = Case::new();
+    for (time, known) in [(NOW, true), (NOW + 60, true), (NOW + 61, false), (NOW + 1_000_000, false)] {
+        let token = case.signer.sign("RS256", &claims(&json!({"auth_time": time})));
+        let said = case.verify(&token, &case.expected()).unwrap().authenticated_at;
+        assert_eq!(said, known.then(|| Timestamp::from_seconds(time)), "{time}");
+    }
+}
+
+#[test]
 fn odd_but_harmless_claims_do_not_fail_a_token() {
     let case = Case::new();
     for changes in [
