@@ -113,6 +113,31 @@ async fn a_certificate_is_judged_and_never_ends_the_handshake() {
     }
 }
 
+/// In TLS 1.3 a client learns of it when it reads.
+async fn assert_shut_out(world: &World, client: &Arc<ClientConfig>, path: &str) {
+    if let Ok(mut stream) = connect(world, client).await {
+        drop(stream.write_all(world.head("GET", WIKI, path, "").as_bytes()).await);
+        assert!(stream.read_to_end(&mut Vec::new()).await.is_err());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_shows_a_few_certificates_and_no_large_ones() {
+    let ours = Authority::new("devices");
+    let world = World::of(asking(&ours)).await;
+    let below = ours.below("laptops", 50);
+    let behind = |count: usize| (0..count).fold(below.issue("mac-1", 1), |shown, _| shown.with(&below));
+    let large = ours.issue_as("x", 2, |params| params.distinguished_name.push(DnType::CommonName, "x".repeat(17_000)));
+    for (version, number) in BOTH.into_iter().zip(0..) {
+        let few = client(&world, version, Some(&behind(4)));
+        assert_eq!(judged(&world, &few, &format!("/public/few-{number}")).await, "good");
+        for shown in [&behind(5), &large] {
+            assert_shut_out(&world, &client(&world, version, Some(shown)), "/public/many").await;
+        }
+    }
+    assert!(world.records("/public/many").is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_without_its_key_is_nobody_s() {
     let ours = Authority::new("devices");
@@ -123,11 +148,7 @@ async fn a_certificate_without_its_key_is_nobody_s() {
         let resolver: Arc<dyn ResolvesClientCert> = Arc::new(SingleCertAndKey::from(CertifiedKey::new(victim.chain.clone(), key)));
         let builder = ClientConfig::builder_with_protocol_versions(&[version]).with_root_certificates(Arc::clone(&world.roots));
         let client = Arc::new(builder.with_client_cert_resolver(resolver));
-        // In TLS 1.3 a client learns of it when it reads.
-        if let Ok(mut stream) = connect(&world, &client).await {
-            drop(stream.write_all(world.head("GET", WIKI, "/public/stolen", "").as_bytes()).await);
-            assert!(stream.read_to_end(&mut Vec::new()).await.is_err());
-        }
+        assert_shut_out(&world, &client, "/public/stolen").await;
     }
     eventually("both are counted", async || (world.metric("doorward_tls_handshake_failures_total").await > 1.5).then_some(()))
         .await;
@@ -240,11 +261,14 @@ async fn a_trusted_proxy_alone_says_which_certificate_its_client_has_shown() {
     let world = World::of(setup).await;
     let one = format!("Client-Cert: {}\r\n", item(&shown.chain[0]));
     let two = format!("Client-Cert: {}\r\nClient-Cert-Chain: {}\r\n", item(&chained.chain[0]), item(&below.der()));
+    let above = format!("Client-Cert-Chain: {}\r\n", item(&below.der()));
     let cases = [
         ("proxy", PROXY, None, one.clone(), Value::from("good")),
         ("again", PROXY, None, one.clone(), "good".into()),
         ("chain", PROXY, None, two.clone(), "good".into()),
         ("no-chain", PROXY, None, format!("Client-Cert: {}\r\n", item(&chained.chain[0])), "unknown_issuer".into()),
+        ("long-chain", PROXY, None, two.clone() + &above.repeat(3), "good".into()),
+        ("longer-chain", PROXY, None, two.clone() + &above.repeat(4), "malformed".into()),
         ("twice", PROXY, None, one.clone() + &one, "malformed".into()),
         ("nonsense", PROXY, None, "Client-Cert: :AQID:\r\n".to_owned(), "malformed".into()),
         ("own", PROXY, Some(&own), String::new(), Value::Null),

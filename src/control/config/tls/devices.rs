@@ -1,5 +1,6 @@
 //! `tls.device_ca` and what belongs to it. In: names of files. Out: who vouches for devices, and how clients are asked. Must never
-//! end a handshake because of a certificate that is not good: whoever shows it is to read what is wrong.
+//! end a handshake because of a certificate that is not good: whoever shows it is to read what is wrong. What nobody needs, too
+//! many certificates or too large ones, does end it.
 
 use super::{chain, read};
 use crate::clock;
@@ -8,7 +9,7 @@ use crate::control::config::findings::{Findings, Wrong};
 use crate::control::config::place::Place;
 use crate::control::config::sources::Sources;
 use crate::model::{Timestamp, TokenHash};
-use crate::snapshot::devices::{Authority, DeviceAuthorities, validity};
+use crate::snapshot::devices::{Authority, DeviceAuthorities, LONGEST_CHAIN, validity};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::pem::PemObject as _;
@@ -20,6 +21,9 @@ use webpki::{CertRevocationList, OwnedCertRevocationList, anchor_from_trusted_ce
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::revocation_list::CertificateRevocationList;
+
+/// How many bytes of certificates a client may show: they are kept for as long as its connection.
+const LARGEST_CHAIN: usize = 16 * 1024;
 
 /// Clients are asked for a certificate.
 pub(super) struct Asked {
@@ -143,9 +147,13 @@ impl ClientCertVerifier for AnyWellFormed {
     fn verify_client_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        let bytes: usize = intermediates.iter().chain([end_entity]).map(|der| der.len()).sum();
+        if intermediates.len() >= LONGEST_CHAIN || bytes > LARGEST_CHAIN {
+            return Err(Error::InvalidCertificate(CertificateError::BadEncoding));
+        }
         key(end_entity).map(|_| ClientCertVerified::assertion())
     }
 
