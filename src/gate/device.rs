@@ -129,10 +129,14 @@ impl Presented {
     }
 }
 
-/// The worst that is said of a person, and of the device of this request.
+/// The worst that is said of a person, of the device of this request, and of the person's others: whoever leaves a certificate away
+/// is not rid of what is said of its device.
 pub(super) fn risk(visit: &Visit, identity: &Identity) -> Option<Observed<Arc<Risk>>> {
-    let device = visit.certificate.as_ref().and_then(|certificate| certificate.device.as_ref());
-    visit.gate().store.risks().worst(identity, device.map(|device| &*device.id)).cloned()
+    let store = &visit.gate().store;
+    let administered = store.devices();
+    let owned = Inventories { administered: &administered, listed: &visit.snapshot.devices }.owned_by(identity);
+    let shown = visit.certificate.as_ref().and_then(|certificate| certificate.device.as_ref());
+    store.risks().worst(identity, shown.map(|device| &*device.id), owned.map(|device| &*device.id))
 }
 
 /// Says to somebody who needs a device that the certificate is not good; nothing where it is, or where there is none.

@@ -476,3 +476,26 @@ async fn a_risk_counts_from_the_next_request_on_and_unknown_is_not_low() {
         assert_eq!(status().await, expected, "{whose} {level} {expires_at}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_rid_of_a_device_s_risk_by_not_showing_its_certificate() {
+    let ours = Authority::new("devices");
+    let mut setup = asking(&ours);
+    setup.apps = APPS.to_owned();
+    let world = World::of(setup).await;
+    let (session, shown) = (world.session(SHOP, ALICE).await, ours.issue("mac-1", 1));
+    let put = async |path: &str, body: Value| {
+        assert_eq!(world.administer("PUT", &format!("/api/v1/{path}"), "", &body.to_string()).await.status, 200);
+    };
+    let both = async || {
+        let status = async |shown| served(&world, &session, shown, "/low/x").await.0;
+        (status(Some(&shown)).await, status(None).await)
+    };
+    put("devices/mac-1", serde_json::json!({ "owner": "alice@corp.example", "fingerprint": shown.fingerprint() })).await;
+    put("risks/device/mac-1", serde_json::json!({ "level": "low" })).await;
+    assert_eq!(both().await, (200, 403), "a device that is not shown lets nobody in");
+    put("risks/user/alice@corp.example", serde_json::json!({ "level": "low" })).await;
+    assert_eq!(both().await, (200, 200));
+    put("risks/device/mac-1", serde_json::json!({ "level": "high" })).await;
+    assert_eq!(both().await, (403, 403));
+}
