@@ -37,7 +37,8 @@ pub struct Presented {
     /// The device that the inventory has for it, where it is good.
     pub device: Option<Arc<Device>>,
     epoch: u64,
-    inventory: Arc<Inventory>,
+    /// What it was looked up in: that may be much, and is not kept for a connection that says nothing any more.
+    inventory: Weak<Inventory>,
     /// What it is to the person who has last come with it, of whom nothing is kept.
     facts: RefCell<Option<(Weak<Identity>, Found)>>,
 }
@@ -91,7 +92,7 @@ impl Presented {
     fn renewed(known: Option<&Rc<Self>>, moment: &Moment<'_>, judge: impl FnOnce() -> Judged) -> Rc<Self> {
         let known = known.filter(|known| known.epoch == moment.snapshot.epoch && moment.now < known.judged.until);
         match known {
-            Some(known) if Arc::ptr_eq(&known.inventory, moment.inventory) => Rc::clone(known),
+            Some(known) if std::ptr::eq(known.inventory.as_ptr(), Arc::as_ptr(moment.inventory)) => Rc::clone(known),
             Some(known) => Self::new(Rc::clone(&known.judged), moment),
             None => Self::new(Rc::new(judge()), moment),
         }
@@ -101,7 +102,7 @@ impl Presented {
         let inventories = Inventories { administered: moment.inventory, listed: &moment.snapshot.devices };
         let certified = judged.verdict.as_ref().ok();
         let device = certified.and_then(|certified| inventories.by_fingerprint(certified.fingerprint)).cloned();
-        let (epoch, inventory) = (moment.snapshot.epoch, Arc::clone(moment.inventory));
+        let (epoch, inventory) = (moment.snapshot.epoch, Arc::downgrade(moment.inventory));
         Rc::new(Self { judged, device, epoch, inventory, facts: RefCell::default() })
     }
 
