@@ -108,7 +108,10 @@ fn fault(error: Error) -> Fault {
         Error::CertNotValidYet { .. } => Fault::NotYetValid,
         Error::CertRevoked => Fault::Revoked,
         Error::CrlExpired { .. } => Fault::RevocationListExpired,
-        Error::UnknownRevocationStatus => Fault::RevocationUnknown,
+        // Its issuer's list is somebody else's of the same name, or of an authority that may not write lists.
+        Error::UnknownRevocationStatus | Error::InvalidCrlSignatureForPublicKey | Error::IssuerNotCrlSigner => {
+            Fault::RevocationUnknown
+        }
         Error::UnknownIssuer | Error::InvalidSignatureForPublicKey => Fault::UnknownIssuer,
         Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension | Error::CaUsedAsEndEntity => Fault::WrongUsage,
         _ => Fault::Malformed,

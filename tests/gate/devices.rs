@@ -221,6 +221,13 @@ async fn a_new_list_of_revoked_certificates_counts_on_connections_that_are_there
     fs::write(world.path("revoked.pem"), Authority::new("others").revoke(&[], false)).unwrap();
     epoch(4.0).await;
     assert_eq!(judged(&world, &client(&world, BOTH[1], Some(&kept)), "/public/no-list").await, "revocation_unknown");
+    fs::write(world.path("revoked.pem"), [ours.revoke(&[], true), ours.revoke(&[&lost], false)].concat()).unwrap();
+    epoch(5.0).await;
+    assert_eq!(ask("/public/newest-revoked").await, "revoked", "the newest list counts, wherever it stands");
+    assert_eq!(judged(&world, &client(&world, BOTH[1], Some(&kept)), "/public/newest").await, "good");
+    fs::write(world.path("revoked.pem"), Authority::new("devices").revoke(&[], false)).unwrap();
+    epoch(6.0).await;
+    assert_eq!(ask("/public/same-name").await, "revocation_unknown", "a list of somebody else of that name");
 }
 
 #[tokio::test(flavor = "multi_thread")]

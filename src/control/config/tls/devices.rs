@@ -16,6 +16,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use std::cmp::Reverse;
 use std::sync::Arc;
 use webpki::{CertRevocationList, OwnedCertRevocationList, anchor_from_trusted_cert};
 use x509_parser::certificate::X509Certificate;
@@ -103,7 +104,7 @@ fn revoked(
     findings: &mut Findings,
 ) -> Result<Vec<CertRevocationList<'static>>, Wrong> {
     let bytes = read(name, sources)?;
-    let lists: Vec<CertificateRevocationListDer<'_>> = match bytes.first() {
+    let mut lists: Vec<CertificateRevocationListDer<'_>> = match bytes.first() {
         // A sequence of DER; PEM begins with text.
         Some(0x30) => vec![CertificateRevocationListDer::from(bytes.as_slice())],
         _ => CertificateRevocationListDer::pem_slice_iter(&bytes)
@@ -117,9 +118,15 @@ fn revoked(
         let help = "put a new list in its place: until then no certificate of its issuer is good";
         findings.warning(place, Wrong::new(format!("`{name}` has a list that is past its time"), help));
     }
+    // Of those of one issuer the first counts.
+    lists.sort_by_key(|der| Reverse(written_at(der)));
     let owned = |der: &CertificateRevocationListDer<'_>| OwnedCertRevocationList::from_der(der).map(CertRevocationList::from);
     let unusable = |error| Wrong::plain(format!("`{name}` has a list that can't be used: {error}"));
     lists.iter().map(owned).collect::<Result<_, _>>().map_err(unusable)
+}
+
+fn written_at(der: &[u8]) -> Option<i64> {
+    CertificateRevocationList::from_der(der).ok().map(|(_, list)| list.last_update().timestamp())
 }
 
 fn is_over(der: &[u8]) -> bool {
