@@ -48,6 +48,14 @@ pub(super) fn compile(file: &File, provider: &CryptoProvider, sources: &mut Sour
         let wrong = Wrong::new("nobody is trusted to say this", "list the proxies before this one in `trusted_proxies`");
         findings.error(&place.key("client_cert_header"), wrong);
     }
+    if tls.client_cert_header && file.listen.proxy_protocol {
+        let help = "have the proxies pass TLS through, or take `listen.proxy_protocol` out";
+        let wrong = Wrong::new(
+            "with `listen.proxy_protocol` nobody would be believed: the header is a proxy's, the address its client's",
+            help,
+        );
+        findings.error(&place.key("client_cert_header"), wrong);
+    }
     let certificates = chain(name, sources);
     let certificates = findings.take(&place.key("device_ca"), certificates);
     let revoked = match &tls.device_crl {
