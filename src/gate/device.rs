@@ -83,7 +83,8 @@ pub(super) fn certificate(
         return connection.shown.present(&moment);
     }
     let told = headers.get(CLIENT_CERT).filter(|_| authorities.from_proxies)?;
-    let is_one = headers.get_all(CLIENT_CERT).iter().nth(1).is_none();
+    // One item, and no list (RFC 9440, section 2.2).
+    let is_one = headers.get_all(CLIENT_CERT).iter().nth(1).is_none() && !told.as_bytes().contains(&b',');
     Some(worker.told.present(is_one.then_some(told), headers.get_all(CLIENT_CERT_CHAIN).iter(), &moment))
 }
 

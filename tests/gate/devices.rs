@@ -277,6 +277,13 @@ async fn a_trusted_proxy_alone_says_which_certificate_its_client_has_shown() {
         ("long-chain", PROXY, None, two.clone() + &above.repeat(3), "good".into()),
         ("longer-chain", PROXY, None, two.clone() + &above.repeat(4), "malformed".into()),
         ("twice", PROXY, None, one.clone() + &one, "malformed".into()),
+        (
+            "two-in-a-line",
+            PROXY,
+            None,
+            format!("Client-Cert: {}, {}\r\n", item(&chained.chain[0]), item(&below.der())),
+            "malformed".into(),
+        ),
         ("nonsense", PROXY, None, "Client-Cert: :AQID:\r\n".to_owned(), "malformed".into()),
         ("own", PROXY, Some(&own), String::new(), Value::Null),
         ("own-and-client", PROXY, Some(&own), one.clone(), "good".into()),
