@@ -106,8 +106,10 @@ async fn authorize(Shared(inner): Shared<Arc<Inner>>, request: Request, next: Ne
     let expected = inner.state.token.as_ref().map(|token| token.expose_secret().as_bytes());
     match (sent, expected) {
         (Some(sent), Some(expected)) if bool::from(sent.ct_eq(expected)) => next.run(request).await,
-        _ => (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer realm=\"doorward\"")], "a bearer token is needed\n")
-            .into_response(),
+        _ => {
+            let challenge = [(header::WWW_AUTHENTICATE, "Bearer realm=\"doorward\"")];
+            (challenge, error(StatusCode::UNAUTHORIZED, "a bearer token is needed")).into_response()
+        }
     }
 }
 

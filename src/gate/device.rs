@@ -39,7 +39,8 @@ pub struct Presented {
     /// What it was read as; nothing where it can't be.
     certificates: Option<Certificates>,
     epoch: u64,
-    inventory: Arc<Inventory>,
+    /// What it was looked up in: that may be much, and is not kept for a connection that says nothing any more.
+    inventory: Weak<Inventory>,
     /// What it is to the person who has last come with it, of whom nothing is kept.
     facts: RefCell<Option<(Weak<Identity>, Found)>>,
 }
@@ -87,7 +88,8 @@ pub(super) fn certificate(
         return connection.shown.present(&moment);
     }
     let told = headers.get(CLIENT_CERT).filter(|_| authorities.from_proxies)?;
-    let is_one = headers.get_all(CLIENT_CERT).iter().nth(1).is_none();
+    // One item, and no list (RFC 9440, section 2.2).
+    let is_one = headers.get_all(CLIENT_CERT).iter().nth(1).is_none() && !told.as_bytes().contains(&b',');
     Some(worker.told.present(is_one.then_some(told), headers.get_all(CLIENT_CERT_CHAIN).iter(), &moment))
 }
 
@@ -104,7 +106,7 @@ impl Presented {
     fn renewed(known: Option<&Rc<Self>>, moment: &Moment<'_>, read: impl FnOnce() -> Option<Certificates>) -> Rc<Self> {
         let known = known.filter(|known| known.epoch == moment.snapshot.epoch && moment.now < known.judged.until);
         match known {
-            Some(known) if Arc::ptr_eq(&known.inventory, moment.inventory) => Rc::clone(known),
+            Some(known) if std::ptr::eq(known.inventory.as_ptr(), Arc::as_ptr(moment.inventory)) => Rc::clone(known),
             Some(known) => Self::new(Rc::clone(&known.judged), known.certificates.clone(), moment),
             None => {
                 let certificates = read();
@@ -121,7 +123,7 @@ impl Presented {
         let inventories = Inventories { administered: moment.inventory, listed: &moment.snapshot.devices };
         let certified = judged.verdict.as_ref().ok();
         let device = certified.and_then(|certified| inventories.by_fingerprint(certified.fingerprint)).cloned();
-        let (epoch, inventory) = (moment.snapshot.epoch, Arc::clone(moment.inventory));
+        let (epoch, inventory) = (moment.snapshot.epoch, Arc::downgrade(moment.inventory));
         Rc::new(Self { judged, device, certificates, epoch, inventory, facts: RefCell::default() })
     }
 
@@ -149,10 +151,14 @@ impl Presented {
     }
 }
 
-/// The worst that is said of a person, and of the device of this request.
+/// The worst that is said of a person, of the device of this request, and of the person's others: whoever leaves a certificate away
+/// is not rid of what is said of its device.
 pub(super) fn risk(at: Circumstances<'_>, identity: &Identity) -> Option<Observed<Arc<Risk>>> {
-    let device = at.certificate.and_then(|certificate| certificate.device.as_ref());
-    at.gate.store.risks().worst(identity, device.map(|device| &*device.id)).cloned()
+    let store = &at.gate.store;
+    let administered = store.devices();
+    let owned = Inventories { administered: &administered, listed: &at.snapshot.devices }.owned_by(identity);
+    let shown = at.certificate.and_then(|certificate| certificate.device.as_ref());
+    store.risks().worst(identity, shown.map(|device| &*device.id), owned.map(|device| &*device.id))
 }
 
 /// Says to somebody who needs a device that the certificate is not good; nothing where it is, or where there is none.

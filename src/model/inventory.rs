@@ -1,15 +1,19 @@
-//! The devices that are known. In: devices. Out: the one of a name or of a certificate. Must never have two devices of one name,
+//! The devices that are known. In: devices. Out: the one of a name or of a certificate, and those of a person. Must never have two devices of one name,
 //! or two with one certificate.
 
-use super::{Device, Fingerprint};
+use super::identity::Subject;
+use super::risks::Whose;
+use super::{Device, Email, Fingerprint, Identity, Owner};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Devices by name and by certificate.
+/// Devices by name, by certificate and by owner.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
     by_id: HashMap<Box<str>, Arc<Device>>,
     by_fingerprint: HashMap<Fingerprint, Arc<Device>>,
+    by_email: HashMap<Email, Vec<Arc<Device>>>,
+    by_subject: HashMap<Subject, Vec<Arc<Device>>>,
 }
 
 /// Another device has this certificate.
@@ -29,6 +33,9 @@ impl Inventory {
         if let Some(fingerprint) = device.fingerprint {
             self.by_fingerprint.insert(fingerprint, Arc::clone(&device));
         }
+        if let Some(owned) = self.owned(&device.owner) {
+            owned.push(Arc::clone(&device));
+        }
         self.by_id.insert(device.id.as_str().into(), device);
         Ok(())
     }
@@ -39,7 +46,26 @@ impl Inventory {
         if let Some(fingerprint) = device.fingerprint {
             self.by_fingerprint.remove(&fingerprint);
         }
+        if let Some(owned) = self.owned(&device.owner) {
+            owned.retain(|other| other.id != device.id);
+        }
         Some(device)
+    }
+
+    /// The devices of an owner; nothing for those that are shared.
+    fn owned(&mut self, owner: &Owner) -> Option<&mut Vec<Arc<Device>>> {
+        let Owner::Person(name) = owner else { return None };
+        match Whose::parse("user", name)? {
+            Whose::Email(email) => Some(self.by_email.entry(email).or_default()),
+            Whose::Subject(subject) => Some(self.by_subject.entry(subject).or_default()),
+            Whose::Device(_) => None,
+        }
+    }
+
+    /// The devices of this person; those that are shared are not among them.
+    pub fn owned_by(&self, identity: &Identity) -> impl Iterator<Item = &Arc<Device>> {
+        let by_email = identity.profile.email.as_ref().and_then(|email| self.by_email.get(email));
+        by_email.into_iter().chain(self.by_subject.get(&identity.subject)).flatten()
     }
 
     /// The device of this name.
@@ -89,13 +115,20 @@ impl<'a> Inventories<'a> {
         let listed = || self.listed.by_fingerprint(fingerprint).filter(|device| !told_otherwise(device));
         self.administered.by_fingerprint(fingerprint).or_else(listed)
     }
+
+    /// The devices of this person.
+    pub fn owned_by(self, identity: &Identity) -> impl Iterator<Item = &'a Arc<Device>> {
+        let listed = self.listed.owned_by(identity).filter(move |device| self.administered.by_id(&device.id).is_none());
+        self.administered.owned_by(identity).chain(listed)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::model::{Owner, Timestamp};
+    use crate::model::identity::Profile;
+    use crate::model::{ProviderName, Timestamp};
 
     fn device(id: &str, fingerprint: u8) -> Device {
         Device {
@@ -138,5 +171,32 @@ mod tests {
         let found = |fingerprint| both.by_fingerprint(Fingerprint([fingerprint; 32])).map(|device| device.id.as_str());
         assert_eq!([found(9), found(1), found(2), found(3)], [Some("a"), None, Some("b"), None]);
         assert_eq!(both.by_id("a").unwrap().fingerprint, Some(Fingerprint([9; 32])));
+    }
+
+    #[test]
+    fn a_person_s_devices_are_theirs_until_they_are_given_away_or_taken_out() {
+        let provider = ProviderName::parse("staff").unwrap();
+        let alice = Identity {
+            subject: Subject { provider, subject: "a:1".to_owned() },
+            profile: Profile { email: Email::parse("alice@corp.example").ok(), ..Profile::default() },
+            authenticated_at: Timestamp::default(),
+        };
+        let of = |id: &str, fingerprint, owner: &str| Device { owner: Owner::Person(owner.to_owned()), ..device(id, fingerprint) };
+        let (mut administered, mut listed) = (Inventory::default(), inventory(&[("pool", 9)]));
+        for (id, fingerprint, owner) in [("a", 1, "alice@corp.example"), ("b", 2, "staff:a:1"), ("c", 3, "bob@corp.example")] {
+            listed.put(of(id, fingerprint, owner)).unwrap();
+        }
+        let owned = |administered: &Inventory, listed: &Inventory| {
+            let mut ids: Vec<_> = Inventories { administered, listed }.owned_by(&alice).map(|device| device.id.clone()).collect();
+            ids.sort();
+            ids.concat()
+        };
+        assert_eq!(owned(&administered, &listed), "ab");
+        administered.put(of("a", 1, "bob@corp.example")).unwrap();
+        administered.put(of("d", 4, "alice@corp.example")).unwrap();
+        assert_eq!(owned(&administered, &listed), "bd", "what the API was told counts");
+        administered.put(of("d", 4, "bob@corp.example")).unwrap();
+        listed.remove("b").unwrap();
+        assert_eq!(owned(&administered, &listed), "");
     }
 }

@@ -88,13 +88,24 @@ impl Risks {
         }
     }
 
-    /// The worst that is said of this person, and of this device where there is one; of equals the one that holds for longer.
-    pub fn worst(&self, identity: &Identity, device: Option<&str>) -> Option<&Observed<Arc<Risk>>> {
+    /// The worst that is said of this person, of the device that they show, and of those that are theirs. What is said of a
+    /// device that is not shown holds no longer than the rest: it may keep somebody out, and must let nobody in.
+    pub fn worst<'d>(
+        &self,
+        identity: &Identity,
+        shown: Option<&str>,
+        owned: impl Iterator<Item = &'d str>,
+    ) -> Option<Observed<Arc<Risk>>> {
         let email = identity.profile.email.as_ref().and_then(|email| self.emails.get(email));
-        let device = device.and_then(|id| self.devices.get(id));
-        let all = [email, self.subjects.get(&identity.subject), device];
-        let never = Timestamp::from_millis(u64::MAX);
-        all.into_iter().flatten().max_by_key(|risk| (risk.value.level, risk.expires_at.unwrap_or(never)))
+        let shown = shown.and_then(|id| self.devices.get(id));
+        let said = worst([email, self.subjects.get(&identity.subject), shown].into_iter().flatten());
+        let owned = worst(owned.filter_map(|id| self.devices.get(id)));
+        let Some(owned) = owned.filter(|owned| said.is_none_or(|said| said.value.level < owned.value.level)) else {
+            return said.cloned();
+        };
+        let until = said.map_or(Some(Timestamp::default()), |said| said.expires_at);
+        let expires_at = until.into_iter().chain(owned.expires_at).min();
+        Some(Observed { expires_at, ..owned.clone() })
     }
 
     /// Everything, in no order.
@@ -105,12 +116,19 @@ impl Risks {
     }
 }
 
+/// Of equals the one that holds for longer.
+fn worst<'r>(risks: impl Iterator<Item = &'r Observed<Arc<Risk>>>) -> Option<&'r Observed<Arc<Risk>>> {
+    let never = Timestamp::from_millis(u64::MAX);
+    risks.max_by_key(|risk| (risk.value.level, risk.expires_at.unwrap_or(never)))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::model::identity::Profile;
     use crate::model::{RiskLevel, Source};
+    use std::iter::{empty, once};
 
     fn risk(level: RiskLevel, expires_at: Option<u64>) -> Observed<Arc<Risk>> {
         let (observed_at, expires_at) = (Timestamp::default(), expires_at.map(Timestamp::from_seconds));
@@ -129,7 +147,7 @@ mod tests {
     #[test]
     fn the_worst_counts_even_when_its_time_is_over() {
         let mut risks = Risks::default();
-        let worst = |risks: &Risks| risks.worst(&alice(), Some("mac-1")).map(|risk| risk.value.level);
+        let worst = |risks: &Risks| risks.worst(&alice(), Some("mac-1"), empty()).map(|risk| risk.value.level);
         assert_eq!(worst(&risks), None, "unknown is not low");
         for (kind, name, level, expected) in [
             ("device", "mac-1", RiskLevel::Low, RiskLevel::Low),
@@ -140,8 +158,30 @@ mod tests {
             assert_eq!(worst(&risks), Some(expected), "{name}");
         }
         risks.put(Whose::parse("device", "mac-1").unwrap(), risk(RiskLevel::High, None));
-        assert_eq!(risks.worst(&alice(), Some("mac-1")).unwrap().expires_at, None, "of equals the one that holds");
-        assert_eq!(risks.worst(&alice(), None).unwrap().expires_at, Some(Timestamp::from_seconds(1)));
+        assert_eq!(risks.worst(&alice(), Some("mac-1"), empty()).unwrap().expires_at, None, "of equals the one that holds");
+        assert_eq!(risks.worst(&alice(), None, empty()).unwrap().expires_at, Some(Timestamp::from_seconds(1)));
+    }
+
+    #[test]
+    fn a_device_that_is_not_shown_can_only_make_it_worse() {
+        use RiskLevel::{High, Low, Medium};
+        for (said, of_device, expected) in [
+            (None, (Low, None), (Low, Some(0))),
+            (None, (High, None), (High, Some(0))),
+            (Some((Low, None)), (High, None), (High, None)),
+            (Some((Low, Some(5))), (Medium, Some(9)), (Medium, Some(5))),
+            (Some((Low, Some(9))), (Medium, Some(5)), (Medium, Some(5))),
+            (Some((Medium, Some(5))), (Low, None), (Medium, Some(5))),
+            (Some((Medium, Some(5))), (Medium, None), (Medium, Some(5))),
+        ] {
+            let mut risks = Risks::default();
+            if let Some((level, ends)) = said {
+                risks.put(Whose::parse("user", "staff:a:1").unwrap(), risk(level, ends));
+            }
+            risks.put(Whose::parse("device", "mac-1").unwrap(), risk(of_device.0, of_device.1));
+            let worst = risks.worst(&alice(), None, once("mac-1")).unwrap();
+            assert_eq!((worst.value.level, worst.expires_at), (expected.0, expected.1.map(Timestamp::from_seconds)), "{said:?}");
+        }
     }
 
     #[test]

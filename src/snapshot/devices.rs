@@ -15,6 +15,9 @@ use x509_parser::prelude::FromDer as _;
 /// How long a judgement holds, at most: what it rests on may change by itself.
 const HOLDS: Duration = Duration::from_secs(60);
 
+/// How many certificates a client may show, with its own: looking for a way through many takes long.
+pub const LONGEST_CHAIN: usize = 5;
+
 /// Who vouches for devices.
 #[derive(Debug)]
 pub struct DeviceAuthorities {
@@ -49,7 +52,7 @@ impl DeviceAuthorities {
     }
 
     fn verdict(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<Certified, Fault> {
-        let (first, others) = chain.split_first().ok_or(Fault::Malformed)?;
+        let (first, others) = chain.split_first().filter(|_| chain.len() <= LONGEST_CHAIN).ok_or(Fault::Malformed)?;
         let leaf = EndEntityCert::try_from(first).map_err(fault)?;
         let anchors: Vec<_> = self.authorities.iter().filter(|one| one.counts(now)).map(|one| one.anchor.clone()).collect();
         let time = UnixTime::since_unix_epoch(Duration::from_millis(now.millis()));
@@ -105,7 +108,10 @@ fn fault(error: Error) -> Fault {
         Error::CertNotValidYet { .. } => Fault::NotYetValid,
         Error::CertRevoked => Fault::Revoked,
         Error::CrlExpired { .. } => Fault::RevocationListExpired,
-        Error::UnknownRevocationStatus => Fault::RevocationUnknown,
+        // Its issuer's list is somebody else's of the same name, or of an authority that may not write lists.
+        Error::UnknownRevocationStatus | Error::InvalidCrlSignatureForPublicKey | Error::IssuerNotCrlSigner => {
+            Fault::RevocationUnknown
+        }
         Error::UnknownIssuer | Error::InvalidSignatureForPublicKey => Fault::UnknownIssuer,
         Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension | Error::CaUsedAsEndEntity => Fault::WrongUsage,
         _ => Fault::Malformed,

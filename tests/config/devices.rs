@@ -40,6 +40,11 @@ fn what_asks_for_certificates_is_checked() {
         let errors = errors(&scene, &yaml);
         assert!(errors.len() == 1 && errors[0].contains(message), "{keys}: {errors:?}");
     }
+    let announced = BASE.replace("8443\" }", "8443\", proxy_protocol: true }");
+    let announced = announced.replace("tls:\n", "trusted_proxies: [127.0.0.9]\ntls:\n  device_ca: ca.pem\n");
+    scene.fine(&announced);
+    let found = errors(&scene, &announced.replace("ca.pem\n", "ca.pem\n  client_cert_header: true\n"));
+    assert!(found.len() == 1 && found[0].contains("with `listen.proxy_protocol` nobody would be believed"), "{found:?}");
     assert!(scene.fine(BASE).snapshot.tls.devices.is_none());
     assert!(scene.fine(&with("tls:\n", "tls:\n  device_ca: ca.pem\n")).snapshot.tls.devices.is_some());
 }

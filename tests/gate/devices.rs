@@ -113,6 +113,31 @@ async fn a_certificate_is_judged_and_never_ends_the_handshake() {
     }
 }
 
+/// In TLS 1.3 a client learns of it when it reads.
+async fn assert_shut_out(world: &World, client: &Arc<ClientConfig>, path: &str) {
+    if let Ok(mut stream) = connect(world, client).await {
+        drop(stream.write_all(world.head("GET", WIKI, path, "").as_bytes()).await);
+        assert!(stream.read_to_end(&mut Vec::new()).await.is_err());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_shows_a_few_certificates_and_no_large_ones() {
+    let ours = Authority::new("devices");
+    let world = World::of(asking(&ours)).await;
+    let below = ours.below("laptops", 50);
+    let behind = |count: usize| (0..count).fold(below.issue("mac-1", 1), |shown, _| shown.with(&below));
+    let large = ours.issue_as("x", 2, |params| params.distinguished_name.push(DnType::CommonName, "x".repeat(17_000)));
+    for (version, number) in BOTH.into_iter().zip(0..) {
+        let few = client(&world, version, Some(&behind(4)));
+        assert_eq!(judged(&world, &few, &format!("/public/few-{number}")).await, "good");
+        for shown in [&behind(5), &large] {
+            assert_shut_out(&world, &client(&world, version, Some(shown)), "/public/many").await;
+        }
+    }
+    assert!(world.records("/public/many").is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_without_its_key_is_nobody_s() {
     let ours = Authority::new("devices");
@@ -123,11 +148,7 @@ async fn a_certificate_without_its_key_is_nobody_s() {
         let resolver: Arc<dyn ResolvesClientCert> = Arc::new(SingleCertAndKey::from(CertifiedKey::new(victim.chain.clone(), key)));
         let builder = ClientConfig::builder_with_protocol_versions(&[version]).with_root_certificates(Arc::clone(&world.roots));
         let client = Arc::new(builder.with_client_cert_resolver(resolver));
-        // In TLS 1.3 a client learns of it when it reads.
-        if let Ok(mut stream) = connect(&world, &client).await {
-            drop(stream.write_all(world.head("GET", WIKI, "/public/stolen", "").as_bytes()).await);
-            assert!(stream.read_to_end(&mut Vec::new()).await.is_err());
-        }
+        assert_shut_out(&world, &client, "/public/stolen").await;
     }
     eventually("both are counted", async || (world.metric("doorward_tls_handshake_failures_total").await > 1.5).then_some(()))
         .await;
@@ -200,6 +221,13 @@ async fn a_new_list_of_revoked_certificates_counts_on_connections_that_are_there
     fs::write(world.path("revoked.pem"), Authority::new("others").revoke(&[], false)).unwrap();
     epoch(4.0).await;
     assert_eq!(judged(&world, &client(&world, BOTH[1], Some(&kept)), "/public/no-list").await, "revocation_unknown");
+    fs::write(world.path("revoked.pem"), [ours.revoke(&[], true), ours.revoke(&[&lost], false)].concat()).unwrap();
+    epoch(5.0).await;
+    assert_eq!(ask("/public/newest-revoked").await, "revoked", "the newest list counts, wherever it stands");
+    assert_eq!(judged(&world, &client(&world, BOTH[1], Some(&kept)), "/public/newest").await, "good");
+    fs::write(world.path("revoked.pem"), Authority::new("devices").revoke(&[], false)).unwrap();
+    epoch(6.0).await;
+    assert_eq!(ask("/public/same-name").await, "revocation_unknown", "a list of somebody else of that name");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -240,12 +268,22 @@ async fn a_trusted_proxy_alone_says_which_certificate_its_client_has_shown() {
     let world = World::of(setup).await;
     let one = format!("Client-Cert: {}\r\n", item(&shown.chain[0]));
     let two = format!("Client-Cert: {}\r\nClient-Cert-Chain: {}\r\n", item(&chained.chain[0]), item(&below.der()));
+    let above = format!("Client-Cert-Chain: {}\r\n", item(&below.der()));
     let cases = [
         ("proxy", PROXY, None, one.clone(), Value::from("good")),
         ("again", PROXY, None, one.clone(), "good".into()),
         ("chain", PROXY, None, two.clone(), "good".into()),
         ("no-chain", PROXY, None, format!("Client-Cert: {}\r\n", item(&chained.chain[0])), "unknown_issuer".into()),
+        ("long-chain", PROXY, None, two.clone() + &above.repeat(3), "good".into()),
+        ("longer-chain", PROXY, None, two.clone() + &above.repeat(4), "malformed".into()),
         ("twice", PROXY, None, one.clone() + &one, "malformed".into()),
+        (
+            "two-in-a-line",
+            PROXY,
+            None,
+            format!("Client-Cert: {}, {}\r\n", item(&chained.chain[0]), item(&below.der())),
+            "malformed".into(),
+        ),
         ("nonsense", PROXY, None, "Client-Cert: :AQID:\r\n".to_owned(), "malformed".into()),
         ("own", PROXY, Some(&own), String::new(), Value::Null),
         ("own-and-client", PROXY, Some(&own), one.clone(), "good".into()),
@@ -451,4 +489,27 @@ async fn a_risk_counts_from_the_next_request_on_and_unknown_is_not_low() {
         assert_eq!(world.administer("PUT", &format!("/api/v1/risks/{whose}"), "", &body).await.status, 200);
         assert_eq!(status().await, expected, "{whose} {level} {expires_at}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_rid_of_a_device_s_risk_by_not_showing_its_certificate() {
+    let ours = Authority::new("devices");
+    let mut setup = asking(&ours);
+    setup.apps = APPS.to_owned();
+    let world = World::of(setup).await;
+    let (session, shown) = (world.session(SHOP, ALICE).await, ours.issue("mac-1", 1));
+    let put = async |path: &str, body: Value| {
+        assert_eq!(world.administer("PUT", &format!("/api/v1/{path}"), "", &body.to_string()).await.status, 200);
+    };
+    let both = async || {
+        let status = async |shown| served(&world, &session, shown, "/low/x").await.0;
+        (status(Some(&shown)).await, status(None).await)
+    };
+    put("devices/mac-1", serde_json::json!({ "owner": "alice@corp.example", "fingerprint": shown.fingerprint() })).await;
+    put("risks/device/mac-1", serde_json::json!({ "level": "low" })).await;
+    assert_eq!(both().await, (200, 403), "a device that is not shown lets nobody in");
+    put("risks/user/alice@corp.example", serde_json::json!({ "level": "low" })).await;
+    assert_eq!(both().await, (200, 200));
+    put("risks/device/mac-1", serde_json::json!({ "level": "high" })).await;
+    assert_eq!(both().await, (403, 403));
 }

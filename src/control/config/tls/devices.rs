@@ -1,5 +1,6 @@
 //! `tls.device_ca` and what belongs to it. In: names of files. Out: who vouches for devices, and how clients are asked. Must never
-//! end a handshake because of a certificate that is not good: whoever shows it is to read what is wrong.
+//! end a handshake because of a certificate that is not good: whoever shows it is to read what is wrong. What nobody needs, too
+//! many certificates or too large ones, does end it.
 
 use super::{chain, read};
 use crate::clock;
@@ -8,18 +9,22 @@ use crate::control::config::findings::{Findings, Wrong};
 use crate::control::config::place::Place;
 use crate::control::config::sources::Sources;
 use crate::model::{Timestamp, TokenHash};
-use crate::snapshot::devices::{Authority, DeviceAuthorities, validity};
+use crate::snapshot::devices::{Authority, DeviceAuthorities, LONGEST_CHAIN, validity};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use std::cmp::Reverse;
 use std::sync::Arc;
 use webpki::{CertRevocationList, OwnedCertRevocationList, anchor_from_trusted_cert};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::revocation_list::CertificateRevocationList;
+
+/// How many bytes of certificates a client may show: they are kept for as long as its connection.
+const LARGEST_CHAIN: usize = 16 * 1024;
 
 /// Clients are asked for a certificate.
 pub(super) struct Asked {
@@ -41,6 +46,14 @@ pub(super) fn compile(file: &File, provider: &CryptoProvider, sources: &mut Sour
     };
     if tls.client_cert_header && file.trusted_proxies.0.is_empty() {
         let wrong = Wrong::new("nobody is trusted to say this", "list the proxies before this one in `trusted_proxies`");
+        findings.error(&place.key("client_cert_header"), wrong);
+    }
+    if tls.client_cert_header && file.listen.proxy_protocol {
+        let help = "have the proxies pass TLS through, or take `listen.proxy_protocol` out";
+        let wrong = Wrong::new(
+            "with `listen.proxy_protocol` nobody would be believed: the header is a proxy's, the address its client's",
+            help,
+        );
         findings.error(&place.key("client_cert_header"), wrong);
     }
     let certificates = chain(name, sources);
@@ -99,7 +112,7 @@ fn revoked(
     findings: &mut Findings,
 ) -> Result<Vec<CertRevocationList<'static>>, Wrong> {
     let bytes = read(name, sources)?;
-    let lists: Vec<CertificateRevocationListDer<'_>> = match bytes.first() {
+    let mut lists: Vec<CertificateRevocationListDer<'_>> = match bytes.first() {
         // A sequence of DER; PEM begins with text.
         Some(0x30) => vec![CertificateRevocationListDer::from(bytes.as_slice())],
         _ => CertificateRevocationListDer::pem_slice_iter(&bytes)
@@ -113,9 +126,15 @@ fn revoked(
         let help = "put a new list in its place: until then no certificate of its issuer is good";
         findings.warning(place, Wrong::new(format!("`{name}` has a list that is past its time"), help));
     }
+    // Of those of one issuer the first counts.
+    lists.sort_by_key(|der| Reverse(written_at(der)));
     let owned = |der: &CertificateRevocationListDer<'_>| OwnedCertRevocationList::from_der(der).map(CertRevocationList::from);
     let unusable = |error| Wrong::plain(format!("`{name}` has a list that can't be used: {error}"));
     lists.iter().map(owned).collect::<Result<_, _>>().map_err(unusable)
+}
+
+fn written_at(der: &[u8]) -> Option<i64> {
+    CertificateRevocationList::from_der(der).ok().map(|(_, list)| list.last_update().timestamp())
 }
 
 fn is_over(der: &[u8]) -> bool {
@@ -143,9 +162,13 @@ impl ClientCertVerifier for AnyWellFormed {
     fn verify_client_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        let bytes: usize = intermediates.iter().chain([end_entity]).map(|der| der.len()).sum();
+        if intermediates.len() >= LONGEST_CHAIN || bytes > LARGEST_CHAIN {
+            return Err(Error::InvalidCertificate(CertificateError::BadEncoding));
+        }
         key(end_entity).map(|_| ClientCertVerified::assertion())
     }
 
