@@ -235,12 +235,13 @@ impl Bound {
 /// Taking over from another process, which still answers what it has.
 struct TakesOver {
     predecessor: Predecessor,
+    store: Arc<Store>,
     following: AbortHandle,
 }
 
 impl TakesOver {
     fn from(predecessor: Predecessor, store: &Arc<Store>) -> Self {
-        Self { predecessor, following: tokio::spawn(Arc::clone(store).follow_others()).abort_handle() }
+        Self { predecessor, store: Arc::clone(store), following: tokio::spawn(Arc::clone(store).follow_others()).abort_handle() }
     }
 
     /// Requests are answered: the other can go.
@@ -252,6 +253,9 @@ impl TakesOver {
             // An error is as good an end.
             let _ = self.predecessor.gone().await;
             self.following.abort();
+            if let Err(error) = self.store.catch_up().await {
+                tracing::error!(%error, "what the process before this one did last can't be found out");
+            }
             notify::ready(&status);
             tracing::info!("the process before this one has gone");
         });

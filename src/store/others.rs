@@ -24,6 +24,14 @@ impl Store {
         }
     }
 
+    /// Ends what others have ended, once they are gone: what they did last was perhaps not seen yet.
+    pub async fn catch_up(&self) -> Result<(), Error> {
+        let mut connection = self.readers.acquire().await?;
+        self.end_what_is_gone(&mut connection).await?;
+        drop(connection);
+        self.read_told().await
+    }
+
     async fn follow(&self) -> Result<(), Error> {
         // The number tells of changes by every connection but the one that is asked.
         let mut connection = self.readers.acquire().await?;

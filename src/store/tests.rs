@@ -175,6 +175,20 @@ async fn what_another_process_ends_ends_here_soon_and_nothing_else_does() {
 }
 
 #[tokio::test]
+async fn what_another_process_did_last_is_found_out_when_it_is_gone() {
+    let (folder, store) = store().await;
+    let other = Store::open(&format!("sqlite:{}", folder.path().join("db").display()), Handle::current()).await.unwrap();
+    let ended = store.create_sign_in(new_sign_in(hash())).await.unwrap();
+    let entry = Entry { id: "mac-1".to_owned(), owner: "shared".to_owned(), ..Entry::default() };
+    other.put_device(entry.check(clock::now()).unwrap()).await.unwrap().unwrap();
+    other.end_sign_in(ended.id).await.unwrap();
+    drop(other);
+    store.catch_up().await.unwrap();
+    assert!(store.devices().by_id("mac-1").is_some());
+    assert_eq!(ended.life(clock::now(), LASTING), Life::Ended);
+}
+
+#[tokio::test]
 async fn what_another_process_says_of_devices_and_risks_is_taken_over() {
     let (folder, store) = store().await;
     let other = Store::open(&format!("sqlite:{}", folder.path().join("db").display()), Handle::current()).await.unwrap();
