@@ -14,11 +14,10 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 use tokio::task::JoinSet;
 use world::entrance::Entrance;
 use world::wire::{Connection, PATIENCE};
-use world::{ALICE, WIKI, World, eventually};
+use world::{ALICE, BOB, WIKI, World, eventually};
 
 /// A world whose proxy is a process.
 async fn world() -> World {
@@ -160,10 +159,13 @@ async fn the_first_process_of_a_container_hands_nothing_over() {
 async fn what_has_begun_ends_where_it_began_and_what_was_signed_out_meanwhile_stays_out() {
     let mut world = World::start().await;
     let cookie = format!("Cookie: {}\r\n", world.session(WIKI, ALICE).await);
+    let other = format!("Cookie: {}\r\n", world.session(WIKI, BOB).await);
     world.stop().await;
     let process = run(&world, &[]).await;
-    let mut old = Connection::tls(&world, WIKI).await;
-    old.write(world.head("GET", WIKI, "/drip", &cookie)).await;
+    let (mut old, mut cut) = (Connection::tls(&world, WIKI).await, Connection::tls(&world, WIKI).await);
+    cut.write(world.head("GET", WIKI, "/endless", &cookie)).await;
+    assert_eq!(cut.head().await.status, 200);
+    old.write(world.head("GET", WIKI, "/drip", &other)).await;
     assert_eq!(old.head().await.status, 200);
     assert_eq!(old.some().await, b"6\r\nfirst \r\n");
     process.signal("-USR2");
@@ -172,11 +174,14 @@ async fn what_has_begun_ends_where_it_began_and_what_was_signed_out_meanwhile_st
     assert_eq!(world.get(WIKI, "/page", &cookie).await.status, 200, "the new one knows the session");
     assert_eq!(world.get(WIKI, "/.doorward/logout", &cookie).await.status, 200);
     assert_eq!(world.get(WIKI, "/page", &cookie).await.status, 401);
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    // It would go on for ever.
+    while !cut.some().await.is_empty() {}
     world.app.go_on.notify_one();
     let mut rest = Vec::new();
     while !rest.ends_with(b"0\r\n\r\n") {
-        rest.extend(old.some().await);
+        let more = old.some().await;
+        assert!(!more.is_empty(), "it was cut off");
+        rest.extend(more);
     }
     assert_eq!(rest, b"6\r\nsecond\r\n0\r\n\r\n");
     old.write(world.head("GET", WIKI, "/page", &cookie)).await;
