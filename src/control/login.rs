@@ -8,7 +8,7 @@ use super::target::ReturnTarget;
 use super::{Call, Control, oidc, unavailable};
 use crate::clock;
 use crate::model::strength::Lack;
-use crate::model::{Identity, Reason, Refusal, StepUp, Timestamp, Token, TokenHash};
+use crate::model::{Identity, ProviderName, Reason, Refusal, StepUp, Timestamp, Token, TokenHash};
 use crate::pages;
 use crate::snapshot::{Provider, Snapshot};
 use crate::store::{Handoff, SignIn};
@@ -25,18 +25,18 @@ pub(super) struct Destination {
     pub(super) target: Option<ReturnTarget>,
     /// The hash of the flow cookie on the app's host.
     pub(super) binding: Option<TokenHash>,
-    /// How strong or fresh the sign-in must be, and at which provider: another person's would do for the rules as little as a weak one.
-    pub(super) step_up: Option<(StepUp, Option<String>)>,
+    /// How strong or fresh the sign-in must be, and at which provider: one at another may be another person's.
+    pub(super) step_up: Option<(StepUp, ProviderName)>,
 }
 
 impl Destination {
-    /// Reads `to` and `binding`.
+    /// Reads `to`, `binding`, and `step_up` with its `provider`.
     pub(super) fn parse(snapshot: &Snapshot, query: &Query) -> Result<Self, Refusal> {
         if !query.has("to") {
             return Ok(Self::default());
         }
         let to = query.find("to").ok_or(Reason::BadReturnTarget)?;
-        Self::read(snapshot, Some(to), query.find("binding"), query.find("step_up").zip(Some(query.find("provider"))))
+        Self::read(snapshot, Some(to), query.find("binding"), query.find("step_up").zip(query.find("provider")))
     }
 
     /// Reads the texts of all three.
@@ -44,11 +44,11 @@ impl Destination {
         snapshot: &Snapshot,
         to: Option<&str>,
         binding: Option<&str>,
-        step_up: Option<(&str, Option<&str>)>,
+        step_up: Option<(&str, &str)>,
     ) -> Result<Self, Refusal> {
         let target = to.map(|to| ReturnTarget::parse(snapshot, to)).transpose();
         let target = target.map_err(|_| Reason::BadReturnTarget)?;
-        let step_up = step_up.and_then(|(text, provider)| Some((StepUp::parse(text)?, provider.map(str::to_owned))));
+        let step_up = step_up.and_then(|(text, provider)| Some((StepUp::parse(text)?, ProviderName::parse(provider)?)));
         Ok(Self { target, binding: binding.and_then(TokenHash::decode), step_up })
     }
 
@@ -59,17 +59,16 @@ impl Destination {
         [self.clone(), shorter(ReturnTarget::without_query), shorter(ReturnTarget::root)].into_iter()
     }
 
-    /// `/.doorward/login` with this destination and one more parameter.
-    pub(super) fn login_path(&self, name: &str, value: &str) -> String {
+    /// `/.doorward/login` with this destination, and perhaps one more parameter.
+    pub(super) fn login_path(&self, more: Option<(&str, &str)>) -> String {
         let to = self.target.as_ref().map(ToString::to_string);
         let binding = self.binding.as_ref().map(TokenHash::encode);
-        let mut parameters = vec![(name, value)];
+        let mut parameters: Vec<_> = more.into_iter().collect();
         parameters.extend(to.as_deref().map(|to| ("to", to)));
         parameters.extend(binding.as_deref().map(|binding| ("binding", binding)));
         let step_up = self.step_up.as_ref().map(|(step_up, _)| step_up.to_string());
         parameters.extend(step_up.as_deref().map(|step_up| ("step_up", step_up)));
-        let provider = self.step_up.as_ref().and_then(|(_, provider)| provider.as_deref());
-        parameters.extend(provider.filter(|_| name != "provider").map(|provider| ("provider", provider)));
+        parameters.extend(self.step_up.as_ref().map(|(_, provider)| ("provider", provider.as_str())));
         format!("/.doorward/login?{}", query::write(&parameters))
     }
 
@@ -81,8 +80,8 @@ impl Destination {
             [] => snapshot.providers.values().collect(),
             named => named.iter().filter_map(|name| snapshot.providers.get(name)).collect(),
         };
-        if let Some((_, Some(only))) = &self.step_up {
-            accepted.retain(|provider| provider.name.as_str() == only);
+        if let Some((_, only)) = &self.step_up {
+            accepted.retain(|provider| provider.name == *only);
         }
         accepted
     }
@@ -188,7 +187,7 @@ fn not_delivered(provider: &Provider, lack: Lack) -> Refusal {
 
 fn chooser(snapshot: &Snapshot, destination: &Destination, accepted: &[&Provider]) -> Answer {
     let link = |provider: &&Provider| {
-        let path = destination.login_path("provider", provider.name.as_str());
+        let path = destination.login_path(Some(("provider", provider.name.as_str())));
         (provider.title.to_string(), path)
     };
     let providers: Vec<_> = accepted.iter().map(link).collect();

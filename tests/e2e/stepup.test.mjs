@@ -10,6 +10,17 @@ import { startWorld } from './lib/world.mjs';
 
 let world;
 
+// What somebody does who has signed in at the wiki.
+async function signedIn(login, act) {
+  const visitor = new Visitor(world);
+  try {
+    await visitor.signIn(`${world.urls.wiki}/`, login);
+    await act(visitor);
+  } finally {
+    visitor.close();
+  }
+}
+
 function adjust(configuration) {
   configuration.identity_providers.staff.strength = { mfa: { acr: [STRONG] } };
   configuration.apps.wiki.paths.push(
@@ -23,9 +34,7 @@ describe('a stronger sign-in', () => {
   after(() => world?.close());
 
   it('is asked for, and leads back to where the person was going', async () => {
-    const visitor = new Visitor(world);
-    try {
-      await visitor.signIn(`${world.urls.wiki}/`, 'alice');
+    await signedIn('alice', async (visitor) => {
       const target = `${world.urls.wiki}/vault/a%20b?q=1&q=2`;
       const form = await visitor.navigate(target);
       assert.ok(form.url.includes('/interaction/'), form.text);
@@ -36,50 +45,36 @@ describe('a stronger sign-in', () => {
       assert.equal(page.url, target);
       const record = await eventually('the record', () => world.audit().find((each) => each.path === '/vault/a%20b' && each.decision === 'allow'));
       assert.equal(record.signals.authentication.acr, STRONG);
-    } finally {
-      visitor.close();
-    }
+    });
   });
 
   it('that the person does not give is refused by the provider, and nobody gets in', async () => {
-    const visitor = new Visitor(world);
-    try {
-      await visitor.signIn(`${world.urls.wiki}/`, 'bob');
+    await signedIn('bob', async (visitor) => {
       const form = await visitor.navigate(`${world.urls.wiki}/vault/bob`);
       assert.ok(form.url.includes('/interaction/'), form.text);
       const page = await visitor.submit(form, { login: 'bob', password: PASSWORD, code: 'wrong' });
       assert.ok(page.status !== 200 || page.url.includes('/interaction/'), page.url);
       assert.equal((await visitor.navigate(`${world.urls.wiki}/x`)).status, 200, 'what the session was good for it still is');
       assert.equal(world.audit().some((each) => each.path === '/vault/bob' && each.decision === 'allow'), false);
-    } finally {
-      visitor.close();
-    }
+    });
   });
 
   it('is asked of a program in the words of RFC 9470', async () => {
-    const visitor = new Visitor(world);
-    try {
-      await visitor.signIn(`${world.urls.wiki}/`, 'alice');
+    await signedIn('alice', async (visitor) => {
       const answer = await visitor.fetch(`${world.urls.wiki}/vault/api`);
       assert.equal(answer.status, 401);
       assert.equal(answer.json.reason, 'step_up_required');
       assert.match(answer.header('www-authenticate'), /error="insufficient_user_authentication".*acr_values="urn:test:mfa"/);
-    } finally {
-      visitor.close();
-    }
+    });
   });
 
   it('is asked for again when it is too old', async () => {
-    const visitor = new Visitor(world);
-    try {
-      await visitor.signIn(`${world.urls.wiki}/`, 'alice');
+    await signedIn('alice', async (visitor) => {
       await new Promise((done) => { setTimeout(done, 3100); });
       const form = await visitor.navigate(`${world.urls.wiki}/fresh/1`);
       assert.ok(form.url.includes('/interaction/'), form.url);
       assert.equal(world.providers.staff.authorizations.at(-1).max_age, '2');
-    } finally {
-      visitor.close();
-    }
+    });
   });
 
   it('works in a browser', { skip: chromiumMissing }, async () => {

@@ -58,14 +58,19 @@ async fn a_client_that_sends_next_to_nothing_is_given_up_and_one_that_sends_slow
     assert_eq!(silent.status, 408);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_stalls_is_cut_off_and_says_so() {
-    let app = Scripted::start(async |mut link: Link| {
+/// An app that sends half of what it announces, and then nothing.
+async fn answers_half() -> Scripted {
+    Scripted::start(async |mut link: Link| {
         link.head().await;
         link.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf ").await;
         link.until_closed().await;
     })
-    .await;
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_stalls_is_cut_off_and_says_so() {
+    let app = answers_half().await;
     let world = world(&app, "http", "{ idle: 1s }").await;
     let mut connection = Connection::tls(&world, WIKI).await;
     connection.write(world.head("GET", WIKI, "/scripted/stalls", "")).await;
@@ -156,12 +161,7 @@ async fn a_total_is_for_everything_but_streams() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_can_not_call_its_request_a_stream_to_be_spared() {
-    let app = Scripted::start(async |mut link: Link| {
-        link.head().await;
-        link.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf ").await;
-        link.until_closed().await;
-    })
-    .await;
+    let app = answers_half().await;
     let world = world(&app, "http", "{ idle: 1s }").await;
     let mut connection = Connection::tls(&world, WIKI).await;
     connection.write(world.head("GET", WIKI, "/scripted/x", "Content-Type: application/grpc\r\n")).await;

@@ -216,6 +216,11 @@ fn a_step_up_asks_for_the_least_that_helps() {
         assert!(!allows(&rules, &weak));
         assert_eq!(step_up(&rules, &weak, &strength), expected, "{:?}", rules[0].conditions);
     }
+    // The next sign-in comes in the place of this one: what it has and the rules need is asked for with the rest.
+    let strong = Authentication { mfa: Some(true), acr: Some("urn:mfa".to_owned()), ..everything(false).authentication };
+    let old = Facts { authentication: strong, ..silence() };
+    let fresh = Some(StepUp { mfa: true, acr_values: vec!["urn:mfa".to_owned()], max_age: Some(hours(1) / 4), ..plain });
+    assert_eq!(step_up(&when(&[Test::Mfa(true), Test::AuthAge(hours(1) / 4)]), &old, &strength), fresh);
     let deny = with("d", Effect::Deny, vec![not(Condition::Test(Test::Mfa(true)))]);
     assert!(step_up(&[rule("a", Effect::Allow), deny.clone()], &weak, &strength).unwrap().mfa);
     let denied = [rule("a", Effect::Allow), deny, rule("never", Effect::Deny)];

@@ -1,14 +1,16 @@
 //! A stronger or fresher sign-in: asked for at the provider, verified when it comes back, and never a loop.
 
 use crate::world::browser::Browser;
-use crate::world::{ALICE, LOGIN, SHOP, WIKI, World, eventually};
+use crate::world::{ALICE, LOGIN, SHOP, Setup, WIKI, World, eventually};
 use std::time::Duration;
 use url::Url;
 
 /// The link that the gate sends a browser to.
 fn link(world: &World, step_up: &str) -> String {
     let to = world.url(WIKI, "/x?q=1");
-    Url::parse_with_params(&world.url(LOGIN, "/.doorward/login"), [("to", &*to), ("step_up", step_up)]).unwrap().into()
+    Url::parse_with_params(&world.url(LOGIN, "/.doorward/login"), [("to", &*to), ("step_up", step_up), ("provider", "staff")])
+        .unwrap()
+        .into()
 }
 
 async fn class(world: &World, browser: &mut Browser<'_>) -> Option<String> {
@@ -85,6 +87,18 @@ async fn a_link_can_ask_for_more_and_for_nothing_else() {
         let page = browser.go(&link(&world, odd)).await;
         assert_eq!((page.status, &*page.url), (200, &*world.url(WIKI, "/x?q=1")), "{odd}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresher_sign_in_at_another_provider_does_not_stand_in_for_a_stronger_one() {
+    let world = World::of(Setup { partners: true, ..Setup::default() }).await;
+    let mut browser = world.browser();
+    let chosen = [("to", &*world.url(WIKI, "/")), ("provider", "partners")];
+    let login = Url::parse_with_params(&world.url(LOGIN, "/.doorward/login"), chosen).unwrap();
+    assert_eq!(browser.sign_in(login.as_str(), ALICE).await.status, 200);
+    // It is fresh enough, and of another account: between the two the browser could go round for ever.
+    let at_provider = browser.until(&link(&world, "max_age:600"), "/authorize").await;
+    assert!(at_provider.contains(&format!(":{}/", world.ports.staff())), "{at_provider}");
 }
 
 /// An app whose rules ask for more than a password.

@@ -60,13 +60,13 @@ fn go_on_late(snapshot: &Snapshot, late: Option<(FlowId, Flow)>) -> Result<Answe
         return go_on(Some(&id), &destination, None);
     }
     // What came too late was not looked at: it is asked for anew.
-    let answer = answer::redirect(&destination.login_path("late", "1"))?;
+    let answer = answer::redirect(&destination.login_path(None))?;
     Ok(answer::with_cookies(answer, [cookies::expire(&id.cookie())]))
 }
 
 /// Where a login leads; a stronger sign-in is the provider's that it was begun at.
 fn destination(snapshot: &Snapshot, flow: &Flow) -> Result<Destination, Refusal> {
-    let step_up = flow.step_up.as_deref().map(|step_up| (step_up, Some(&*flow.provider)));
+    let step_up = flow.step_up.as_deref().map(|step_up| (step_up, &*flow.provider));
     Destination::read(snapshot, flow.to.as_deref(), flow.binding.as_deref(), step_up)
 }
 
@@ -74,7 +74,7 @@ fn destination(snapshot: &Snapshot, flow: &Flow) -> Result<Destination, Refusal>
 fn go_on(id: Option<&FlowId>, destination: &Destination, cookie: Option<String>) -> Result<Answer, Refusal> {
     let mut lines: Vec<_> = id.map(|id| cookies::expire(&id.cookie())).into_iter().collect();
     lines.extend(cookie.map(|cookie| cookies::set(cookies::SSO, &cookie, None)));
-    let answer = answer::redirect(&destination.login_path("signed_in", "1"))?;
+    let answer = answer::redirect(&destination.login_path(Some(("signed_in", "1"))))?;
     Ok(answer::with_cookies(answer, lines))
 }
 

@@ -106,6 +106,7 @@ enum Phase {
     /// It is a stream: silence means nothing.
     Stream,
 }
+
 impl Default for Watch {
     fn default() -> Self {
         Self { begun: Instant::now(), now: Cell::new(0), all: RefCell::default(), told: rights::Told::default() }

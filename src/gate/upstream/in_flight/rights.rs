@@ -12,7 +12,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Poll;
 
-/// How many are judged before others have a turn: about a millisecond's work.
+/// How many are judged before others have a turn.
 const AT_ONCE: usize = 16;
 
 /// What was told of devices and risks, and how often that has changed.
