@@ -13,6 +13,7 @@ pub mod prefix;
 pub mod rewriting;
 pub mod servers;
 pub mod tls;
+pub mod transmitters;
 pub mod upstream;
 
 use crate::model::identity::is_domain;
@@ -35,6 +36,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use transmitters::{GlobalRevocation, Transmitter};
 
 pub use upstream::Upstream;
 
@@ -54,6 +56,8 @@ pub struct Snapshot {
     pub lifetimes: Lifetimes,
     /// The identity providers, by name.
     pub providers: BTreeMap<ProviderName, Provider>,
+    /// Those that tell of security events, by name.
+    pub transmitters: BTreeMap<Arc<str>, Arc<Transmitter>>,
     /// Names that no client may send, beside ours: all that any app is configured to receive.
     pub reserved_headers: FoldedNames,
     /// Where addresses are.
@@ -165,6 +169,8 @@ pub struct Provider {
     pub assume_email_verified: bool,
     /// What it means by `acr` and `amr`.
     pub strength: Strength,
+    /// Whose word ends all sign-ins of one of its people; nobody's by default.
+    pub global_revocation: Option<GlobalRevocation>,
     /// How far clocks may differ.
     pub leeway: Duration,
     /// PEM of the certificate authorities to trust in place of the public ones.

@@ -43,6 +43,7 @@ pub(super) fn snapshot(providers: Vec<Provider>) -> Snapshot {
         hosts,
         auth: Origin::https("login.corp.example".to_owned(), 443),
         lifetimes: Lifetimes { idle: Duration::from_secs(3600), lifetime: Duration::from_secs(43_200) },
+        transmitters: BTreeMap::new(),
         providers: providers.into_iter().map(|provider| (provider.name.clone(), provider)).collect(),
         geo: crate::snapshot::geo::Geo::default(),
         reserved_headers: crate::snapshot::FoldedNames::default(),
@@ -96,6 +97,7 @@ pub(super) fn provider(name: &str, issuer: &str) -> Provider {
         claims: BTreeMap::new(),
         assume_email_verified: false,
         strength: crate::model::Strength::default(),
+        global_revocation: None,
         leeway: Duration::from_secs(60),
         ca: None,
     }

@@ -3,7 +3,7 @@
 
 use super::identity::Subject;
 use super::risks::Whose;
-use super::{Device, Email, Fingerprint, Identity, Owner};
+use super::{Device, Email, Fingerprint, Identity, Observed, Owner};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ pub struct Inventory {
     by_fingerprint: HashMap<Fingerprint, Arc<Device>>,
     by_email: HashMap<Email, Vec<Arc<Device>>>,
     by_subject: HashMap<Subject, Vec<Arc<Device>>>,
+    /// What transmitters say of whether a device keeps the rules.
+    compliance: HashMap<Box<str>, Vec<Observed<bool>>>,
 }
 
 /// Another device has this certificate.
@@ -83,6 +85,16 @@ impl Inventory {
         self.by_id.values()
     }
 
+    /// A transmitter says whether this device keeps the rules.
+    pub fn put_compliance(&mut self, id: &str, said: Observed<bool>) {
+        self.compliance.entry(id.into()).or_default().push(said);
+    }
+
+    /// Nothing that transmitters said counts any more.
+    pub fn forget_compliance(&mut self) {
+        self.compliance.clear();
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.by_id.len()
@@ -114,6 +126,15 @@ impl<'a> Inventories<'a> {
         let told_otherwise = |device: &&Arc<Device>| self.administered.by_id(&device.id).is_some();
         let listed = || self.listed.by_fingerprint(fingerprint).filter(|device| !told_otherwise(device));
         self.administered.by_fingerprint(fingerprint).or_else(listed)
+    }
+
+    /// The device with what transmitters say of it: it keeps the rules where all of them say so, and is known no longer than the
+    /// first of them holds.
+    pub fn judged(self, device: &Arc<Device>) -> Arc<Device> {
+        let Some(said) = self.administered.compliance.get(&*device.id) else { return Arc::clone(device) };
+        let compliant = said.iter().all(|said| said.value) && device.compliant != Some(false);
+        let expires_at = said.iter().filter_map(|said| said.expires_at).chain(device.expires_at).min();
+        Arc::new(Device { compliant: Some(compliant), expires_at, ..Device::clone(device) })
     }
 
     /// The devices of this person.

@@ -21,6 +21,7 @@ mod rules;
 mod secret;
 mod servers;
 mod snapshot;
+mod transmitters;
 mod upstream;
 mod values;
 mod when;
@@ -41,10 +42,12 @@ use crate::policy::Files;
 use crate::snapshot::Provider;
 use crate::snapshot::entrance::Entrance;
 use crate::snapshot::geo::Geo;
+use crate::snapshot::transmitters::Transmitter;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What checks share.
 struct Context<'a> {
@@ -71,6 +74,7 @@ pub(super) struct Draft {
     pub(super) auth: Option<values::Address>,
     pub(super) lifetimes: Lifetimes,
     pub(super) providers: BTreeMap<ProviderName, Provider>,
+    pub(super) transmitters: BTreeMap<Arc<str>, Arc<Transmitter>>,
     pub(super) apps: Vec<Drafted>,
     pub(super) tls: Option<crate::snapshot::tls::Tls>,
     pub(super) devices: Inventory,
@@ -86,6 +90,7 @@ pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Finding
     let context = &mut Context { findings, sources, provider_keys, lists, named, shared_client: None };
     rules::named(context);
     let providers = providers::compile(file, context);
+    let transmitters = transmitters::compile(file, &providers, context);
     let apps = apps::compile(file, context);
     let auth = hosts::auth(file, context);
     hosts::check(auth.as_ref(), &apps, context.findings);
@@ -108,6 +113,7 @@ pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Finding
         geo: geo::compile(file, context),
         auth,
         providers,
+        transmitters,
         apps,
         tls,
     }

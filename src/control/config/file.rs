@@ -10,6 +10,7 @@ pub mod rewriting;
 pub mod rules;
 pub mod servers;
 pub mod signals;
+pub mod transmitters;
 pub mod upstream;
 
 pub use denials::ExplainDenials;
@@ -44,6 +45,9 @@ pub struct File {
     /// The OpenID Connect providers that people sign in at, by a short name of letters, digits, `-` and `_`.
     #[serde(default)]
     pub identity_providers: BTreeMap<String, Provider>,
+    /// The transmitters of security events, by a short name of letters, digits, `-` and `_`.
+    #[serde(default)]
+    pub signals: BTreeMap<String, transmitters::Transmitter>,
     /// Rules by name, for `rule` in other rules.
     #[serde(default)]
     pub rules: BTreeMap<String, Rule>,
@@ -163,6 +167,8 @@ pub struct Provider {
     pub assume_email_verified: bool,
     /// What its `acr` and `amr` mean; their registered values by default.
     pub strength: Option<signals::Strength>,
+    /// Lets the provider end all sign-ins of one of its people at `/.doorward/global-token-revocation`; not at all by default.
+    pub global_token_revocation: Option<transmitters::GlobalRevocation>,
     /// How far the provider's clock may be off; `60s` by default, `5m` at most.
     pub leeway: Option<String>,
     /// A PEM file with the certificate authorities to trust for this provider, in place of the system's.

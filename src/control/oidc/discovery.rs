@@ -2,7 +2,8 @@
 //! In: the snapshot. Out: metadata and keys as last known. Must never hold up the start, nor forget what was good.
 
 use super::Error;
-use super::http::{Http, is_loopback};
+use super::http::{Http, is_safe};
+use super::jws::Signer;
 use super::keys::Keys;
 use crate::model::ProviderName;
 use crate::snapshot::{Provider, Snapshot};
@@ -21,7 +22,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use url::Url;
 
 /// How often a good discovery is refreshed.
 const REFRESH: Duration = Duration::from_secs(3600);
@@ -86,7 +86,7 @@ impl Issuer {
         Ok(Self {
             url: provider.issuer.clone(),
             ca: provider.ca.clone(),
-            http: Http::new(provider)?,
+            http: Http::new(provider.ca.as_deref(), provider.issuer.url())?,
             keys: Keys::default(),
             metadata: ArcSwapOption::empty(),
             tried: watch::Sender::new(false),
@@ -96,6 +96,12 @@ impl Issuer {
     /// The metadata as last discovered.
     pub(super) fn metadata(&self) -> Result<Arc<Metadata>, Error> {
         self.metadata.load_full().ok_or(Error::Undiscovered)
+    }
+
+    /// Whose signature a token must have.
+    pub(super) fn signer<'a>(&'a self, metadata: &'a Metadata) -> Signer<'a> {
+        let announced = Some(metadata.id_token_signing_alg_values_supported().as_slice());
+        Signer { keys: &self.keys, http: &self.http, jwks_uri: metadata.jwks_uri(), announced }
     }
 
     fn is_of(&self, provider: &Provider) -> bool {
@@ -124,8 +130,7 @@ fn check(metadata: &Metadata, issuer: &IssuerUrl) -> Result<(), Error> {
     let required = [metadata.authorization_endpoint().url(), token.url(), metadata.jwks_uri().url()];
     let end_session = metadata.additional_metadata().end_session_endpoint.as_ref();
     let optional = metadata.userinfo_endpoint().map(|e| e.url()).into_iter().chain(end_session.map(|e| e.url()));
-    let safe = |url: &Url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
-    match required.into_iter().chain(optional).find(|url| !safe(url)) {
+    match required.into_iter().chain(optional).find(|url| !is_safe(url)) {
         Some(url) => Err(Error::Unreadable(format!("{url} is not https"))),
         None => Ok(()),
     }

@@ -40,6 +40,7 @@ pub(in crate::control::config) fn assemble(
         auth,
         lifetimes: draft.lifetimes,
         providers: draft.providers,
+        transmitters: draft.transmitters,
         reserved_headers: reserved(&draft.apps),
         geo: draft.geo,
         trusted_proxies: draft.trusted_proxies,
