@@ -187,10 +187,11 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
     configuration.databases(snapshot.load().geo.built());
     let bound = Bound::new(listen, inherited).map_err(Error::Listen)?;
     let sockets = bound.copies().map_err(Error::Listen)?;
-    let trail = trail(&gate);
-    let state = admin::State { registry, store: Arc::clone(&store), control: Arc::clone(&control), token: admin_token, trail };
+    let records = trail(&gate);
+    let state =
+        admin::State { registry, store: Arc::clone(&store), control: Arc::clone(&control), token: admin_token, trail: records };
     let admin = bound.admin.map(|listener| admin::start(listener, state)).transpose().map_err(Error::Listen)?;
-    control.start();
+    control.start(trail(&gate));
     let workers = listen::start(&bound.gate, cores(), &gate).map_err(Error::Listen)?;
     let checks = health::start(&gate).map_err(Error::Thread)?;
     follow(path.to_owned(), Arc::clone(&snapshot), started, configuration);

@@ -183,6 +183,11 @@ impl Snapshot {
         self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
 
+    /// Whether any provider may end all sign-ins of one of its people.
+    pub fn revokes_globally(&self) -> bool {
+        self.providers.values().any(|provider| provider.global_revocation.is_some())
+    }
+
     /// The app at this place in the list.
     pub fn app(&self, index: AppIndex) -> Option<&App> {
         self.apps.get(usize::try_from(index.0).ok()?)

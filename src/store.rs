@@ -12,6 +12,7 @@ mod people;
 mod registry;
 pub mod seal;
 mod sign_ins;
+pub mod signals;
 mod signing_keys;
 mod sqlite;
 #[cfg(test)]

@@ -37,7 +37,7 @@ fn place_in(snapshot: Arc<Snapshot>, authority: &str) -> Place {
 }
 
 pub(super) fn call<'a>(place: &'a Place, headers: &'a HeaderMap, query: Query) -> Call<'a> {
-    Call { place, method: &Method::GET, headers, query, form: Query::default() }
+    Call { place, method: &Method::GET, headers, query, form: Query::default(), body: Bytes::new() }
 }
 
 /// A control plane of these providers, started.
@@ -55,7 +55,7 @@ impl World {
         let metrics = ControlMetrics::register(&prometheus::Registry::new()).unwrap();
         let current = Arc::new(ArcSwap::new(Arc::clone(&snapshot)));
         let control = Control::new(store, keys, current, metrics);
-        control.start();
+        control.start(admin::acts::Trail { has_room: Box::new(|| true), take: Box::new(drop) });
         Self { control, snapshot, _folder: folder }
     }
 

@@ -90,11 +90,6 @@ impl Inventory {
         self.compliance.entry(id.into()).or_default().push(said);
     }
 
-    /// Nothing that transmitters said counts any more.
-    pub fn forget_compliance(&mut self) {
-        self.compliance.clear();
-    }
-
     /// How many there are.
     pub fn len(&self) -> usize {
         self.by_id.len()

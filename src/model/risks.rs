@@ -95,15 +95,6 @@ impl Risks {
         said?.into_iter().find(is_administered)
     }
 
-    /// The same with nothing that transmitters say.
-    pub fn without_transmitters(mut self) -> Self {
-        for said in self.emails.values_mut().chain(self.subjects.values_mut()).chain(self.devices.values_mut()) {
-            said.retain(is_administered);
-        }
-        self.compromised.clear();
-        self
-    }
-
     /// What administrators say of one.
     pub fn find(&self, whose: &Whose) -> Option<&Observed<Arc<Risk>>> {
         let said = match whose {
@@ -161,8 +152,8 @@ fn worst<'r>(risks: impl Iterator<Item = &'r Observed<Arc<Risk>>>) -> Option<&'r
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::model::identity::Profile;
     use crate::model::RiskLevel;
+    use crate::model::identity::Profile;
     use std::iter::{empty, once};
 
     fn risk(level: RiskLevel, expires_at: Option<u64>) -> Observed<Arc<Risk>> {
@@ -242,8 +233,7 @@ mod tests {
         risks.put(whose(), said(RiskLevel::Low, Source::Administration));
         assert_eq!(worst(&risks), Some((RiskLevel::High, Source::transmitter("mdm"))));
         assert_eq!(risks.find(&whose()).map(|risk| risk.value.level), Some(RiskLevel::Low), "administrators see their own word");
-        let risks = risks.without_transmitters();
-        assert_eq!(worst(&risks), Some((RiskLevel::Low, Source::Administration)));
+        assert!(risks.remove(&whose()).is_some() && worst(&risks).is_none(), "an administrator has the last word");
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Store {
     pub async fn remove_risk(&self, whose: &Whose) -> Result<bool, Error> {
         let _writing = self.told.writing.lock().await;
         let mut risks = Risks::clone(&self.risks());
-        let was_there = risks.remove(whose).is_some();
+        let was_there = risks.remove(whose).is_some() | self.forget_facts(whose).await?;
         let query = sqlx::query("DELETE FROM risks WHERE kind = ? AND name = ?");
         query.bind(whose.kind()).bind(whose.to_string()).execute(&self.writer).await?;
         self.told.risks.store(Arc::new(risks));
@@ -98,6 +98,7 @@ impl Store {
             let whose = Whose::parse(row.try_get("kind")?, row.try_get("name")?).ok_or(Error::Damaged("risks"))?;
             risks.put(whose, risk(&row)?);
         }
+        self.read_facts(&mut devices, &mut risks).await?;
         self.told.devices.store(Arc::new(devices));
         self.told.risks.store(Arc::new(risks));
         Ok(())

@@ -193,7 +193,13 @@ impl Store {
         Ok(Ended { provider: read_identity(row)?.subject.provider, id_token: self.open_tokens(id, row)?.id_token })
     }
 
-    fn seal_tokens(&self, id: SignInId, tokens: &Tokens) -> Result<Vec<u8>, Error> {
+    /// Sealed tokens, where they can still be opened.
+    pub(super) fn unsealed(&self, id: SignInId, sealed: &[u8]) -> Option<Tokens> {
+        let plain = self.ring.open(Purpose::Tokens, &format!("sign_ins {}", id.0), sealed).ok()?;
+        serde_json::from_slice(&plain).ok()
+    }
+
+    pub(super) fn seal_tokens(&self, id: SignInId, tokens: &Tokens) -> Result<Vec<u8>, Error> {
         Ok(self.ring.seal(Purpose::Tokens, &format!("sign_ins {}", id.0), to_json(tokens)?.as_bytes())?)
     }
 
@@ -246,7 +252,7 @@ pub(super) fn to_sql(time: Timestamp) -> i64 {
     i64::try_from(time.millis()).unwrap_or(i64::MAX)
 }
 
-fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, Error> {
+pub(super) fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, Error> {
     let milliseconds: i64 = row.try_get(column)?;
     Ok(Timestamp::from_millis(u64::try_from(milliseconds).unwrap_or(0)))
 }

@@ -80,9 +80,8 @@ async fn check(control: &Control, snapshot: &Snapshot, token: Option<&str>) -> R
     let signed = Signed::read(token.ok_or(Invalid::Unreadable)?, &TYPES)?;
     let claims = signed.unchecked();
     let provider = snapshot.providers.values().find(|provider| is_of(provider, claims)).ok_or(Invalid::NotForUs)?;
-    let issuer = control.directory.find(provider).map_err(|_| Invalid::Undiscovered)?;
-    let metadata = issuer.metadata().map_err(|_| Invalid::Undiscovered)?;
-    check_claims(provider, &signed.by(issuer.signer(&metadata)).await?)
+    let claims = control.directory.signed_by(provider, signed).await.ok_or(Invalid::Undiscovered)??;
+    check_claims(provider, &claims)
 }
 
 /// Whose word it claims to be, and that it is meant for us.

@@ -3,7 +3,7 @@
 
 use super::Error;
 use super::http::{Http, is_safe};
-use super::jws::Signer;
+use super::jws::{Signed, Signer, Unsound};
 use super::keys::Keys;
 use crate::model::ProviderName;
 use crate::snapshot::{Provider, Snapshot};
@@ -17,6 +17,7 @@ use openidconnect::core::{
 };
 use openidconnect::{AdditionalProviderMetadata, LogoutProviderMetadata, ProviderMetadata};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,12 +99,6 @@ impl Issuer {
         self.metadata.load_full().ok_or(Error::Undiscovered)
     }
 
-    /// Whose signature a token must have.
-    pub(super) fn signer<'a>(&'a self, metadata: &'a Metadata) -> Signer<'a> {
-        let announced = Some(metadata.id_token_signing_alg_values_supported().as_slice());
-        Signer { keys: &self.keys, http: &self.http, jwks_uri: metadata.jwks_uri(), announced }
-    }
-
     fn is_of(&self, provider: &Provider) -> bool {
         self.url == provider.issuer && self.ca == provider.ca
     }
@@ -147,6 +142,19 @@ impl Directory {
         let issuers = self.issuers.load();
         let issuer = issuers.get(&provider.name).filter(|issuer| issuer.is_of(provider));
         issuer.cloned().ok_or(Error::Undiscovered)
+    }
+
+    /// The claims of a token, where this provider has signed them; nothing while it is not known.
+    pub(in crate::control) async fn signed_by(
+        &self,
+        provider: &Provider,
+        signed: Signed<'_>,
+    ) -> Option<Result<Map<String, Value>, Unsound>> {
+        let issuer = self.find(provider).ok()?;
+        let metadata = issuer.metadata().ok()?;
+        let announced = Some(metadata.id_token_signing_alg_values_supported().as_slice());
+        let signer = Signer { keys: &issuer.keys, http: &issuer.http, jwks_uri: metadata.jwks_uri(), announced };
+        Some(signed.by(signer).await)
     }
 
     /// Waits until the provider has been asked once, whatever came of it; never long.

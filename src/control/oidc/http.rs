@@ -10,6 +10,8 @@ use url::{Host, Url};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The largest answer in bytes.
 const LARGEST: usize = 1 << 20;
+/// The same where many tokens come at once.
+const LARGEST_BATCH: usize = 8 << 20;
 
 /// A client for one of them: its certificate authorities, its connections.
 #[derive(Debug)]
@@ -25,8 +27,8 @@ pub(in crate::control) enum Error {
     #[error("the server answered {0}")]
     Status(http::StatusCode),
     /// It answered too much.
-    #[error("the answer is larger than {LARGEST} bytes")]
-    TooLarge,
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
 }
 
 impl Http {
@@ -63,29 +65,33 @@ impl Http {
     ) -> Result<HttpResponse, Error> {
         let request = self.0.request(method, url).header(http::header::ACCEPT, "application/json").bearer_auth(bearer);
         let request = request.header(http::header::CONTENT_TYPE, "application/json").timeout(PATIENCE + longer);
-        self.send(request.body(body.to_string()).build()?).await
+        self.send_up_to(request.body(body.to_string()).build()?, LARGEST_BATCH).await
     }
 
     /// Sends a request; 429 and 5xx are errors, as they say nothing about what was asked.
     async fn send(&self, request: reqwest::Request) -> Result<HttpResponse, Error> {
+        self.send_up_to(request, LARGEST).await
+    }
+
+    async fn send_up_to(&self, request: reqwest::Request, largest: usize) -> Result<HttpResponse, Error> {
         let mut response = self.0.execute(request).await?;
         let status = response.status();
         if status.is_server_error() || status == http::StatusCode::TOO_MANY_REQUESTS {
             return Err(Error::Status(status));
         }
         let headers = std::mem::take(response.headers_mut());
-        let mut answer = http::Response::new(body(response).await?);
+        let mut answer = http::Response::new(body(response, largest).await?);
         *answer.status_mut() = status;
         *answer.headers_mut() = headers;
         Ok(answer)
     }
 }
 
-async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, Error> {
+async fn body(mut response: reqwest::Response, largest: usize) -> Result<Vec<u8>, Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > LARGEST {
-            return Err(Error::TooLarge);
+        if body.len() + chunk.len() > largest {
+            return Err(Error::TooLarge(largest));
         }
         body.extend_from_slice(&chunk);
     }

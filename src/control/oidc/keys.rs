@@ -40,8 +40,7 @@ impl Keys {
     /// Fetches them, as a part of discovery.
     pub(in crate::control) async fn fetch(&self, http: &Http, url: &JsonWebKeySetUrl) -> Result<(), Unfetched> {
         let answer = http.fetch(url.as_str(), None).await?;
-        let keys: CoreJsonWebKeySet =
-            serde_json::from_slice(answer.body())?;
+        let keys: CoreJsonWebKeySet = serde_json::from_slice(answer.body())?;
         self.set.store(Arc::new(keys));
         Ok(())
     }

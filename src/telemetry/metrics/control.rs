@@ -1,5 +1,6 @@
 //! What control counts. In: outcomes. Out: Prometheus series. Must never carry a person's name.
 
+use super::signals::SignalMetrics;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
 
 /// The series of control; clones count into the same numbers.
@@ -7,6 +8,8 @@ use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
 pub struct ControlMetrics {
     logins: IntCounterVec,
     provider_up: IntGaugeVec,
+    /// Those of security events.
+    pub signals: SignalMetrics,
 }
 
 impl ControlMetrics {
@@ -17,6 +20,7 @@ impl ControlMetrics {
         let metrics = Self {
             logins: IntCounterVec::new(logins, &["provider", "outcome"])?,
             provider_up: IntGaugeVec::new(up, &["provider"])?,
+            signals: SignalMetrics::register(registry)?,
         };
         registry.register(Box::new(metrics.logins.clone()))?;
         registry.register(Box::new(metrics.provider_up.clone()))?;

@@ -36,7 +36,8 @@ pub(super) fn compile(
         }
         let same = |other: &&File| other.issuer == written.issuer && other.deliver == Deliver::Push;
         if written.deliver == Deliver::Push && issuers.iter().any(same) {
-            let wrong = Wrong::new("two transmitters push with one issuer", "what is pushed is told apart by its issuer: name it once");
+            let wrong =
+                Wrong::new("two transmitters push with one issuer", "what is pushed is told apart by its issuer: name it once");
             context.findings.error(&place.key("issuer"), wrong);
         }
         issuers.push(written);
@@ -106,7 +107,8 @@ fn delivery(written: &File, place: &Place, context: &mut Context<'_>) -> Deliver
         Deliver::Push => Delivery::Push(authorization),
         Deliver::Poll => {
             if written.token.is_none() {
-                let wrong = Wrong::new("events can't be fetched without a `token`", "write `token: { file: PATH }`, or `deliver: push`");
+                let wrong =
+                    Wrong::new("events can't be fetched without a `token`", "write `token: { file: PATH }`, or `deliver: push`");
                 context.findings.error(&place.key("deliver"), wrong);
             }
             if written.authorization.is_some() {
