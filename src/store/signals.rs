@@ -15,7 +15,7 @@ use crate::clock;
 use crate::model::identity::Subject;
 use crate::model::{ProviderName, SignInId, Timestamp, TokenHash};
 use find::{Found, Held};
-use sqlx::SqliteConnection;
+use sqlx::AnyConnection;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -142,7 +142,7 @@ impl Kind {
 impl Store {
     /// Does what an event says, in the transaction that notes its token.
     pub async fn take_event(&self, event: &SecurityEvent) -> Result<Taken, Error> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.write().await?;
         if !note(&mut transaction, event).await? {
             return Ok(Taken::Again);
         }
@@ -160,7 +160,7 @@ impl Store {
         Ok(taken)
     }
 
-    async fn act(&self, connection: &mut SqliteConnection, event: &SecurityEvent) -> Result<(Taken, Changed), Error> {
+    async fn act(&self, connection: &mut AnyConnection, event: &SecurityEvent) -> Result<(Taken, Changed), Error> {
         let none = Changed::default();
         match &event.act {
             Act::Verified(state) if !streams::verified(connection, event, *state).await? => return Ok((Taken::Unexpected, none)),
@@ -181,7 +181,7 @@ impl Store {
         Ok((Taken::Done(Effect { people, ended: changed.ended.len(), renewed: changed.outdated.len() }), changed))
     }
 
-    async fn act_on(&self, connection: &mut SqliteConnection, event: &SecurityEvent, found: &Found) -> Result<Changed, Error> {
+    async fn act_on(&self, connection: &mut AnyConnection, event: &SecurityEvent, found: &Found) -> Result<Changed, Error> {
         let mut changed = Changed::default();
         for held in &found.sign_ins {
             match &event.act {
@@ -211,7 +211,7 @@ impl Store {
     }
 
     /// Has the claims of this sign-in count as stale from now on, also after a restart; false where they can't be renewed.
-    async fn outdate(&self, connection: &mut SqliteConnection, held: &Held) -> Result<bool, Error> {
+    async fn outdate(&self, connection: &mut AnyConnection, held: &Held) -> Result<bool, Error> {
         let Some(mut tokens) = self.unsealed(held.id, &held.tokens) else { return Ok(false) };
         if tokens.refresh_token.is_none() {
             return Ok(false);
@@ -240,7 +240,7 @@ impl Act {
 }
 
 /// Notes the token; false where it is there already.
-async fn note(connection: &mut SqliteConnection, event: &SecurityEvent) -> Result<bool, Error> {
+async fn note(connection: &mut AnyConnection, event: &SecurityEvent) -> Result<bool, Error> {
     let over = sqlx::query("DELETE FROM logout_tokens WHERE expires_at <= $1").bind(to_sql(clock::now()));
     over.execute(&mut *connection).await?;
     let note = "INSERT INTO logout_tokens (token, expires_at) VALUES ($1, $2) ON CONFLICT (token) DO NOTHING";

@@ -7,8 +7,8 @@ use crate::model::risks::{Risks, Whose};
 use crate::model::{Observed, Risk, RiskLevel, Source, Timestamp};
 use crate::store::sign_ins::{time, to_sql};
 use crate::store::{Error, Store};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 use std::sync::Arc;
 
 const PUT: &str = "INSERT INTO signal_facts (transmitter, kind, name, value, reasons, observed_at) VALUES ($1, $2, $3, $4, $5, $6)
@@ -21,7 +21,7 @@ const ALL: &str = "SELECT f.transmitter, f.kind, f.name, f.value, f.reasons, f.o
 pub const COMPLIANT: &str = "true";
 
 /// Keeps a fact, in place of an older one of its kind.
-pub(super) async fn put(connection: &mut SqliteConnection, transmitter: &str, name: &str, fact: &Fact) -> Result<(), Error> {
+pub(super) async fn put(connection: &mut AnyConnection, transmitter: &str, name: &str, fact: &Fact) -> Result<(), Error> {
     let reasons = serde_json::to_string(&fact.reasons).map_err(|_| Error::Damaged("signal_facts"))?;
     let query = sqlx::query(PUT).bind(transmitter.to_owned()).bind(fact.kind.code()).bind(name.to_owned());
     query.bind(fact.value.clone()).bind(reasons).bind(to_sql(fact.at)).execute(connection).await?;
@@ -29,14 +29,14 @@ pub(super) async fn put(connection: &mut SqliteConnection, transmitter: &str, na
 }
 
 /// Takes one of this transmitter's back.
-pub(super) async fn take_back(connection: &mut SqliteConnection, transmitter: &str, kind: Kind, name: &str) -> Result<(), Error> {
+pub(super) async fn take_back(connection: &mut AnyConnection, transmitter: &str, kind: Kind, name: &str) -> Result<(), Error> {
     let query = sqlx::query("DELETE FROM signal_facts WHERE transmitter = $1 AND kind = $2 AND name = $3");
     query.bind(transmitter.to_owned()).bind(kind.code()).bind(name.to_owned()).execute(connection).await?;
     Ok(())
 }
 
 /// Forgets what anybody said of a person, as far as it is a risk.
-pub(super) async fn forget(connection: &mut SqliteConnection, name: &str) -> Result<(), Error> {
+pub(super) async fn forget(connection: &mut AnyConnection, name: &str) -> Result<(), Error> {
     let query = sqlx::query("DELETE FROM signal_facts WHERE kind IN ('user', 'compromise') AND name = $1");
     query.bind(name.to_owned()).execute(connection).await?;
     Ok(())
@@ -45,7 +45,7 @@ pub(super) async fn forget(connection: &mut SqliteConnection, name: &str) -> Res
 impl Store {
     /// Takes every fact into the tables in memory.
     pub(in crate::store) async fn read_facts(&self, devices: &mut Inventory, risks: &mut Risks) -> Result<(), Error> {
-        for row in sqlx::query(ALL).fetch_all(&self.readers).await? {
+        for row in sqlx::query(ALL).fetch_all(&self.readers()).await? {
             take_in(&row, devices, risks)?;
         }
         Ok(())
@@ -56,11 +56,11 @@ impl Store {
         let kind = if matches!(whose, Whose::Device(_)) { "device" } else { "user" };
         let query = "DELETE FROM signal_facts WHERE (kind = $1 OR (kind = 'compromise' AND $1 = 'user')) AND name = $2";
         let query = sqlx::query(query).bind(kind).bind(whose.to_string());
-        Ok(query.execute(&self.writer).await?.rows_affected() > 0)
+        Ok(query.execute(&self.writer()).await?.rows_affected() > 0)
     }
 }
 
-fn take_in(row: &SqliteRow, devices: &mut Inventory, risks: &mut Risks) -> Result<(), Error> {
+fn take_in(row: &AnyRow, devices: &mut Inventory, risks: &mut Risks) -> Result<(), Error> {
     let damaged = || Error::Damaged("signal_facts");
     let text = |column| row.try_get::<String, _>(column);
     let (kind, name, value) = (text("kind")?, text("name")?, text("value")?);

@@ -4,8 +4,8 @@
 use crate::model::identity::{Profile, Subject};
 use crate::model::{Email, ProviderName, SignInId, Timestamp};
 use crate::store::{Error, sign_ins::time};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 use std::collections::BTreeMap;
 
 /// Whom or what an event is about: a person or several, in one session where it says so; a device.
@@ -54,7 +54,7 @@ const BY_PROFILE: &str =
     WHERE u.provider = $1 AND (u.profile LIKE $2 OR s.profile LIKE $2)";
 
 /// Finds them.
-pub(super) async fn find(connection: &mut SqliteConnection, provider: &ProviderName, about: &About) -> Result<Found, Error> {
+pub(super) async fn find(connection: &mut AnyConnection, provider: &ProviderName, about: &About) -> Result<Found, Error> {
     let (mut found, mut session) = (Found::default(), about.session.clone());
     for person in &about.people {
         let rows = rows(connection, provider, person).await?;
@@ -85,7 +85,7 @@ fn only_sessions(people: &[Person]) -> bool {
     people.iter().all(|person| matches!(person, Person::SubjectOrSession(_)))
 }
 
-async fn rows(connection: &mut SqliteConnection, provider: &ProviderName, person: &Person) -> Result<Vec<SqliteRow>, Error> {
+async fn rows(connection: &mut AnyConnection, provider: &ProviderName, person: &Person) -> Result<Vec<AnyRow>, Error> {
     let text = match person {
         Person::Subject(subject) | Person::SubjectOrSession(subject) => return by(connection, BY_SUBJECT, provider, subject).await,
         Person::Email(email) => email.as_str(),
@@ -102,17 +102,17 @@ async fn rows(connection: &mut SqliteConnection, provider: &ProviderName, person
 }
 
 async fn by(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     query: &'static str,
     provider: &ProviderName,
     value: &str,
-) -> Result<Vec<SqliteRow>, Error> {
+) -> Result<Vec<AnyRow>, Error> {
     let query = sqlx::query(query).bind(provider.as_str().to_owned()).bind(value.to_owned());
     Ok(query.fetch_all(connection).await?)
 }
 
 /// Whether the provider has this name for the person, by what it said last of them or of one of their sign-ins.
-fn has(row: &SqliteRow, person: &Person) -> Result<bool, Error> {
+fn has(row: &AnyRow, person: &Person) -> Result<bool, Error> {
     let (first, latest): (String, Option<String>) = (row.try_get("profile")?, row.try_get("latest")?);
     let mut has = false;
     for profile in [Some(first), latest].into_iter().flatten() {
@@ -127,7 +127,7 @@ fn has(row: &SqliteRow, person: &Person) -> Result<bool, Error> {
 }
 
 impl Found {
-    fn take(&mut self, rows: &[SqliteRow], provider: &ProviderName) -> Result<(), Error> {
+    fn take(&mut self, rows: &[AnyRow], provider: &ProviderName) -> Result<(), Error> {
         for row in rows {
             let subject = Subject { provider: provider.clone(), subject: row.try_get("subject")? };
             self.people.insert(row.try_get("id")?, subject);
@@ -137,7 +137,7 @@ impl Found {
 }
 
 impl Held {
-    fn read(row: &SqliteRow) -> Result<Self, Error> {
+    fn read(row: &AnyRow) -> Result<Self, Error> {
         let tokens: Option<Vec<u8>> = row.try_get("tokens")?;
         let id = SignInId(row.try_get("id")?);
         Ok(Self { id, authenticated_at: time(row, "authenticated_at")?, tokens: tokens.unwrap_or_default() })

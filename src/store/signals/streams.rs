@@ -6,8 +6,8 @@ use crate::clock;
 use crate::model::{ProviderName, Timestamp, TokenHash};
 use crate::store::sign_ins::{time, to_sql};
 use crate::store::{Error, Store};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 use std::time::Duration;
 
 /// What a stream does (SSF 1.0, section 8.1.2).
@@ -75,7 +75,7 @@ const HEAR: &str = "UPDATE signal_streams SET heard_at = $2, event_at = CASE WHE
     verified_at = CASE WHEN $4 = 1 THEN $2 ELSE verified_at END, status = $5, alive_until = $6 WHERE transmitter = $1";
 
 /// Notes that the transmitter was heard of; whether what it said counts for longer or shorter now, and is to be read again.
-pub(super) async fn hear(connection: &mut SqliteConnection, event: &SecurityEvent) -> Result<bool, Error> {
+pub(super) async fn hear(connection: &mut AnyConnection, event: &SecurityEvent) -> Result<bool, Error> {
     let Some(silent_after) = event.silent_after else { return Ok(false) };
     let (name, now) = (event.transmitter.to_string(), clock::now());
     sqlx::query(ADD).bind(name.clone()).execute(&mut *connection).await?;
@@ -98,7 +98,7 @@ pub(super) async fn hear(connection: &mut SqliteConnection, event: &SecurityEven
 
 /// Whether this verification was asked for; one without a state is nobody's answer, and fine.
 pub(super) async fn verified(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     event: &SecurityEvent,
     state: Option<TokenHash>,
 ) -> Result<bool, Error> {
@@ -111,7 +111,7 @@ pub(super) async fn verified(
 impl Store {
     /// Every stream that anything is known of.
     pub async fn streams(&self) -> Result<Vec<Stream>, Error> {
-        let rows = sqlx::query("SELECT * FROM signal_streams ORDER BY transmitter").fetch_all(&self.readers).await?;
+        let rows = sqlx::query("SELECT * FROM signal_streams ORDER BY transmitter").fetch_all(&self.readers()).await?;
         rows.iter().map(Stream::read).collect()
     }
 
@@ -128,16 +128,16 @@ impl Store {
         poll_url: Option<String>,
         verify_every: Duration,
     ) -> Result<(), Error> {
-        sqlx::query(ADD).bind(transmitter.to_owned()).execute(&self.writer).await?;
+        sqlx::query(ADD).bind(transmitter.to_owned()).execute(&self.writer()).await?;
         let every = i64::try_from(verify_every.as_millis()).unwrap_or(i64::MAX);
         let query = sqlx::query(SET_UP).bind(transmitter.to_owned()).bind(id.to_owned()).bind(poll_url).bind(every);
-        query.execute(&self.writer).await?;
+        query.execute(&self.writer()).await?;
         Ok(())
     }
 
     /// Forgets a transmitter's stream, and all that it said; whether there was anything.
     pub async fn forget_transmitter(&self, transmitter: &str) -> Result<bool, Error> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.write().await?;
         let mut removed = 0;
         for table in ["DELETE FROM signal_facts WHERE transmitter = $1", "DELETE FROM signal_streams WHERE transmitter = $1"] {
             removed += sqlx::query(table).bind(transmitter.to_owned()).execute(&mut *transaction).await?.rows_affected();
@@ -151,30 +151,30 @@ impl Store {
     pub async fn await_verification(&self, transmitter: &str, state: TokenHash) -> Result<(), Error> {
         let now = clock::now();
         let day = to_sql(now).saturating_sub(86_400_000);
-        sqlx::query("DELETE FROM signal_checks WHERE asked_at < $1").bind(day).execute(&self.writer).await?;
+        sqlx::query("DELETE FROM signal_checks WHERE asked_at < $1").bind(day).execute(&self.writer()).await?;
         let query = sqlx::query("INSERT INTO signal_checks (state, transmitter, asked_at) VALUES ($1, $2, $3)");
         let query = query.bind(state.as_bytes().to_vec()).bind(transmitter.to_owned()).bind(to_sql(now));
-        query.execute(&self.writer).await?;
+        query.execute(&self.writer()).await?;
         Ok(())
     }
 
     /// Whether the verification of this state has come.
     pub async fn is_verified(&self, state: TokenHash) -> Result<bool, Error> {
         let query = sqlx::query("SELECT 1 FROM signal_checks WHERE state = $1 AND seen_at IS NOT NULL");
-        Ok(query.bind(state.as_bytes().to_vec()).fetch_optional(&self.readers).await?.is_some())
+        Ok(query.bind(state.as_bytes().to_vec()).fetch_optional(&self.readers()).await?.is_some())
     }
 
     /// Some of a provider's people who first signed in after this, in that order, each with when.
     pub async fn people_since(&self, provider: &ProviderName, since: Timestamp) -> Result<Vec<(String, Timestamp)>, Error> {
         let query = "SELECT subject, first_seen FROM users WHERE provider = $1 AND first_seen > $2 ORDER BY first_seen LIMIT 100";
-        let rows = sqlx::query(query).bind(provider.as_str().to_owned()).bind(to_sql(since)).fetch_all(&self.readers).await?;
+        let rows = sqlx::query(query).bind(provider.as_str().to_owned()).bind(to_sql(since)).fetch_all(&self.readers()).await?;
         rows.iter().map(|row| Ok((row.try_get("subject")?, time(row, "first_seen")?))).collect()
     }
 
     /// The transmitter has been told of everybody up to this first sign-in.
     pub async fn added_people(&self, transmitter: &str, until: Timestamp) -> Result<(), Error> {
         let query = sqlx::query("UPDATE signal_streams SET added_until = $2 WHERE transmitter = $1");
-        query.bind(transmitter.to_owned()).bind(to_sql(until)).execute(&self.writer).await?;
+        query.bind(transmitter.to_owned()).bind(to_sql(until)).execute(&self.writer()).await?;
         Ok(())
     }
 }
@@ -185,7 +185,7 @@ impl Stream {
         now < self.alive_until
     }
 
-    fn read(row: &SqliteRow) -> Result<Self, Error> {
+    fn read(row: &AnyRow) -> Result<Self, Error> {
         let damaged = || Error::Damaged("signal_streams");
         let optional = |column: &str| -> Result<Option<Timestamp>, Error> {
             let millis: Option<i64> = row.try_get(column)?;
