@@ -20,6 +20,7 @@ pub(crate) mod secure;
 pub(crate) mod speaker;
 pub(crate) mod strict;
 pub(crate) mod tape;
+pub(crate) mod transmitter;
 pub(crate) mod wire;
 
 use doorward::app::{self, Running};
@@ -69,6 +70,10 @@ pub(crate) struct Setup {
     pub(crate) tls: &'static str,
     /// More lines at the end of the configuration.
     pub(crate) more: &'static str,
+    /// The transmitters of security events, under `signals:`.
+    pub(crate) signals: String,
+    /// More under each provider.
+    pub(crate) provider: &'static str,
     /// More entries under `apps:`, with `HTTPS` (or `PORT`), `APP` and `ROUGH` for the ports of the proxy and of the two apps.
     pub(crate) apps: String,
     /// More files beside the configuration.
@@ -85,6 +90,8 @@ impl Default for Setup {
             listen: "",
             tls: "",
             more: "",
+            signals: String::new(),
+            provider: "",
             apps: String::new(),
             files: Vec::new(),
         }
@@ -286,7 +293,8 @@ fn configuration(ports: &Ports, setup: &Setup) -> String {
     scopes: [openid, email, profile, groups, offline_access]
     claims: {{ groups: groups, department: department }}
     strength: {{ mfa: {{ acr: [urn:doorward:demo:mfa] }} }}
-"
+{}",
+            setup.provider
         )
     };
     let mut providers = provider("staff", ports.staff());
@@ -334,7 +342,8 @@ apps:
     paths: [{{ match: /nowhere/**, public: true }}]
 {apps}audit: {{ file: audit.jsonl }}
 {more}
-",
+{signals}",
+        signals = if setup.signals.is_empty() { String::new() } else { format!("signals:\n{}", setup.signals) },
         https = ports.https(),
         http = ports.http(),
         admin = ports.admin(),
