@@ -4,11 +4,13 @@
 //! has ended before its row is gone.
 
 mod app_sessions;
+mod changes;
 mod database;
 mod devices;
+mod follow;
+mod freshness;
 mod live;
 mod logouts;
-mod others;
 mod people;
 mod postgres;
 mod registry;
@@ -23,6 +25,8 @@ mod tests;
 
 pub use app_sessions::Handoff;
 pub use database::Location;
+pub use follow::Followed;
+pub use freshness::OutOfReach;
 pub use live::{AppSession, Life, SignIn};
 pub use logouts::Logout;
 pub use people::people;
@@ -44,6 +48,7 @@ pub struct Store {
     ring: KeyRing,
     registry: Registry,
     told: devices::Told,
+    follower: Arc<follow::Follower>,
     runtime: Handle,
     renewals: UnboundedSender<Arc<SignIn>>,
     renewals_asked: Mutex<Option<UnboundedReceiver<Arc<SignIn>>>>,
@@ -75,6 +80,9 @@ pub enum Error {
     /// The tables can't be brought up to date.
     #[error("the database can't be brought up to date: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// The database took too long to answer.
+    #[error("the database does not answer in time")]
+    Late,
     /// A row does not read back.
     #[error("a row of {0} is damaged")]
     Damaged(&'static str),
@@ -103,11 +111,13 @@ impl Store {
         let ring = KeyRing::load(&keys, !shared)?;
         let (renewals, asked) = unbounded_channel();
         let renewals_asked = Mutex::new(Some(asked));
-        let (registry, told) = (Registry::default(), devices::Told::default());
-        let store = Self { database, ring, registry, told, runtime, renewals, renewals_asked };
+        let (registry, told, follower) = (Registry::default(), devices::Told::default(), Arc::default());
+        let store = Self { database, ring, registry, told, follower, runtime, renewals, renewals_asked };
         store.reseal_signing_keys().await?;
         store.read_told().await?;
-        Ok(Arc::new(store))
+        let store = Arc::new(store);
+        follow::start(&store);
+        Ok(store)
     }
 
     /// The keys that seal what leaves our hands.
@@ -129,12 +139,21 @@ impl Store {
 
     /// Whether the database answers.
     pub async fn is_up(&self) -> bool {
+        if self.is_shared() {
+            return !self.is_behind();
+        }
         sqlx::query("SELECT 1").execute(&self.readers()).await.is_ok()
     }
 
     /// Writes down what changed little by little, removes what is over; called every few seconds and before the end.
     pub async fn tidy(&self, lifetimes: Lifetimes) -> Result<(), Error> {
         self.write_last_seen().await?;
-        self.remove_expired(lifetimes).await
+        if self.is_shared() {
+            self.read_last_seen(lifetimes).await?;
+        }
+        if self.has_settled() {
+            self.remove_expired(lifetimes).await?;
+        }
+        changes::trim(&mut *self.writer().acquire().await?).await
     }
 }
