@@ -90,6 +90,11 @@ impl Inventory {
         self.compliance.entry(id.into()).or_default().push(said);
     }
 
+    /// Nothing that transmitters say counts any more.
+    pub fn forget_transmitters(&mut self) {
+        self.compliance.clear();
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.by_id.len()

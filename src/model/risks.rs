@@ -95,6 +95,14 @@ impl Risks {
         said?.into_iter().find(is_administered)
     }
 
+    /// Nothing that transmitters say counts any more.
+    pub fn forget_transmitters(&mut self) {
+        for said in self.emails.values_mut().chain(self.subjects.values_mut()).chain(self.devices.values_mut()) {
+            said.retain(is_administered);
+        }
+        self.compromised.clear();
+    }
+
     /// What administrators say of one.
     pub fn find(&self, whose: &Whose) -> Option<&Observed<Arc<Risk>>> {
         let said = match whose {
@@ -233,6 +241,9 @@ mod tests {
         risks.put(whose(), said(RiskLevel::Low, Source::Administration));
         assert_eq!(worst(&risks), Some((RiskLevel::High, Source::transmitter("mdm"))));
         assert_eq!(risks.find(&whose()).map(|risk| risk.value.level), Some(RiskLevel::Low), "administrators see their own word");
+        let mut administered = risks.clone();
+        administered.forget_transmitters();
+        assert_eq!(worst(&administered), Some((RiskLevel::Low, Source::Administration)));
         assert!(risks.remove(&whose()).is_some() && worst(&risks).is_none(), "an administrator has the last word");
     }
 

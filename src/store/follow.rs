@@ -155,7 +155,8 @@ impl Store {
 
     async fn apply(&self, changes: Vec<Change>) -> Result<(), Error> {
         let count = u64::try_from(changes.len()).unwrap_or(0);
-        let (mut renewed, mut devices, mut risks, mut everything) = (Vec::new(), HashSet::new(), HashSet::new(), false);
+        let (mut renewed, mut devices, mut risks) = (Vec::new(), HashSet::new(), HashSet::new());
+        let (mut signals, mut everything) = (false, false);
         for change in changes {
             match change {
                 Change::Ended(id) => self.registry.end_sign_in(id),
@@ -163,6 +164,7 @@ impl Store {
                 Change::Renewed(id) => renewed.push(id),
                 Change::Device(id) => drop(devices.insert(id)),
                 Change::Risk(whose) => drop(risks.insert(whose)),
+                Change::Signals => signals = true,
                 Change::Everything => everything = true,
             }
         }
@@ -172,6 +174,9 @@ impl Store {
         self.look_again(&renewed).await?;
         in_time(self.read_devices(devices)).await?;
         in_time(self.read_risks(risks)).await?;
+        if signals {
+            in_time(self.read_signals()).await?;
+        }
         self.follower.applied.fetch_add(count, Ordering::Relaxed);
         Ok(())
     }

@@ -133,12 +133,6 @@ impl SignIn {
         self.stale_at.fetch_max(until.millis(), Ordering::Relaxed);
     }
 
-    /// Its claims are known to be past their time.
-    pub(super) fn outdate(&self, now: Timestamp) {
-        self.renew_at.fetch_min(now.millis(), Ordering::Relaxed);
-        self.stale_at.fetch_min(now.millis(), Ordering::Relaxed);
-    }
-
     /// The renewal is over, one way or the other.
     pub fn renewal_ends(&self) {
         self.renewing.send_replace(false);

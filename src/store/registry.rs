@@ -2,7 +2,7 @@
 //! Must never take in what was read before a revocation that has since been acknowledged: that is what the generation is for.
 
 use super::live::{AppSession, SignIn};
-use crate::model::{SignInId, Timestamp, TokenHash};
+use crate::model::{SignInId, TokenHash};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -82,15 +82,6 @@ impl Registry {
         if let Some(live) = entries.app_sessions.remove(cookie).and_then(|live| live.upgrade()) {
             live.end();
         }
-    }
-
-    /// After claims in rows were marked as past their time: who holds them knows so too.
-    pub(super) fn outdate(&self, ids: &[SignInId], now: Timestamp) -> Vec<Arc<SignIn>> {
-        let mut entries = self.entries();
-        entries.generation += 1;
-        let held: Vec<_> = ids.iter().filter_map(|id| entries.sign_ins.get(id)?.upgrade()).collect();
-        held.iter().for_each(|held| held.outdate(now));
-        held
     }
 
     /// The live object of this sign-in, where somebody holds it.

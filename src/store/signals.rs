@@ -6,13 +6,16 @@ mod find;
 mod streams;
 
 pub use facts::COMPLIANT;
+pub(super) use facts::forget_risk;
 pub use find::{About, Person};
 pub use streams::{Status, Stream};
 
+use super::changes::{self, Change};
 use super::sign_ins::{delete, to_sql};
 use super::{Error, Store};
 use crate::clock;
 use crate::model::identity::Subject;
+use crate::model::risks::Whose;
 use crate::model::{ProviderName, SignInId, Timestamp, TokenHash};
 use find::{Found, Held};
 use sqlx::AnyConnection;
@@ -152,10 +155,14 @@ impl Store {
         }
         // Facts that are stale come to life again with their stream.
         let revived = streams::hear(&mut transaction, event).await?;
+        let is_known = revived || event.act.is_remembered();
+        if is_known {
+            changes::note(&mut transaction, &[Change::Signals]).await?;
+        }
         transaction.commit().await?;
-        self.tell(&changed);
-        if revived || event.act.is_remembered() {
-            self.read_told().await?;
+        self.tell(&changed).await?;
+        if is_known {
+            self.read_signals().await?;
         }
         Ok(taken)
     }
@@ -201,7 +208,7 @@ impl Store {
                 }
                 Act::Unlock => facts::take_back(connection, &event.transmitter, Kind::Lock, &subject.to_string()).await?,
                 Act::Erase => {
-                    facts::forget(connection, &subject.to_string()).await?;
+                    facts::forget_risk(connection, &Whose::Subject(subject.clone())).await?;
                     sqlx::query("DELETE FROM users WHERE id = $1").bind(*id).execute(&mut *connection).await?;
                 }
                 _ => {}
@@ -219,16 +226,19 @@ impl Store {
         tokens.expires = Some(clock::now().seconds());
         let sealed = self.seal_tokens(held.id, &tokens)?;
         let query = sqlx::query("UPDATE sign_ins SET tokens = $1 WHERE id = $2").bind(sealed).bind(held.id.0);
-        query.execute(connection).await?;
+        query.execute(&mut *connection).await?;
+        changes::note(connection, &[Change::Renewed(held.id)]).await?;
         Ok(true)
     }
 
     /// Ends and outdates what is held of the rows.
-    fn tell(&self, changed: &Changed) {
+    async fn tell(&self, changed: &Changed) -> Result<(), Error> {
         changed.ended.iter().for_each(|id| self.registry.end_sign_in(*id));
-        for held in self.registry.outdate(&changed.outdated, clock::now()) {
+        self.look_again(&changed.outdated).await?;
+        for held in changed.outdated.iter().filter_map(|id| self.registry.held(*id)) {
             self.ask_renewal(&held);
         }
+        Ok(())
     }
 }
 

@@ -211,8 +211,10 @@ impl Transmitter {
             Entrance { port: known.port, roots: Arc::clone(&known.roots), hosts: known.hosts.clone() }
         };
         let authority = receiver.authority(LOGIN);
-        let head =
-            format!("POST {path} HTTP/1.1\r\nHost: {authority}\r\n{lines}Content-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {authority}\r\n{lines}Content-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
         let mut connection = Connection::tls(&receiver, LOGIN).await;
         connection.write(head + body).await;
         connection.answer().await
@@ -274,7 +276,12 @@ async fn streams(State(transmitter): State<Transmitter>, headers: HeaderMap, Que
 }
 
 /// Creates the stream, or changes it: then it has to be named.
-async fn create(State(transmitter): State<Transmitter>, method: axum::http::Method, headers: HeaderMap, Json(wanted): Json<Value>) -> Response {
+async fn create(
+    State(transmitter): State<Transmitter>,
+    method: axum::http::Method,
+    headers: HeaderMap,
+    Json(wanted): Json<Value>,
+) -> Response {
     if !knows(&headers) {
         return StatusCode::UNAUTHORIZED.into_response();
     }

@@ -35,11 +35,15 @@ pub(super) async fn take_back(connection: &mut AnyConnection, transmitter: &str,
     Ok(())
 }
 
-/// Forgets what anybody said of a person, as far as it is a risk.
-pub(super) async fn forget(connection: &mut AnyConnection, name: &str) -> Result<(), Error> {
-    let query = sqlx::query("DELETE FROM signal_facts WHERE kind IN ('user', 'compromise') AND name = $1");
-    query.bind(name.to_owned()).execute(connection).await?;
-    Ok(())
+/// Forgets the risks that anybody said of one; whether there were any.
+pub(in crate::store) async fn forget_risk(connection: &mut AnyConnection, whose: &Whose) -> Result<bool, Error> {
+    let (kind, other) = match whose {
+        Whose::Device(_) => (Kind::DeviceRisk, Kind::DeviceRisk),
+        Whose::Email(_) | Whose::Subject(_) => (Kind::UserRisk, Kind::Compromise),
+    };
+    let query = sqlx::query("DELETE FROM signal_facts WHERE kind IN ($1, $2) AND name = $3");
+    let query = query.bind(kind.code()).bind(other.code()).bind(whose.to_string());
+    Ok(query.execute(connection).await?.rows_affected() > 0)
 }
 
 impl Store {
@@ -49,14 +53,6 @@ impl Store {
             take_in(&row, devices, risks)?;
         }
         Ok(())
-    }
-
-    /// Forgets what transmitters said of one, since an administrator knows better; whether there was anything.
-    pub(in crate::store) async fn forget_facts(&self, whose: &Whose) -> Result<bool, Error> {
-        let kind = if matches!(whose, Whose::Device(_)) { "device" } else { "user" };
-        let query = "DELETE FROM signal_facts WHERE (kind = $1 OR (kind = 'compromise' AND $1 = 'user')) AND name = $2";
-        let query = sqlx::query(query).bind(kind).bind(whose.to_string());
-        Ok(query.execute(&self.writer()).await?.rows_affected() > 0)
     }
 }
 

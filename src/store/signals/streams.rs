@@ -4,6 +4,7 @@
 use super::{Act, SecurityEvent};
 use crate::clock;
 use crate::model::{ProviderName, Timestamp, TokenHash};
+use crate::store::changes::{self, Change};
 use crate::store::sign_ins::{time, to_sql};
 use crate::store::{Error, Store};
 use sqlx::any::AnyRow;
@@ -142,8 +143,9 @@ impl Store {
         for table in ["DELETE FROM signal_facts WHERE transmitter = $1", "DELETE FROM signal_streams WHERE transmitter = $1"] {
             removed += sqlx::query(table).bind(transmitter.to_owned()).execute(&mut *transaction).await?.rows_affected();
         }
+        changes::note(&mut transaction, &[Change::Signals]).await?;
         transaction.commit().await?;
-        self.read_told().await?;
+        self.read_signals().await?;
         Ok(removed > 0)
     }
 
