@@ -1,11 +1,13 @@
 //! The commands. In: the command line. Out: an exit code: 0 fine or allowed, 1 denied or invalid
 //! configuration, 2 usage, 3 challenged.
 
+pub mod administration;
 pub mod check;
 pub mod explain;
 pub mod reach;
 pub mod replay;
 pub mod schema;
+pub mod signals;
 pub mod test;
 
 use crate::{app, demo, telemetry};
@@ -53,6 +55,8 @@ enum Command {
     WhoCan(reach::WhoCan),
     /// Say what somebody could reach, and under which conditions.
     WhatCan(reach::WhatCan),
+    /// Set up and verify the streams of security events of the process that runs.
+    Signals(signals::Arguments),
     /// Run a whole installation on this machine to try things out: provider, apps, certificates and all.
     Demo {
         /// The port for browsers; the five after it are used too.
@@ -87,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Test(arguments) => show(test::run(&arguments)),
         Command::WhoCan(arguments) => show(reach::who(&arguments)),
         Command::WhatCan(arguments) => show(reach::what(&arguments)),
+        Command::Signals(arguments) => show(signals::run(arguments)),
         Command::Schema { cedar: false } => {
             report(schema::schema().map(|schema| print!("{schema}")).map_err(|error| error.to_string()))
         }

@@ -27,6 +27,7 @@ mod values;
 mod when;
 
 pub(super) use apps::Drafted;
+pub(super) use listen::administration;
 pub(super) use paths::Access;
 pub(super) use rules::Written;
 pub(super) use snapshot::assemble;
