@@ -6,10 +6,13 @@
 mod app_sessions;
 mod devices;
 mod live;
+mod locks;
 mod logouts;
+mod notices;
 mod others;
 mod people;
 mod registry;
+pub mod revoke;
 pub mod seal;
 mod sign_ins;
 mod signing_keys;
@@ -17,21 +20,27 @@ mod sqlite;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;
+mod used_devices;
 
-pub use app_sessions::Handoff;
+pub use app_sessions::{Handoff, name};
 pub use live::{AppSession, Life, SignIn};
+pub use locks::Barred;
 pub use logouts::Logout;
+pub use notices::{Notice, Subscriber};
 pub use people::people;
-pub use sign_ins::{Ended, NewSignIn, Tokens};
+pub use revoke::{Applied, Cause, Found, Grounds, Revoked, Selection};
+pub use sign_ins::{Client, Ended, NewSignIn, Tokens};
 pub use signing_keys::StoredKey;
 
 use crate::model::Lifetimes;
 use crate::model::secret::NoRandomness;
+use arc_swap::ArcSwap;
 use registry::Registry;
 use seal::KeyRing;
 use sqlx::SqlitePool;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// The store of one process.
@@ -41,9 +50,14 @@ pub struct Store {
     ring: KeyRing,
     registry: Registry,
     told: devices::Told,
+    unwritten: used_devices::Unwritten,
     runtime: Handle,
     renewals: UnboundedSender<Arc<SignIn>>,
     renewals_asked: Mutex<Option<UnboundedReceiver<Arc<SignIn>>>>,
+    applied: UnboundedSender<Applied>,
+    applied_here: Mutex<Option<UnboundedReceiver<Applied>>>,
+    subscribers: ArcSwap<Vec<Subscriber>>,
+    noted: Notify,
 }
 
 /// What can go wrong.
@@ -88,9 +102,28 @@ impl Store {
         let ring = KeyRing::load(&format!("{path}.keys"))?;
         let (renewals, asked) = unbounded_channel();
         let renewals_asked = Mutex::new(Some(asked));
+        let (applied, here) = unbounded_channel();
+        let applied_here = Mutex::new(Some(here));
         let (registry, told) = (Registry::default(), devices::Told::default());
-        let store = Self { readers, writer, ring, registry, told, runtime, renewals, renewals_asked };
+        let unwritten = used_devices::Unwritten::default();
+        let (subscribers, noted) = (ArcSwap::default(), Notify::new());
+        let store = Self {
+            readers,
+            writer,
+            ring,
+            registry,
+            told,
+            unwritten,
+            runtime,
+            renewals,
+            renewals_asked,
+            applied,
+            applied_here,
+            subscribers,
+            noted,
+        };
         store.reseal_signing_keys().await?;
+        store.complete().await?;
         store.read_told().await?;
         Ok(Arc::new(store))
     }
@@ -112,6 +145,11 @@ impl Store {
         self.renewals_asked.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// What ends in this process; given out once, to the one who counts.
+    pub fn applied(&self) -> Option<UnboundedReceiver<Applied>> {
+        self.applied_here.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Whether the database answers.
     pub async fn is_up(&self) -> bool {
         sqlx::query("SELECT 1").execute(&self.readers).await.is_ok()
@@ -120,6 +158,8 @@ impl Store {
     /// Writes down what changed little by little, removes what is over; called every few seconds and before the end.
     pub async fn tidy(&self, lifetimes: Lifetimes) -> Result<(), Error> {
         self.write_last_seen().await?;
+        self.write_devices().await?;
+        self.remove_old_locks().await?;
         self.remove_expired(lifetimes).await
     }
 }

@@ -2,6 +2,7 @@
 //! take a code twice, at another host, or from another browser.
 
 use super::live::AppSession;
+use super::revoke::{Cause, Selection};
 use super::sign_ins::to_sql;
 use super::{Error, Store};
 use crate::clock;
@@ -29,7 +30,7 @@ impl Store {
     pub async fn create_handoff(&self, handoff: &Handoff) -> Result<bool, Error> {
         let query = sqlx::query(
             "INSERT INTO handoffs (code, sign_in, host, binding, expires_at)
-             SELECT ?, id, ?, ?, ? FROM sign_ins WHERE id = ?",
+             SELECT $1, id, $2, $3, $4 FROM sign_ins WHERE id = $5",
         );
         let query = query.bind(handoff.code.as_bytes()).bind(&handoff.host).bind(handoff.binding.as_bytes());
         let query = query.bind(to_sql(handoff.expires)).bind(handoff.sign_in.0);
@@ -53,8 +54,9 @@ impl Store {
         let fits =
             row.try_get::<&str, _>("host")? == host && theirs == binding.as_bytes() && row.try_get::<i64, _>("expires_at")? > now;
         if fits {
-            let query = sqlx::query("INSERT INTO app_sessions (cookie, sign_in, host, created_at) VALUES (?, ?, ?, ?)");
-            let query = query.bind(cookie.as_bytes()).bind(row.try_get::<i64, _>("sign_in")?).bind(host).bind(now);
+            let query = "INSERT INTO app_sessions (cookie, name, sign_in, host, created_at) VALUES ($1, $2, $3, $4, $5)";
+            let query = sqlx::query(query).bind(cookie.as_bytes()).bind(name(cookie));
+            let query = query.bind(row.try_get::<i64, _>("sign_in")?).bind(host).bind(now);
             query.execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
@@ -90,15 +92,17 @@ impl Store {
     }
 
     /// Ends one app's session.
-    pub async fn end_app_session(&self, cookie: &TokenHash) -> Result<(), Error> {
-        let known = sqlx::query("SELECT 1 FROM app_sessions WHERE cookie = ?").bind(cookie.as_bytes());
-        if known.fetch_optional(&self.readers).await?.is_none() {
-            return Ok(());
-        }
-        let query = sqlx::query("DELETE FROM app_sessions WHERE cookie = ?").bind(cookie.as_bytes());
-        if query.execute(&self.writer).await?.rows_affected() > 0 {
-            self.registry.end_app_session(cookie);
+    pub async fn end_app_session(&self, cookie: &TokenHash, cause: Cause) -> Result<(), Error> {
+        // Anybody can make a cookie up.
+        let known = sqlx::query("SELECT 1 FROM app_sessions WHERE cookie = $1").bind(cookie.as_bytes());
+        if known.fetch_optional(&self.readers).await?.is_some() {
+            self.revoke(&Selection::Session(name(cookie)), cause.into()).await?;
         }
         Ok(())
     }
+}
+
+/// What names a session in audit and assertions without giving it away.
+pub fn name(cookie: &TokenHash) -> String {
+    TokenHash::of(cookie.as_bytes()).encode()
 }

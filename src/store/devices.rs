@@ -5,6 +5,7 @@ use super::sign_ins::to_sql;
 use super::{Error, Store};
 use crate::model::device::entry::Entry;
 use crate::model::inventory::{Inventory, Taken};
+use crate::model::locks::Locks;
 use crate::model::risks::{Risks, Whose};
 use crate::model::{Device, Observed, Risk, RiskLevel, Source, Timestamp};
 use arc_swap::{ArcSwap, Guard};
@@ -21,7 +22,8 @@ const PUT_DEVICE: &str = "INSERT INTO devices (id, fingerprint, entry) VALUES (?
 pub(super) struct Told {
     devices: ArcSwap<Inventory>,
     risks: ArcSwap<Risks>,
-    writing: Mutex<()>,
+    pub(super) locks: ArcSwap<Locks>,
+    pub(super) writing: Mutex<()>,
 }
 
 impl Store {
@@ -100,6 +102,7 @@ impl Store {
         }
         self.told.devices.store(Arc::new(devices));
         self.told.risks.store(Arc::new(risks));
+        self.told.locks.store(Arc::new(self.read_locks().await?));
         Ok(())
     }
 }

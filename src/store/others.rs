@@ -2,6 +2,7 @@
 //! of what another process has ended. Must never end what is still there.
 
 use super::{Error, Store};
+use crate::clock;
 use crate::model::SignInId;
 use sqlx::{Row as _, SqliteConnection};
 use std::collections::HashSet;
@@ -53,11 +54,11 @@ impl Store {
         let (sign_ins, app_sessions) = self.registry.held_now();
         let rows = sqlx::query("SELECT id FROM sign_ins").fetch_all(&mut *connection).await?;
         let there = rows.iter().map(|row| row.try_get("id").map(SignInId)).collect::<Result<HashSet<_>, _>>()?;
-        sign_ins.into_iter().filter(|id| !there.contains(id)).for_each(|id| self.registry.end_sign_in(id));
+        let over: Vec<_> = sign_ins.into_iter().filter(|id| !there.contains(id)).collect();
         let rows = sqlx::query("SELECT cookie FROM app_sessions").fetch_all(connection).await?;
         let there = rows.iter().map(|row| row.try_get("cookie")).collect::<Result<HashSet<&[u8]>, _>>()?;
-        let gone = app_sessions.iter().filter(|cookie| !there.contains(cookie.as_bytes()));
-        gone.for_each(|cookie| self.registry.end_app_session(cookie));
+        let gone: Vec<_> = app_sessions.into_iter().filter(|cookie| !there.contains(cookie.as_bytes())).collect();
+        self.registry.end(&over, &gone, clock::now());
         Ok(())
     }
 }

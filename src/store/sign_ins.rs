@@ -2,6 +2,8 @@
 //! objects. Must never hand out a sign-in whose row is gone.
 
 use super::live::{Life, Renewal, SignIn};
+use super::locks::{Barred, barred};
+use super::revoke::{Cause, Revoked, Selection, address};
 use super::seal::Purpose;
 use super::{Error, Store};
 use crate::clock;
@@ -10,6 +12,7 @@ use crate::model::{Identity, Lifetimes, ProviderName, SignInId, Timestamp, Token
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +31,17 @@ pub struct NewSignIn {
     pub ends: Timestamp,
     /// The sign-in whose cookie the browser had: it ends in the same transaction.
     pub replaces: Option<SignInId>,
+    /// Where from.
+    pub client: Client,
+}
+
+/// Where somebody signs in from.
+#[derive(Clone, Debug, Default)]
+pub struct Client {
+    /// The address.
+    pub address: Option<IpAddr>,
+    /// What the browser calls itself.
+    pub agent: Option<String>,
 }
 
 /// Tokens of a provider; sealed in the store.
@@ -52,6 +66,8 @@ pub struct Ended {
 
 /// How long before the claims are stale they are renewed: a tenth of their life, a minute at most.
 const RENEW_AHEAD: Duration = Duration::from_secs(60);
+/// How many sign-ins one query names.
+const AT_ONCE: usize = 500;
 
 impl Tokens {
     fn renewal(&self, now: Timestamp) -> Option<Renewal> {
@@ -69,22 +85,24 @@ const BY_COOKIE: &str = "SELECT s.*, u.provider, u.subject FROM sign_ins s JOIN 
 const BY_ID: &str = "SELECT s.*, u.provider, u.subject FROM sign_ins s JOIN users u ON u.id = s.user_id WHERE s.id = ?";
 
 impl Store {
-    /// Makes a sign-in, and ends the one that it replaces.
-    pub async fn create_sign_in(&self, new: NewSignIn) -> Result<Arc<SignIn>, Error> {
+    /// Makes a sign-in, and ends the one that it replaces; neither where something keeps the person out.
+    pub async fn create_sign_in(&self, new: NewSignIn) -> Result<Result<Arc<SignIn>, Barred>, Error> {
         let now = clock::now();
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        if let Some(old) = new.replaces {
-            delete(&mut transaction, old).await?;
+        if let Some(barred) = barred(&mut transaction, &new.identity).await? {
+            return Ok(Err(barred));
         }
+        let replaced = match new.replaces {
+            Some(old) => self.end(&mut transaction, &Selection::SignIns(vec![old]), Cause::Replaced.into()).await?,
+            None => Revoked::default(),
+        };
         let user = upsert_user(&mut transaction, &new.identity, now).await?;
         let id = insert(&mut transaction, user, &new, now).await?;
         let sealed = self.seal_tokens(id, &new.tokens)?;
         sqlx::query("UPDATE sign_ins SET tokens = ? WHERE id = ?").bind(sealed).bind(id.0).execute(&mut *transaction).await?;
         transaction.commit().await?;
-        if let Some(old) = new.replaces {
-            self.registry.end_sign_in(old);
-        }
-        self.sign_in(&new.cookie).await?.ok_or(Error::Damaged("sign_ins"))
+        self.apply(&replaced, Cause::Replaced);
+        Ok(self.sign_in(&new.cookie).await?.ok_or(Barred::Ended))
     }
 
     /// The sign-in of this cookie.
@@ -108,13 +126,19 @@ impl Store {
         row.map(|row| self.open_tokens(id, &row)).transpose()
     }
 
-    /// New claims and tokens for a sign-in that is still there; false when it is not.
+    /// New claims and tokens for a sign-in that is still there; false when it is not, or when they tell somebody who is kept out.
     pub async fn renew_sign_in(&self, sign_in: &SignIn, identity: Identity, tokens: Tokens) -> Result<bool, Error> {
         let profile = to_json(&identity.profile)?;
         let sealed = self.seal_tokens(sign_in.id, &tokens)?;
-        let query = sqlx::query("UPDATE sign_ins SET profile = ?, tokens = ?, authenticated_at = ? WHERE id = ?");
-        let query = query.bind(profile).bind(sealed).bind(to_sql(identity.authenticated_at)).bind(sign_in.id.0);
-        let found = query.execute(&self.writer).await?.rows_affected() > 0;
+        let query = "UPDATE sign_ins SET profile = $1, email = $2, tokens = $3, authenticated_at = $4 WHERE id = $5";
+        let query = sqlx::query(query).bind(profile).bind(address(&identity.profile).to_owned()).bind(sealed);
+        let query = query.bind(to_sql(identity.authenticated_at)).bind(sign_in.id.0);
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let found = query.execute(&mut *transaction).await?.rows_affected() > 0;
+        if found && barred(&mut transaction, &identity).await?.is_some() {
+            return Ok(false);
+        }
+        transaction.commit().await?;
         if found {
             sign_in.renew(identity, tokens.renewal(clock::now()));
         }
@@ -122,12 +146,14 @@ impl Store {
     }
 
     /// Ends a sign-in and everything made from it; `None` when it had ended before, or its tokens can't be opened.
-    pub async fn end_sign_in(&self, id: SignInId) -> Result<Option<Ended>, Error> {
+    pub async fn end_sign_in(&self, id: SignInId, cause: Cause) -> Result<Option<Ended>, Error> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let row = sqlx::query(BY_ID).bind(id.0).fetch_optional(&mut *transaction).await?;
-        delete(&mut transaction, id).await?;
+        let revoked = self.end(&mut transaction, &Selection::SignIns(vec![id]), cause.into()).await?;
         transaction.commit().await?;
-        self.registry.end_sign_in(id);
+        self.apply(&revoked, cause);
+        // Where the row was gone before, whoever holds it learns so.
+        self.registry.end(&[id], &[], clock::now());
         Ok(row.and_then(|row| self.ended(id, &row).ok()))
     }
 
@@ -166,11 +192,12 @@ impl Store {
 
     async fn remove(&self, over: &[SignInId]) -> Result<(), Error> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        for id in over {
-            delete(&mut transaction, *id).await?;
+        let mut all = Vec::new();
+        for some in over.chunks(AT_ONCE) {
+            all.push(self.end(&mut transaction, &Selection::SignIns(some.to_vec()), Cause::Expired.into()).await?);
         }
         transaction.commit().await?;
-        over.iter().for_each(|id| self.registry.end_sign_in(*id));
+        all.iter().for_each(|revoked| self.apply(revoked, Cause::Expired));
         Ok(())
     }
 
@@ -217,17 +244,14 @@ async fn upsert_user(connection: &mut SqliteConnection, identity: &Identity, now
 
 async fn insert(connection: &mut SqliteConnection, user: i64, new: &NewSignIn, now: Timestamp) -> Result<SignInId, Error> {
     let query = sqlx::query(
-        "INSERT INTO sign_ins (cookie, user_id, profile, authenticated_at, created_at, last_seen, ends_at, provider_sid)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7)",
+        "INSERT INTO sign_ins
+           (cookie, user_id, profile, authenticated_at, created_at, last_seen, ends_at, provider_sid, email, address, agent)
+         VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10) RETURNING id",
     );
     let query = query.bind(new.cookie.as_bytes()).bind(user).bind(to_json(&new.identity.profile)?);
     let query = query.bind(to_sql(new.identity.authenticated_at)).bind(to_sql(now)).bind(to_sql(new.ends)).bind(&new.provider_sid);
-    Ok(SignInId(query.execute(connection).await?.last_insert_rowid()))
-}
-
-pub(super) async fn delete(connection: &mut SqliteConnection, id: SignInId) -> Result<(), Error> {
-    sqlx::query("DELETE FROM sign_ins WHERE id = ?").bind(id.0).execute(connection).await?;
-    Ok(())
+    let query = query.bind(address(&new.identity.profile)).bind(new.client.address.map(|address| address.to_string()));
+    Ok(SignInId(query.bind(&new.client.agent).fetch_one(connection).await?.try_get("id")?))
 }
 
 fn read_identity(row: &SqliteRow) -> Result<Identity, Error> {
@@ -246,7 +270,7 @@ pub(super) fn to_sql(time: Timestamp) -> i64 {
     i64::try_from(time.millis()).unwrap_or(i64::MAX)
 }
 
-fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, Error> {
+pub(super) fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, Error> {
     let milliseconds: i64 = row.try_get(column)?;
     Ok(Timestamp::from_millis(u64::try_from(milliseconds).unwrap_or(0)))
 }
