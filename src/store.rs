@@ -4,15 +4,19 @@
 //! has ended before its row is gone.
 
 mod app_sessions;
+mod changes;
+mod database;
 mod devices;
+mod follow;
+mod freshness;
 mod live;
 mod locks;
 mod logouts;
 mod notices;
-mod others;
 mod people;
+mod postgres;
 mod registry;
-pub mod revoke;
+mod revoke;
 pub mod seal;
 mod sign_ins;
 mod signing_keys;
@@ -23,21 +27,24 @@ mod tests;
 mod used_devices;
 
 pub use app_sessions::{Handoff, name};
+pub use database::Location;
+pub use follow::Followed;
+pub use freshness::OutOfReach;
 pub use live::{AppSession, Life, SignIn};
 pub use locks::Barred;
 pub use logouts::Logout;
 pub use notices::{Notice, Subscriber};
 pub use people::people;
-pub use revoke::{Applied, Cause, Found, Grounds, Revoked, Selection};
+pub use revoke::{Applied, Cause, Found, Grounds, Part, Revoked, Selection};
 pub use sign_ins::{Client, Ended, NewSignIn, Tokens};
 pub use signing_keys::StoredKey;
 
 use crate::model::Lifetimes;
 use crate::model::secret::NoRandomness;
 use arc_swap::ArcSwap;
+use database::Database;
 use registry::Registry;
 use seal::KeyRing;
-use sqlx::SqlitePool;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -45,12 +52,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// The store of one process.
 pub struct Store {
-    readers: SqlitePool,
-    writer: SqlitePool,
+    database: Database,
     ring: KeyRing,
     registry: Registry,
     told: devices::Told,
     unwritten: used_devices::Unwritten,
+    follower: Arc<follow::Follower>,
     runtime: Handle,
     renewals: UnboundedSender<Arc<SignIn>>,
     renewals_asked: Mutex<Option<UnboundedReceiver<Arc<SignIn>>>>,
@@ -64,8 +71,14 @@ pub struct Store {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// `store:` is not a location that this version knows.
-    #[error("the store `{0}` is not of the form sqlite:PATH")]
+    #[error("the location of the store: {0}")]
     Location(String),
+    /// The server only follows another one.
+    #[error("the database server is a standby: connect to its primary")]
+    Standby,
+    /// Replicas must be told where the keys are that they share.
+    #[error("it is not said where the sealing keys are")]
+    NoKeys,
     /// The key file can't be read or written.
     #[error("the key file {path}: {cause}")]
     Keys {
@@ -80,6 +93,9 @@ pub enum Error {
     /// The tables can't be brought up to date.
     #[error("the database can't be brought up to date: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// The database took too long to answer.
+    #[error("the database does not answer in time")]
+    Late,
     /// A row does not read back.
     #[error("a row of {0} is damaged")]
     Damaged(&'static str),
@@ -97,23 +113,27 @@ pub enum Error {
 impl Store {
     /// Opens (and makes, where there is none) the database and its key file. `runtime` is where every query runs.
     pub async fn open(location: &str, runtime: Handle) -> Result<Arc<Self>, Error> {
-        let path = sqlite::database(location)?;
-        let (readers, writer) = sqlite::open(path).await?;
-        let ring = KeyRing::load(&format!("{path}.keys"))?;
+        Self::open_at(Location::parse(location)?, runtime).await
+    }
+
+    /// The same, of a location that was read.
+    pub async fn open_at(location: Location, runtime: Handle) -> Result<Arc<Self>, Error> {
+        let keys = location.keys.clone().ok_or(Error::NoKeys)?;
+        let shared = location.is_shared();
+        let database = Database::open(location).await?;
+        let ring = KeyRing::load(&keys, !shared)?;
         let (renewals, asked) = unbounded_channel();
         let renewals_asked = Mutex::new(Some(asked));
-        let (applied, here) = unbounded_channel();
-        let applied_here = Mutex::new(Some(here));
-        let (registry, told) = (Registry::default(), devices::Told::default());
-        let unwritten = used_devices::Unwritten::default();
-        let (subscribers, noted) = (ArcSwap::default(), Notify::new());
+        let (registry, told, follower) = (Registry::default(), devices::Told::default(), Arc::default());
+        let (unwritten, (applied, here)) = (used_devices::Unwritten::default(), unbounded_channel());
+        let (applied_here, subscribers, noted) = (Mutex::new(Some(here)), ArcSwap::default(), Notify::new());
         let store = Self {
-            readers,
-            writer,
+            database,
             ring,
             registry,
             told,
             unwritten,
+            follower,
             runtime,
             renewals,
             renewals_asked,
@@ -125,7 +145,9 @@ impl Store {
         store.reseal_signing_keys().await?;
         store.complete().await?;
         store.read_told().await?;
-        Ok(Arc::new(store))
+        let store = Arc::new(store);
+        follow::start(&store);
+        Ok(store)
     }
 
     /// The keys that seal what leaves our hands.
@@ -152,7 +174,10 @@ impl Store {
 
     /// Whether the database answers.
     pub async fn is_up(&self) -> bool {
-        sqlx::query("SELECT 1").execute(&self.readers).await.is_ok()
+        if self.is_shared() {
+            return !self.is_behind();
+        }
+        sqlx::query("SELECT 1").execute(&self.readers()).await.is_ok()
     }
 
     /// Writes down what changed little by little, removes what is over; called every few seconds and before the end.
@@ -160,6 +185,12 @@ impl Store {
         self.write_last_seen().await?;
         self.write_devices().await?;
         self.remove_old_locks().await?;
-        self.remove_expired(lifetimes).await
+        if self.is_shared() {
+            self.read_last_seen(lifetimes).await?;
+        }
+        if self.has_settled() {
+            self.remove_expired(lifetimes).await?;
+        }
+        changes::trim(&mut *self.writer().acquire().await?).await
     }
 }

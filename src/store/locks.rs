@@ -1,6 +1,8 @@
 //! Locks on people and devices. In: checked values. Out: rows, the end of what they lock out, and a table in memory. Must never let
 //! anybody sign in whom a lock keeps out at the moment that the sign-in is committed.
 
+use super::changes::{Change, note};
+use super::notices::put;
 use super::revoke::{Grounds, Revoked, Selection};
 use super::sign_ins::to_sql;
 use super::{Error, Store};
@@ -12,8 +14,9 @@ use crate::model::risks::Whose;
 use crate::model::{Identity, Timestamp};
 use arc_swap::Guard;
 use serde_json::{Value, json};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Why somebody can't sign in.
@@ -29,6 +32,9 @@ const PUT_LOCK: &str = "INSERT INTO locks (kind, name, reason, locked_at, expire
     ON CONFLICT (kind, name) DO UPDATE SET reason = excluded.reason, locked_at = excluded.locked_at,
         expires_at = excluded.expires_at, fingerprint = excluded.fingerprint";
 
+const LOCKS: &str = "SELECT kind, name, reason, locked_at, expires_at, fingerprint FROM locks";
+const LOCK: &str = "SELECT reason, locked_at, expires_at, fingerprint FROM locks WHERE kind = $1 AND name = $2";
+
 impl Store {
     /// The locks; some may be over.
     pub fn locks(&self) -> Guard<Arc<Locks>> {
@@ -40,17 +46,18 @@ impl Store {
         let what = meant(&whose, &lock);
         let _writing = self.told.writing.lock().await;
         self.write_devices().await?;
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.write().await?;
         let query = sqlx::query(PUT_LOCK).bind(whose.kind()).bind(whose.to_string()).bind(&lock.reason);
         let query = query.bind(to_sql(lock.since)).bind(lock.until.map(to_sql));
         query.bind(lock.fingerprint.map(|fingerprint| fingerprint.to_string())).execute(&mut *transaction).await?;
-        self.note(&mut transaction, Kind::LockSet, || described(&whose, Some(&lock), grounds)).await?;
+        note(&mut transaction, &[Change::Lock(whose.clone())]).await?;
+        put(&mut transaction, self.interested(Kind::LockSet), Kind::LockSet, &described(&whose, Some(&lock), grounds)).await?;
         let revoked = self.end(&mut transaction, &what, grounds).await?;
         transaction.commit().await?;
         let mut locks = Locks::clone(&self.locks());
         locks.put(whose, lock);
         self.told.locks.store(Arc::new(locks));
-        self.apply(&revoked, grounds.cause);
+        self.apply_here(&revoked, grounds.cause);
         self.noted.notify_one();
         Ok(revoked)
     }
@@ -59,12 +66,13 @@ impl Store {
     pub async fn remove_lock(&self, whose: &Whose, grounds: Grounds<'_>) -> Result<bool, Error> {
         let _writing = self.told.writing.lock().await;
         let query = sqlx::query("DELETE FROM locks WHERE kind = $1 AND name = $2 RETURNING expires_at");
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.write().await?;
         let row = query.bind(whose.kind()).bind(whose.to_string()).fetch_optional(&mut *transaction).await?;
         let until: Option<Option<i64>> = row.map(|row| row.try_get("expires_at")).transpose()?;
+        note(&mut transaction, &[Change::Lock(whose.clone())]).await?;
         let held = until.is_some_and(|until| until.is_none_or(|until| until > to_sql(clock::now())));
         if held {
-            self.note(&mut transaction, Kind::LockLifted, || described(whose, None, grounds)).await?;
+            put(&mut transaction, self.interested(Kind::LockLifted), Kind::LockLifted, &described(whose, None, grounds)).await?;
         }
         transaction.commit().await?;
         self.noted.notify_one();
@@ -80,14 +88,32 @@ impl Store {
         if self.locks().len() == self.locks().all(now).count() {
             return Ok(());
         }
-        sqlx::query("DELETE FROM locks WHERE expires_at <= $1").bind(to_sql(now)).execute(&self.writer).await?;
+        sqlx::query("DELETE FROM locks WHERE expires_at <= $1").bind(to_sql(now)).execute(&self.writer()).await?;
         self.read_told().await
     }
 
+    /// Reads again whether these are locked.
+    pub(super) async fn read_locks(&self, whose: HashSet<Whose>) -> Result<(), Error> {
+        if whose.is_empty() {
+            return Ok(());
+        }
+        let _writing = self.told.writing.lock().await;
+        let mut locks = Locks::clone(&self.locks());
+        for whose in whose {
+            let query = sqlx::query(LOCK).bind(whose.kind()).bind(whose.to_string());
+            match query.fetch_optional(&self.readers()).await? {
+                Some(row) => locks.put(whose, lock(&row)?),
+                None => drop(locks.remove(&whose)),
+            }
+        }
+        self.told.locks.store(Arc::new(locks));
+        Ok(())
+    }
+
     /// Every lock in the database.
-    pub(super) async fn read_locks(&self) -> Result<Locks, Error> {
+    pub(super) async fn read_all_locks(&self) -> Result<Locks, Error> {
         let mut locks = Locks::default();
-        for row in sqlx::query("SELECT * FROM locks").fetch_all(&self.readers).await? {
+        for row in sqlx::query(LOCKS).fetch_all(&self.readers()).await? {
             let whose = Whose::parse(row.try_get("kind")?, row.try_get("name")?).ok_or(Error::Damaged("locks"))?;
             locks.put(whose, lock(&row)?);
         }
@@ -96,7 +122,7 @@ impl Store {
 }
 
 /// Whether this person can't sign in, or go on with these claims; by what is committed.
-pub(super) async fn barred(connection: &mut SqliteConnection, identity: &Identity) -> Result<Option<Barred>, Error> {
+pub(super) async fn barred(connection: &mut AnyConnection, identity: &Identity) -> Result<Option<Barred>, Error> {
     let query = "SELECT 1 FROM locks WHERE kind = 'user' AND name IN ($1, $2) AND (expires_at IS NULL OR expires_at > $3)";
     let email = identity.profile.email.as_ref().map_or("", |email| email.as_str());
     let query = sqlx::query(query).bind(identity.subject.to_string()).bind(email.to_owned()).bind(to_sql(clock::now()));
@@ -123,7 +149,7 @@ fn meant(whose: &Whose, lock: &Lock) -> Selection {
     }
 }
 
-fn lock(row: &SqliteRow) -> Result<Lock, Error> {
+fn lock(row: &AnyRow) -> Result<Lock, Error> {
     let time = |millis: i64| Timestamp::from_millis(u64::try_from(millis).unwrap_or(0));
     let certificate: Option<String> = row.try_get("fingerprint")?;
     Ok(Lock {

@@ -8,7 +8,7 @@ use crate::clock;
 use crate::model::notice::Kind;
 use crate::model::{Timestamp, Token};
 use serde_json::{Value, json};
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::{AnyConnection, Row as _};
 use std::time::Duration;
 
 /// How many sign-ins one notice names.
@@ -47,31 +47,17 @@ impl Store {
         self.noted.notified().await;
     }
 
-    pub(super) async fn note(
-        &self,
-        connection: &mut SqliteConnection,
-        kind: Kind,
-        data: impl FnOnce() -> Value,
-    ) -> Result<(), Error> {
+    /// Who wants to know of this.
+    pub(super) fn interested(&self, kind: Kind) -> Vec<String> {
         let subscribers = self.subscribers.load();
-        let mut interested = subscribers.iter().filter(|subscriber| subscriber.kinds.contains(&kind)).peekable();
-        if interested.peek().is_none() {
-            return Ok(());
-        }
-        let now = clock::now();
-        let body = json!({ "type": kind.code(), "timestamp": now.to_string(), "data": data() }).to_string();
-        for subscriber in interested {
-            let query = "INSERT INTO notices (id, webhook, body, created_at, due_at, attempts) VALUES ($1, $2, $3, $4, $4, 0)";
-            let query = sqlx::query(query).bind(format!("msg_{}", Token::random()?.reveal())).bind(subscriber.webhook.clone());
-            query.bind(body.clone()).bind(to_sql(now)).execute(&mut *connection).await?;
-        }
-        Ok(())
+        let interested = subscribers.iter().filter(|subscriber| subscriber.kinds.contains(&kind));
+        interested.map(|subscriber| subscriber.webhook.clone()).collect()
     }
 
     /// Tells that access was taken away; signing out and running out is nobody's business.
     pub(super) async fn note_revoked(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut AnyConnection,
         revoked: &Revoked,
         grounds: Grounds<'_>,
     ) -> Result<(), Error> {
@@ -79,7 +65,11 @@ impl Store {
         if !is_told || revoked.is_empty() {
             return Ok(());
         }
-        self.note(connection, Kind::SessionsRevoked, || described(revoked, grounds)).await
+        let webhooks = self.interested(Kind::SessionsRevoked);
+        if webhooks.is_empty() {
+            return Ok(());
+        }
+        put(connection, webhooks, Kind::SessionsRevoked, &described(revoked, grounds)).await
     }
 
     /// Up to `most` notices for a webhook that are due, which nobody else gets for this long.
@@ -89,12 +79,12 @@ impl Store {
             WHERE id IN (SELECT id FROM notices WHERE webhook = $2 AND due_at <= $3 ORDER BY due_at LIMIT $4) AND due_at <= $3
             RETURNING id, body, created_at, attempts";
         let known = sqlx::query("SELECT 1 FROM notices WHERE webhook = $1 AND due_at <= $2 LIMIT 1");
-        if known.bind(webhook.to_owned()).bind(to_sql(now)).fetch_optional(&self.readers).await?.is_none() {
+        if known.bind(webhook.to_owned()).bind(to_sql(now)).fetch_optional(&self.readers()).await?.is_none() {
             return Ok(Vec::new());
         }
         let query = sqlx::query(query).bind(to_sql(now.plus(lease))).bind(webhook.to_owned()).bind(to_sql(now));
-        let rows = query.bind(i64::try_from(most).unwrap_or(i64::MAX)).fetch_all(&self.writer).await?;
-        let notice = |row: &sqlx::sqlite::SqliteRow| {
+        let rows = query.bind(i64::try_from(most).unwrap_or(i64::MAX)).fetch_all(&self.writer()).await?;
+        let notice = |row: &sqlx::any::AnyRow| {
             let created: i64 = row.try_get("created_at")?;
             let attempts: i64 = row.try_get("attempts")?;
             Ok(Notice {
@@ -109,26 +99,40 @@ impl Store {
 
     /// It was told, or will never be.
     pub async fn forget_notice(&self, id: &str) -> Result<(), Error> {
-        sqlx::query("DELETE FROM notices WHERE id = $1").bind(id.to_owned()).execute(&self.writer).await?;
+        sqlx::query("DELETE FROM notices WHERE id = $1").bind(id.to_owned()).execute(&self.writer()).await?;
         Ok(())
     }
 
     /// It is to be tried again then.
     pub async fn postpone_notice(&self, id: &str, due: Timestamp) -> Result<(), Error> {
         let query = sqlx::query("UPDATE notices SET due_at = $1 WHERE id = $2").bind(to_sql(due));
-        query.bind(id.to_owned()).execute(&self.writer).await?;
+        query.bind(id.to_owned()).execute(&self.writer()).await?;
         Ok(())
     }
 
     /// Forgets what happened before this and was never told, to whomever; how much that was.
     pub async fn forget_old_notices(&self, before: Timestamp) -> Result<u64, Error> {
         let known = sqlx::query("SELECT 1 FROM notices WHERE created_at <= $1 LIMIT 1").bind(to_sql(before));
-        if known.fetch_optional(&self.readers).await?.is_none() {
+        if known.fetch_optional(&self.readers()).await?.is_none() {
             return Ok(0);
         }
         let query = sqlx::query("DELETE FROM notices WHERE created_at <= $1").bind(to_sql(before));
-        Ok(query.execute(&self.writer).await?.rows_affected())
+        Ok(query.execute(&self.writer()).await?.rows_affected())
     }
+}
+
+/// Puts something to tell into the outbox.
+pub(super) async fn put(connection: &mut AnyConnection, webhooks: Vec<String>, kind: Kind, data: &Value) -> Result<(), Error> {
+    let now = clock::now();
+    let body = json!({ "type": kind.code(), "timestamp": now.to_string(), "data": data }).to_string();
+    for webhook in webhooks {
+        let id = format!("msg_{}", Token::random()?.reveal());
+        let query =
+            sqlx::query("INSERT INTO notices (id, webhook, body, created_at, due_at, attempts) VALUES ($1, $2, $3, $4, $4, 0)");
+        let query = query.bind(id).bind(webhook).bind(body.clone()).bind(to_sql(now));
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 fn described(revoked: &Revoked, grounds: Grounds<'_>) -> Value {

@@ -2,7 +2,8 @@
 //! Must never take in what was read before a revocation that has since been acknowledged: that is what the generation is for.
 
 use super::live::{AppSession, SignIn};
-use crate::model::{SignInId, Timestamp, TokenHash};
+use crate::clock;
+use crate::model::{SignInId, TokenHash};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -36,7 +37,11 @@ impl Registry {
             return Err(Outdated);
         }
         if let Some(live) = entries.sign_ins.get(&fresh.id).and_then(Weak::upgrade) {
-            return Ok(live);
+            if live.created == fresh.created {
+                return Ok(live);
+            }
+            // A database that was put back gives numbers again: this is somebody else.
+            live.end(clock::now());
         }
         let live = Arc::new(fresh);
         entries.sign_ins.insert(live.id, Arc::downgrade(&live));
@@ -57,21 +62,26 @@ impl Registry {
         Ok(live)
     }
 
+    /// What was read before this must not be taken in.
+    pub(super) fn outdate(&self) {
+        self.entries().generation += 1;
+    }
+
     /// After the rows are gone: nobody's copy is good any more.
-    pub(super) fn end(&self, sign_ins: &[SignInId], app_sessions: &[TokenHash], at: Timestamp) {
+    pub(super) fn end(&self, sign_ins: &[SignInId], app_sessions: &[TokenHash]) {
         if sign_ins.is_empty() && app_sessions.is_empty() {
             return;
         }
-        let mut entries = self.entries();
+        let (mut entries, now) = (self.entries(), clock::now());
         entries.generation += 1;
         for id in sign_ins {
             if let Some(live) = entries.sign_ins.remove(id).and_then(|live| live.upgrade()) {
-                live.end(at);
+                live.end(now);
             }
         }
         for cookie in app_sessions {
             if let Some(live) = entries.app_sessions.remove(cookie).and_then(|live| live.upgrade()) {
-                live.end(at);
+                live.end(now);
             }
         }
     }

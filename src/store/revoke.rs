@@ -8,12 +8,15 @@ pub(super) use find::address;
 pub use find::{Found, Part};
 pub use selection::Selection;
 
+use super::changes::{Change, note};
 use super::{Error, Store};
-use crate::clock;
 use crate::model::{SignInId, TokenHash};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 use std::time::{Duration, Instant};
+
+/// How many ends others are told of one by one: for more, looking up all that they hold is faster.
+const LISTED: usize = 2000;
 
 /// Why access ends. The code ([`Cause::code`]) never changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,6 +106,15 @@ impl Revoked {
         self.found.iter().map(|found| found.parts.len()).sum()
     }
 
+    /// What other processes must learn.
+    fn changes(&self) -> Vec<Change> {
+        if self.sign_ins.len().saturating_add(self.sessions.len()) > LISTED {
+            return vec![Change::Everything];
+        }
+        let sign_ins = self.sign_ins.iter().copied().map(Change::Ended);
+        sign_ins.chain(self.sessions.iter().copied().map(Change::AppSessionEnded)).collect()
+    }
+
     /// Whether there was nothing to end.
     pub const fn is_empty(&self) -> bool {
         self.sign_ins.is_empty() && self.sessions.is_empty()
@@ -115,17 +127,17 @@ impl Store {
         if matches!(what, Selection::Device { .. }) {
             self.write_devices().await?;
         }
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.write().await?;
         let revoked = self.end(&mut transaction, what, grounds).await?;
         transaction.commit().await?;
-        self.apply(&revoked, grounds.cause);
+        self.apply_here(&revoked, grounds.cause);
         Ok(revoked)
     }
 
-    /// Removes the rows of what is meant; [`Self::apply`] follows once that is committed.
+    /// Removes the rows of what is meant; [`Self::apply_here`] follows once that is committed.
     pub(super) async fn end(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut AnyConnection,
         what: &Selection,
         grounds: Grounds<'_>,
     ) -> Result<Revoked, Error> {
@@ -154,14 +166,15 @@ impl Store {
             }
         }
         let revoked = Revoked { found, sign_ins, sessions };
+        note(connection, &revoked.changes()).await?;
         self.note_revoked(connection, &revoked, grounds).await?;
         Ok(revoked)
     }
 
     /// Nobody's copy is good any more; to be called when the rows are gone for good.
-    pub(super) fn apply(&self, revoked: &Revoked, cause: Cause) {
+    pub(super) fn apply_here(&self, revoked: &Revoked, cause: Cause) {
         let committed = Instant::now();
-        self.registry.end(&revoked.sign_ins, &revoked.sessions, clock::now());
+        self.registry.end(&revoked.sign_ins, &revoked.sessions);
         let count = u64::try_from(revoked.sign_ins.len().saturating_add(revoked.sessions.len())).unwrap_or(u64::MAX);
         if count > 0 {
             // Nobody may be there to count.
@@ -171,7 +184,7 @@ impl Store {
     }
 }
 
-async fn remove(connection: &mut SqliteConnection, query: String, values: &[String]) -> Result<Vec<SqliteRow>, Error> {
+async fn remove(connection: &mut AnyConnection, query: String, values: &[String]) -> Result<Vec<AnyRow>, Error> {
     let mut query = sqlx::query(AssertSqlSafe(query));
     for value in values {
         query = query.bind(value.clone());

@@ -41,7 +41,7 @@ impl Store {
         if seen.is_empty() {
             return Ok(());
         }
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.write().await?;
         for used in &seen {
             let query = sqlx::query(
                 "INSERT INTO sign_in_devices (sign_in, fingerprint, device) SELECT id, $1, $2 FROM sign_ins WHERE id = $3

@@ -5,8 +5,8 @@ use super::super::{Error, Store};
 use super::Selection;
 use crate::model::identity::{Profile, Subject};
 use crate::model::{Email, ProviderName, SignInId, Timestamp, TokenHash};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
 /// One sign-in.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ impl Store {
             self.write_devices().await?;
         }
         self.complete().await?;
-        let mut connection = self.readers.acquire().await?;
+        let mut connection = self.readers().acquire().await?;
         let mut found = page(&mut connection, what, after, i64::from(limit)).await?;
         for found in &mut found {
             let held = self.registry.held(found.id);
@@ -61,23 +61,28 @@ impl Store {
     /// The hosts at which there are sessions, or will be by a code that is under way.
     pub async fn hosts(&self) -> Result<Vec<String>, Error> {
         let query = sqlx::query_scalar("SELECT host FROM app_sessions UNION SELECT host FROM handoffs");
-        Ok(query.fetch_all(&self.readers).await?)
+        Ok(query.fetch_all(&self.readers()).await?)
     }
 
     /// Works out what older versions did not write into their rows.
     pub(in crate::store) async fn complete(&self) -> Result<(), Error> {
-        let mut connection = self.writer.acquire().await?;
-        complete(&mut connection).await
+        let known = sqlx::query(
+            "SELECT 1 FROM sign_ins WHERE email IS NULL UNION ALL SELECT 1 FROM app_sessions WHERE name IS NULL LIMIT 1",
+        );
+        if known.fetch_optional(&self.readers()).await?.is_none() {
+            return Ok(());
+        }
+        complete(&mut *self.writer().acquire().await?).await
     }
 }
 
 /// Everything that is meant.
-pub(super) async fn all(connection: &mut SqliteConnection, what: &Selection) -> Result<Vec<Found>, Error> {
+pub(super) async fn all(connection: &mut AnyConnection, what: &Selection) -> Result<Vec<Found>, Error> {
     complete(connection).await?;
     page(connection, what, SignInId(-1), i64::MAX).await
 }
 
-async fn page(connection: &mut SqliteConnection, what: &Selection, after: SignInId, limit: i64) -> Result<Vec<Found>, Error> {
+async fn page(connection: &mut AnyConnection, what: &Selection, after: SignInId, limit: i64) -> Result<Vec<Found>, Error> {
     let (condition, values) = what.condition();
     let mut query = sqlx::query(AssertSqlSafe(format!(
         "SELECT s.id, u.provider, u.subject, s.email, s.created_at, s.last_seen, s.ends_at, s.address, s.agent,
@@ -104,7 +109,7 @@ async fn page(connection: &mut SqliteConnection, what: &Selection, after: SignIn
     Ok(found)
 }
 
-fn sign_in(id: SignInId, row: &SqliteRow) -> Result<Found, Error> {
+fn sign_in(id: SignInId, row: &AnyRow) -> Result<Found, Error> {
     let provider = ProviderName::parse(row.try_get("provider")?).ok_or(Error::Damaged("users"))?;
     Ok(Found {
         id,
@@ -119,7 +124,7 @@ fn sign_in(id: SignInId, row: &SqliteRow) -> Result<Found, Error> {
     })
 }
 
-fn part(row: &SqliteRow) -> Result<Option<Part>, Error> {
+fn part(row: &AnyRow) -> Result<Option<Part>, Error> {
     let (Some(name), Some(host)) = (row.try_get("name")?, row.try_get("host")?) else { return Ok(None) };
     Ok(Some(Part { name, host, created: time(row, "begun")? }))
 }
@@ -129,17 +134,29 @@ pub(in crate::store) fn address(profile: &Profile) -> &str {
     profile.email.as_ref().map_or("", Email::as_str)
 }
 
-async fn complete(connection: &mut SqliteConnection) -> Result<(), Error> {
-    for row in sqlx::query("SELECT cookie FROM app_sessions WHERE name IS NULL").fetch_all(&mut *connection).await? {
-        let cookie: Vec<u8> = row.try_get("cookie")?;
-        let query = sqlx::query("UPDATE app_sessions SET name = $1 WHERE cookie = $2");
-        query.bind(TokenHash::of(&cookie).encode()).bind(cookie).execute(&mut *connection).await?;
+async fn complete(connection: &mut AnyConnection) -> Result<(), Error> {
+    loop {
+        let rows = sqlx::query("SELECT cookie FROM app_sessions WHERE name IS NULL LIMIT 500").fetch_all(&mut *connection).await?;
+        for row in &rows {
+            let cookie: Vec<u8> = row.try_get("cookie")?;
+            let query = sqlx::query("UPDATE app_sessions SET name = $1 WHERE cookie = $2");
+            query.bind(TokenHash::of(&cookie).encode()).bind(cookie).execute(&mut *connection).await?;
+        }
+        if rows.is_empty() {
+            break;
+        }
     }
-    for row in sqlx::query("SELECT id, profile FROM sign_ins WHERE email IS NULL").fetch_all(&mut *connection).await? {
-        // A row that does not read back gives nobody access, and must not keep others from being ended.
-        let profile: Profile = serde_json::from_str(row.try_get("profile")?).unwrap_or_default();
-        let query = sqlx::query("UPDATE sign_ins SET email = $1 WHERE id = $2");
-        query.bind(address(&profile)).bind(row.try_get::<i64, _>("id")?).execute(&mut *connection).await?;
+    loop {
+        let rows =
+            sqlx::query("SELECT id, profile FROM sign_ins WHERE email IS NULL LIMIT 500").fetch_all(&mut *connection).await?;
+        for row in &rows {
+            // A row that does not read back gives nobody access, and must not keep others from being ended.
+            let profile: Profile = serde_json::from_str(row.try_get("profile")?).unwrap_or_default();
+            let query = sqlx::query("UPDATE sign_ins SET email = $1 WHERE id = $2").bind(address(&profile).to_owned());
+            query.bind(row.try_get::<i64, _>("id")?).execute(&mut *connection).await?;
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
     }
-    Ok(())
 }

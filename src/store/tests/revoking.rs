@@ -182,11 +182,11 @@ async fn rows_of_an_older_version_are_found_by_address_and_by_name() {
     let ana = somebody(&store, "staff", "ana", Some("ana@corp.example"), &["wiki.corp.example"]).await;
     let ben = somebody(&store, "staff", "ben", None, &["wiki.corp.example"]).await;
     for query in ["UPDATE sign_ins SET email = NULL", "UPDATE app_sessions SET name = NULL"] {
-        sqlx::query(query).execute(&store.writer).await.unwrap();
+        sqlx::query(query).execute(&store.writer()).await.unwrap();
     }
     store.revoke(&Selection::Session(ben.name(0)), Cause::Administration.into()).await.unwrap();
     assert_eq!((ana.live(), ben.live()), (1, 0));
-    sqlx::query("UPDATE sign_ins SET email = NULL").execute(&store.writer).await.unwrap();
+    sqlx::query("UPDATE sign_ins SET email = NULL").execute(&store.writer()).await.unwrap();
     assert_eq!(store.revoke(&email("ana@corp.example"), Cause::Administration.into()).await.unwrap().sign_ins(), 1);
     assert_eq!(ana.live(), 0);
 }
@@ -196,12 +196,12 @@ async fn nothing_has_ended_where_the_rows_could_not_be_removed() {
     let (_folder, store) = store().await;
     let ana = somebody(&store, "staff", "ana", None, &["wiki.corp.example"]).await;
     let refuse = "CREATE TRIGGER refuse BEFORE DELETE ON sign_ins BEGIN SELECT RAISE(ABORT, 'no'); END";
-    sqlx::query(refuse).execute(&store.writer).await.unwrap();
+    sqlx::query(refuse).execute(&store.writer()).await.unwrap();
     store.revoke(&Selection::Everything, Cause::Administration.into()).await.unwrap_err();
     assert_eq!(ana.live(), 1);
     let mut applied = store.applied().unwrap();
     assert!(applied.try_recv().is_err(), "nothing is counted either");
-    sqlx::query("DROP TRIGGER refuse").execute(&store.writer).await.unwrap();
+    sqlx::query("DROP TRIGGER refuse").execute(&store.writer()).await.unwrap();
     store.revoke(&Selection::Everything, Cause::Administration.into()).await.unwrap();
     assert_eq!((ana.live(), applied.try_recv().unwrap().count), (0, 1));
 }
