@@ -4,9 +4,11 @@
 pub mod administration;
 pub mod check;
 pub mod explain;
+pub mod locks;
 pub mod reach;
 pub mod replay;
 pub mod schema;
+pub mod sessions;
 pub mod signals;
 pub mod test;
 
@@ -57,6 +59,10 @@ enum Command {
     WhatCan(reach::WhatCan),
     /// Set up and verify the streams of security events of the process that runs.
     Signals(signals::Arguments),
+    /// Say who is signed in at the process that runs, and end sessions there.
+    Sessions(sessions::Arguments),
+    /// Lock people and devices out at the process that runs, and let them in again.
+    Locks(locks::Arguments),
     /// Run a whole installation on this machine to try things out: provider, apps, certificates and all.
     Demo {
         /// The port for browsers; the five after it are used too.
@@ -95,6 +101,8 @@ pub fn main() -> ExitCode {
         Command::Schema { cedar: false } => {
             report(schema::schema().map(|schema| print!("{schema}")).map_err(|error| error.to_string()))
         }
+        Command::Sessions(arguments) => show(sessions::run(arguments)),
+        Command::Locks(arguments) => show(locks::run(arguments)),
         Command::Demo { port, state } => run(demonstrate(demo::Options { port, state })),
     }
 }

@@ -15,6 +15,7 @@ pub mod servers;
 pub mod tls;
 pub mod transmitters;
 pub mod upstream;
+pub mod webhooks;
 
 use crate::model::identity::is_domain;
 use crate::model::{AppIndex, Inventory, Lifetimes, Origin, ProviderName, Strength};
@@ -37,6 +38,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use transmitters::{GlobalRevocation, Transmitter};
+use webhooks::Webhook;
 
 pub use upstream::Upstream;
 
@@ -72,6 +74,8 @@ pub struct Snapshot {
     pub devices: Inventory,
     /// Whether requests go on when the audit trail can't keep up.
     pub audit_sheds: bool,
+    /// Who is told of locks and revocations.
+    pub webhooks: Vec<Webhook>,
 }
 
 /// One app.

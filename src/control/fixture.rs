@@ -52,6 +52,7 @@ pub(super) fn snapshot(providers: Vec<Provider>) -> Snapshot {
         entrance: Default::default(),
         tls: tls(),
         audit_sheds: false,
+        webhooks: Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ mod backchannel;
 mod browser;
 mod provider;
 mod refresh;
+mod revocation;
 mod sign_in;
 mod sign_out;
 
@@ -33,7 +34,7 @@ pub(super) fn place(authority: &str) -> Place {
 
 fn place_in(snapshot: Arc<Snapshot>, authority: &str) -> Place {
     let host = authority.split(':').next().unwrap_or("").to_owned();
-    Place { is_auth: host == snapshot.auth.host(), snapshot, host, authority: authority.to_owned() }
+    Place { is_auth: host == snapshot.auth.host(), snapshot, host, authority: authority.to_owned(), client: [127, 0, 0, 1].into() }
 }
 
 pub(super) fn call<'a>(place: &'a Place, headers: &'a HeaderMap, query: Query) -> Call<'a> {

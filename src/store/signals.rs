@@ -6,12 +6,13 @@ mod find;
 mod streams;
 
 pub use facts::COMPLIANT;
-pub(super) use facts::forget_risk;
+pub(super) use facts::{forget_risk, is_locked, unlock};
 pub use find::{About, Person};
 pub use streams::{Status, Stream};
 
 use super::changes::{self, Change};
-use super::sign_ins::{delete, to_sql};
+use super::revoke::{Cause, Grounds, Revoked, Selection};
+use super::sign_ins::to_sql;
 use super::{Error, Store};
 use crate::clock;
 use crate::model::identity::Subject;
@@ -37,6 +38,8 @@ pub struct SecurityEvent {
     pub about: About,
     /// What it does.
     pub act: Act,
+    /// Why, in the transmitter's words.
+    pub why: Option<String>,
     /// How long what the transmitter said counts when it says nothing; nothing where it is no transmitter that could fall silent.
     pub silent_after: Option<Duration>,
 }
@@ -126,7 +129,7 @@ pub struct Effect {
 /// What is to be told to whoever holds sign-ins, once it is committed.
 #[derive(Default)]
 struct Changed {
-    ended: Vec<SignInId>,
+    ended: Revoked,
     outdated: Vec<SignInId>,
 }
 
@@ -185,22 +188,21 @@ impl Store {
         }
         let changed = self.act_on(connection, event, &found).await?;
         let people = found.people.into_iter().map(|(_, subject)| subject).collect();
-        Ok((Taken::Done(Effect { people, ended: changed.ended.len(), renewed: changed.outdated.len() }), changed))
+        Ok((Taken::Done(Effect { people, ended: changed.ended.sign_ins(), renewed: changed.outdated.len() }), changed))
     }
 
     async fn act_on(&self, connection: &mut AnyConnection, event: &SecurityEvent, found: &Found) -> Result<Changed, Error> {
-        let mut changed = Changed::default();
+        let (mut ended, mut outdated) = (Vec::new(), Vec::new());
         for held in &found.sign_ins {
             match &event.act {
-                Act::Renew if self.outdate(connection, held).await? => changed.outdated.push(held.id),
+                Act::Renew if self.outdate(connection, held).await? => outdated.push(held.id),
                 Act::End { before } if before.is_some_and(|before| held.authenticated_at > before) => {}
                 Act::Unlock | Act::OfPeople(_) => {}
-                _ => {
-                    delete(connection, held.id).await?;
-                    changed.ended.push(held.id);
-                }
+                _ => ended.push(held.id),
             }
         }
+        let grounds = Grounds { cause: Cause::Signal, by: Some(&event.transmitter), why: event.why.as_deref() };
+        let ended = self.end(connection, &Selection::SignIns(ended), grounds).await?;
         for (id, subject) in &found.people {
             match &event.act {
                 Act::Lock(fact) | Act::OfPeople(fact) | Act::Compromised(fact) => {
@@ -214,7 +216,7 @@ impl Store {
                 _ => {}
             }
         }
-        Ok(changed)
+        Ok(Changed { ended, outdated })
     }
 
     /// Has the claims of this sign-in count as stale from now on, also after a restart; false where they can't be renewed.
@@ -233,7 +235,7 @@ impl Store {
 
     /// Ends and outdates what is held of the rows.
     async fn tell(&self, changed: &Changed) -> Result<(), Error> {
-        changed.ended.iter().for_each(|id| self.registry.end_sign_in(*id));
+        self.apply_here(&changed.ended, Cause::Signal);
         self.look_again(&changed.outdated).await?;
         for held in changed.outdated.iter().filter_map(|id| self.registry.held(*id)) {
             self.ask_renewal(&held);

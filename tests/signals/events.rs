@@ -260,3 +260,28 @@ async fn what_is_not_known_or_not_wanted_is_acknowledged_and_does_nothing() {
     scene.happens(&format!("{RISC}account-credential-change-required"), scene.of_alice(), json!({})).await;
     assert!(!scene.lives(&alice).await, "RISC has another name for what is wanted");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_disabled_stays_out_until_the_same_transmitter_or_an_administrator_lets_them_in() {
+    let scene = Scene::pushed().await;
+    let alice = scene.session(ALICE).await;
+    let signs_in = async || scene.world.browser().sign_in(&scene.world.url(WIKI, "/x"), ALICE).await.status == 200;
+    let disabled = format!("{RISC}account-disabled");
+    scene.happens(&disabled, scene.of_alice(), json!({ "reason": "hijacking" })).await;
+    assert!(!scene.lives(&alice).await && !signs_in().await);
+    assert_eq!(scene.last_record().await["why"], json!(["hijacking"]));
+    let lock = json!({ "reason": "an administrator's own" }).to_string();
+    let path = "/api/v1/locks/user/staff:s-alice";
+    assert_eq!(scene.world.administer("PUT", path, "X-Why: case 7\r\n", &lock).await.status, 200);
+    scene.happens(&format!("{RISC}account-enabled"), scene.of_alice(), json!({})).await;
+    assert!(!signs_in().await, "what an administrator has locked, no transmitter lifts");
+    assert_eq!(scene.world.administer("DELETE", path, "X-Why: case 7\r\n", "").await.status, 204);
+    assert!(signs_in().await);
+    scene.happens(&disabled, scene.of_alice(), json!({})).await;
+    assert!(!signs_in().await);
+    scene.happens(&format!("{RISC}account-enabled"), scene.of_alice(), json!({})).await;
+    assert!(signs_in().await);
+    scene.happens(&disabled, scene.of_alice(), json!({})).await;
+    assert_eq!(scene.world.administer("DELETE", path, "X-Why: case 7\r\n", "").await.status, 204);
+    assert!(signs_in().await, "an administrator has the last word");
+}

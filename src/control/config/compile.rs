@@ -24,6 +24,7 @@ mod snapshot;
 mod transmitters;
 mod upstream;
 mod values;
+mod webhooks;
 mod when;
 
 pub(super) use apps::Drafted;
@@ -44,6 +45,7 @@ use crate::snapshot::Provider;
 use crate::snapshot::entrance::Entrance;
 use crate::snapshot::geo::Geo;
 use crate::snapshot::transmitters::Transmitter;
+use crate::snapshot::webhooks::Webhook;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,6 +83,7 @@ pub(super) struct Draft {
     pub(super) devices: Inventory,
     pub(super) policies: Files,
     pub(super) geo: Geo,
+    pub(super) webhooks: Vec<Webhook>,
 }
 
 /// Checks everything.
@@ -112,6 +115,7 @@ pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Finding
         lifetimes: listen::lifetimes(file, context),
         policies: policies::compile(file, context),
         geo: geo::compile(file, context),
+        webhooks: webhooks::compile(file, context),
         auth,
         providers,
         transmitters,

@@ -84,6 +84,10 @@ fn read(
         Happened::Updated(status) => (Act::Stream(status.as_deref().and_then(Status::parse).unwrap_or(Status::Disabled)), false),
         Happened::Unknown => (Act::Nothing, false),
     };
+    let why = match &set.happened {
+        Happened::Event(event) => Some(event.reasons().join("; ")).filter(|why| !why.is_empty()),
+        _ => None,
+    };
     let mut about = About::default();
     if !matches!(act, Act::Nothing | Act::Verified(_) | Act::Stream(_)) {
         let subject = set.subject.as_ref().ok_or(Refused::Request("there is no subject"))?;
@@ -92,7 +96,7 @@ fn read(
     about.device = about.device.filter(|id| of_device && is_theirs(control, snapshot, transmitter, id));
     let (token, until) = set.name(transmitter);
     let (name, provider) = (transmitter.name.clone(), transmitter.provider.clone());
-    Ok(SecurityEvent { transmitter: name, provider, token, until, about, act, silent_after: Some(transmitter.silent_after) })
+    Ok(SecurityEvent { transmitter: name, provider, token, until, about, act, why, silent_after: Some(transmitter.silent_after) })
 }
 
 /// Whether the inventory has this device, and not as one of somebody of another provider.

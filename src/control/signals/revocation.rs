@@ -78,6 +78,7 @@ async fn take(control: &Control, call: &Call<'_>) -> Result<(), Refused> {
         until: proved.until,
         about,
         act: Act::End { before: None },
+        why: None,
         silent_after: None,
     };
     match control.store.take_event(&event).await.map_err(|_| UNAVAILABLE)? {

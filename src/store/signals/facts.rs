@@ -2,6 +2,7 @@
 //! let what is older take the place of what is newer, nor count what a stream said that has fallen silent.
 
 use super::{Fact, Kind};
+use crate::model::identity::Subject;
 use crate::model::inventory::Inventory;
 use crate::model::risks::{Risks, Whose};
 use crate::model::{Observed, Risk, RiskLevel, Source, Timestamp};
@@ -43,6 +44,19 @@ pub(in crate::store) async fn forget_risk(connection: &mut AnyConnection, whose:
     };
     let query = sqlx::query("DELETE FROM signal_facts WHERE kind IN ($1, $2) AND name = $3");
     let query = query.bind(kind.code()).bind(other.code()).bind(whose.to_string());
+    Ok(query.execute(connection).await?.rows_affected() > 0)
+}
+
+/// Whether any transmitter keeps this person out; by what is committed.
+pub(in crate::store) async fn is_locked(connection: &mut AnyConnection, subject: &Subject) -> Result<bool, Error> {
+    let query = sqlx::query("SELECT 1 FROM signal_facts WHERE kind = $1 AND name = $2");
+    Ok(query.bind(Kind::Lock.code()).bind(subject.to_string()).fetch_optional(connection).await?.is_some())
+}
+
+/// Lets a person in again, whoever keeps them out; whether anybody did.
+pub(in crate::store) async fn unlock(connection: &mut AnyConnection, whose: &Whose) -> Result<bool, Error> {
+    let query = sqlx::query("DELETE FROM signal_facts WHERE kind = $1 AND name = $2");
+    let query = query.bind(Kind::Lock.code()).bind(whose.to_string());
     Ok(query.execute(connection).await?.rows_affected() > 0)
 }
 
