@@ -3,14 +3,20 @@
 
 #[path = "signals/attacks.rs"]
 mod attacks;
+#[path = "signals/databases.rs"]
+mod databases;
 #[path = "signals/events.rs"]
 mod events;
+#[path = "world/postgres.rs"]
+#[allow(dead_code)]
+mod postgres;
 #[path = "signals/streams.rs"]
 mod streams;
 #[path = "world/world.rs"]
 mod world;
 
 use serde_json::{Value, json};
+use world::ports;
 use world::transmitter::{AUTHORIZATION, TOKEN, Transmitter};
 use world::{SHOP, Setup, WIKI, Who, World, eventually};
 

@@ -150,6 +150,9 @@ impl Store {
     pub async fn take_event(&self, event: &SecurityEvent) -> Result<Taken, Error> {
         let mut transaction = self.write().await?;
         if !note(&mut transaction, event).await? {
+            drop(transaction);
+            // It may be here again because what follows the commit failed.
+            self.read_signals().await?;
             return Ok(Taken::Again);
         }
         let (taken, changed) = self.act(&mut transaction, event).await?;

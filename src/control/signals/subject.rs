@@ -79,8 +79,11 @@ impl<'a> Speaker<'a> {
     /// Found by our word for the provider's claim, where it is mapped.
     fn phone(self, number: &str) -> Option<Person> {
         let word = self.provider.claims.iter().find(|(_, theirs)| *theirs == "phone_number").map(|(ours, _)| ours);
-        let plain = |text: &str| text.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')')).collect::<String>();
-        Some(Person::Claim(word?.clone(), plain(number)))
+        let number: String = number.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')')).collect();
+        let digits = number.strip_prefix('+').unwrap_or(&number);
+        // Fifteen at most, as E.164 has it.
+        let is_number = (1..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        is_number.then(|| word.map(|word| Person::Claim(word.clone(), number)))?
     }
 }
 
