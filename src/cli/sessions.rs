@@ -37,7 +37,7 @@ enum Act {
     Revoke {
         #[command(flatten)]
         which: Which,
-        /// Everything: everybody has to sign in again.
+        /// Everything: everybody has to go to a provider again.
         #[arg(long)]
         all: bool,
         /// Why, for the audit trail.

@@ -190,7 +190,7 @@ impl Store {
             return Ok((Taken::Unmatched, none));
         }
         let changed = self.act_on(connection, event, &found).await?;
-        let people = found.people.into_iter().map(|(_, subject)| subject).collect();
+        let people = found.people.into_values().collect();
         Ok((Taken::Done(Effect { people, ended: changed.ended.sign_ins(), renewed: changed.outdated.len() }), changed))
     }
 

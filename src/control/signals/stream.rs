@@ -133,11 +133,9 @@ pub(in crate::control) async fn add(control: &Control, name: &str) -> Result<Val
     let there = api.streams(url).await?;
     let there = there.iter().find(is_ours).map(|stream| stream.stream_id.clone());
     let events: Vec<_> = link.transmitter.events.iter().copied().map(EventType::uri).collect();
-    let mut wanted = json!({ "delivery": delivery, "events_requested": events, "description": "Doorward" });
+    let wanted = json!({ "delivery": delivery, "events_requested": events, "description": "Doorward" });
     let method = there.as_ref().map_or(Method::POST, |_| Method::PATCH);
-    if let Some(id) = there {
-        wanted["stream_id"] = id.into();
-    }
+    let wanted = with(wanted, "stream_id", there);
     let described: Value = serde_json::from_slice(&api.tell(method, url, &wanted).await?)?;
     keep(control, &link.transmitter, serde_json::from_value(described.clone())?).await?;
     Ok(described)
@@ -166,11 +164,16 @@ async fn keep(control: &Control, transmitter: &Transmitter, stream: Described) -
 /// How events are to get here.
 fn delivery(snapshot: &Snapshot, transmitter: &Transmitter) -> Value {
     let Delivery::Push(authorization) = &transmitter.delivery else { return json!({ "method": "urn:ietf:rfc:8936" }) };
-    let mut delivery = json!({ "method": "urn:ietf:rfc:8935", "endpoint_url": format!("{}{PREFIX}{EVENTS}", snapshot.auth) });
-    if let Some(authorization) = authorization {
-        delivery["authorization_header"] = authorization.expose_secret().into();
+    let delivery = json!({ "method": "urn:ietf:rfc:8935", "endpoint_url": format!("{}{PREFIX}{EVENTS}", snapshot.auth) });
+    with(delivery, "authorization_header", authorization.as_ref().map(|authorization| authorization.expose_secret().to_owned()))
+}
+
+/// The same with one more member, where there is one.
+fn with(mut object: Value, key: &str, value: Option<String>) -> Value {
+    if let (Some(members), Some(value)) = (object.as_object_mut(), value) {
+        members.insert(key.to_owned(), value.into());
     }
-    delivery
+    object
 }
 
 /// Whether this is the same way to the same place; where events are fetched, the transmitter says.
