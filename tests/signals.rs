@@ -79,12 +79,11 @@ impl Scene {
         self.world.session(WIKI, who).await
     }
 
-    /// The record of the last event.
-    async fn last_record(&self) -> Value {
-        // Records are written in their own time.
-        tokio::time::sleep(std::time::Duration::from_millis(60)).await;
-        let records = self.world.trail().into_iter().filter(|record| record["act"] == "signal");
-        records.last().unwrap_or(Value::Null)
+    /// The first record of an event that says this.
+    async fn record(&self, says: Value) -> Value {
+        let fits = |record: &Value| says.as_object().unwrap().iter().all(|(key, value)| record[key] == *value);
+        let found = async || self.world.trail().into_iter().find(|record| record["act"] == "signal" && fits(record));
+        eventually(&format!("there is a record of {says}"), found).await
     }
 
     fn of_alice(&self) -> Value {

@@ -29,7 +29,9 @@ async fn list(State(inner): State<Arc<Inner>>) -> Response {
 
 async fn add(State(inner): State<Arc<Inner>>, Path(name): Path<String>) -> Response {
     match stream::add(&inner.state.control, &name).await {
-        Ok(described) => (Extension(Done(described.get("stream_id").cloned().unwrap_or_default())), Json(described)).into_response(),
+        Ok(described) => {
+            (Extension(Done(described.get("stream_id").cloned().unwrap_or_default())), Json(described)).into_response()
+        }
         Err(failed) => refused(&failed),
     }
 }
