@@ -129,7 +129,7 @@ async fn an_event_does_the_same_in_either_database_and_on_every_replica() {
     acts(&store).await;
     streams(&store).await;
     let Some(server) = Postgres::shared() else { return };
-    let location = Location::parse(&server.database()).unwrap().with_keys(format!("{file}.keys").into());
+    let location = Location::parse(&format!("{}?sslmode=disable", server.database())).unwrap().with_keys(format!("{file}.keys").into());
     let store = Store::open_at(location.clone(), Handle::current()).await.unwrap();
     acts(&store).await;
     streams(&store).await;
