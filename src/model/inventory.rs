@@ -149,7 +149,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::model::identity::Profile;
-    use crate::model::{ProviderName, Timestamp};
+    use crate::model::{ProviderName, Source, Timestamp};
 
     fn device(id: &str, fingerprint: u8) -> Device {
         Device {
@@ -219,5 +219,29 @@ mod tests {
         administered.put(of("d", 4, "bob@corp.example")).unwrap();
         listed.remove("b").unwrap();
         assert_eq!(owned(&administered, &listed), "");
+    }
+
+    #[test]
+    fn a_device_keeps_the_rules_where_all_say_so_and_for_as_long_as_all_do() {
+        let said = |value, seconds| Observed {
+            value,
+            source: Source::transmitter("mdm"),
+            observed_at: Timestamp::default(),
+            expires_at: Some(Timestamp::from_seconds(seconds)),
+        };
+        for (listed, all, expected) in [
+            (None, vec![], (None, None)),
+            (None, vec![said(true, 9)], (Some(true), Some(9))),
+            (None, vec![said(true, 9), said(false, 5)], (Some(false), Some(5))),
+            (Some(true), vec![said(false, 9)], (Some(false), Some(9))),
+            (Some(false), vec![said(true, 9)], (Some(false), Some(9))),
+        ] {
+            let (mut administered, mut inventory) = (Inventory::default(), Inventory::default());
+            inventory.put(Device { compliant: listed, ..device("a", 1) }).unwrap();
+            all.into_iter().for_each(|said| administered.put_compliance("a", said));
+            let both = Inventories { administered: &administered, listed: &inventory };
+            let judged = both.judged(both.by_id("a").unwrap());
+            assert_eq!((judged.compliant, judged.expires_at.map(Timestamp::seconds)), expected);
+        }
     }
 }

@@ -185,7 +185,7 @@ impl Store {
             }
             _ => {}
         }
-        let found = find::find(connection, &event.provider, &event.about).await?;
+        let found = find::find(connection, &event.provider, &event.about, event.act.is_about_people()).await?;
         if found.people.is_empty() {
             return Ok((Taken::Unmatched, none));
         }
@@ -248,6 +248,11 @@ impl Store {
 }
 
 impl Act {
+    /// Whether it is about people as a whole, even where one of their sessions names them.
+    const fn is_about_people(&self) -> bool {
+        matches!(self, Self::Lock(_) | Self::Compromised(_) | Self::Erase)
+    }
+
     /// Whether something in memory rests on what it writes.
     const fn is_remembered(&self) -> bool {
         matches!(self, Self::OfPeople(_) | Self::Compromised(_) | Self::OfDevice(_) | Self::Erase | Self::Stream(_))

@@ -35,6 +35,10 @@ fn fact(kind: Kind, value: &str) -> Fact {
 }
 
 async fn sign_in(store: &Store, provider: &str, sub: &str) -> Option<Arc<SignIn>> {
+    sign_in_as(store, provider, sub, &format!("sid-{sub}")).await
+}
+
+async fn sign_in_as(store: &Store, provider: &str, sub: &str, sid: &str) -> Option<Arc<SignIn>> {
     let subject = Subject { provider: ProviderName::parse(provider).unwrap(), subject: sub.to_owned() };
     let email = Email::parse("ana@corp.example").ok();
     let claims = [("phone".to_owned(), vec!["+15550100".to_owned()])].into();
@@ -45,7 +49,7 @@ async fn sign_in(store: &Store, provider: &str, sub: &str) -> Option<Arc<SignIn>
             profile: Profile { email, claims, ..Profile::default() },
             authenticated_at: Timestamp::default(),
         },
-        provider_sid: Some(format!("sid-{sub}")),
+        provider_sid: Some(sid.to_owned()),
         tokens: Tokens { id_token: String::new(), refresh_token: Some("r".to_owned()), expires: Some(now().plus(HOUR).seconds()) },
         ends: now().plus(HOUR),
         replaces: None,
@@ -78,6 +82,11 @@ async fn acts(store: &Store) {
         assert_eq!(store.take_event(&end).await.unwrap(), Taken::Again);
     }
     let ana = || Person::Subject("ana".to_owned());
+    let held = sign_in(store, "staff", "ana").await.unwrap();
+    let mut either = event(Person::SubjectOrSession("nobody".to_owned()), Act::End { before: None });
+    either.about.people.push(ana());
+    assert_eq!(store.take_event(&either).await.unwrap(), one(1, 0));
+    assert!(!lives(&held), "a name that leads nowhere narrows nothing");
     let nobody = event(Person::Subject("nobody".to_owned()), Act::End { before: None });
     assert_eq!(store.take_event(&nobody).await.unwrap(), Taken::Unmatched);
     let held = sign_in(store, "staff", "ana").await.unwrap();
@@ -95,7 +104,10 @@ async fn acts(store: &Store) {
     assert!(sign_in(store, "staff", "ana").await.is_none(), "locked out");
     assert_eq!(store.take_event(&event(ana(), Act::Unlock)).await.unwrap(), one(0, 0));
     assert!(sign_in(store, "staff", "ana").await.is_some());
-    assert_eq!(store.take_event(&event(ana(), Act::Erase)).await.unwrap(), one(1, 0));
+    let held = sign_in_as(store, "staff", "ana", "another-sid").await.unwrap();
+    let by_session = event(Person::SubjectOrSession("sid-ana".to_owned()), Act::Erase);
+    assert_eq!(store.take_event(&by_session).await.unwrap(), one(2, 0));
+    assert!(!lives(&held), "of whoever is erased, nothing is left");
     assert_eq!((store.risks().all().count(), store.take_event(&event(ana(), Act::Erase)).await.unwrap()), (0, Taken::Unmatched));
     assert!(lives(&other), "another provider's");
 }
@@ -129,7 +141,8 @@ async fn an_event_does_the_same_in_either_database_and_on_every_replica() {
     acts(&store).await;
     streams(&store).await;
     let Some(server) = Postgres::shared() else { return };
-    let location = Location::parse(&format!("{}?sslmode=disable", server.database())).unwrap().with_keys(format!("{file}.keys").into());
+    let location =
+        Location::parse(&format!("{}?sslmode=disable", server.database())).unwrap().with_keys(format!("{file}.keys").into());
     let store = Store::open_at(location.clone(), Handle::current()).await.unwrap();
     acts(&store).await;
     streams(&store).await;

@@ -105,3 +105,58 @@ fn name(subject: &Map<String, Value>) -> Option<&str> {
     };
     subject.get(key).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::control::fixture;
+    use serde_json::json;
+
+    fn read(subject: &Value, tenant: Option<&str>, critical: &[&str]) -> Result<About, Refused> {
+        let claims = [("phone".to_owned(), "phone_number".to_owned())].into();
+        let provider = Provider { claims, ..fixture::provider("staff", "https://idp.example") };
+        let critical: Vec<_> = critical.iter().map(|part| (*part).to_owned()).collect();
+        Speaker { issuers: ["https://tr.example", "https://idp.example"], tenant, provider: &provider }.read(subject, &critical)
+    }
+
+    #[test]
+    fn a_phone_number_is_found_by_the_claim_that_has_it() {
+        let people = |number: &str| read(&json!({ "format": "phone_number", "phone_number": number }), None, &[]).unwrap().people;
+        assert_eq!(people("+1 (555) 01-00"), [Person::Claim("phone".to_owned(), "+15550100".to_owned())]);
+        for odd in ["", "+", "%", "+1555%", "555_0100", &"1".repeat(16)] {
+            assert_eq!(people(odd), [], "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_tenant_has_to_be_ours_where_we_have_one() {
+        let user = json!({ "format": "opaque", "id": "ana" });
+        let of = |id: &str| json!({ "format": "complex", "user": user, "tenant": { "format": "opaque", "id": id } });
+        for (tenant, named, found) in [(None, "t", 1), (Some("t"), "t", 1), (Some("t"), "u", 0)] {
+            assert_eq!(read(&of(named), tenant, &[]).unwrap().people.len(), found, "{tenant:?} {named}");
+        }
+    }
+
+    #[test]
+    fn a_critical_part_that_nobody_looks_at_refuses_the_event() {
+        let subject = |part: &str| {
+            let opaque = json!({ "format": "opaque", "id": "x" });
+            json!({ "format": "complex", "user": opaque, part: opaque })
+        };
+        for (part, tenant, is_read) in
+            [("session", None, true), ("tenant", Some("x"), true), ("tenant", None, false), ("application", None, false)]
+        {
+            assert_eq!(read(&subject(part), tenant, &[part]).is_ok(), is_read, "{part}");
+            assert!(read(&subject(part), tenant, &["group"]).is_ok(), "{part}");
+        }
+    }
+
+    #[test]
+    fn aliases_do_not_nest_and_are_not_endless() {
+        let one = |id: usize| json!({ "format": "opaque", "id": id.to_string() });
+        let nested = json!({ "format": "aliases", "identifiers": [one(1)] });
+        let many: Vec<_> = (0..100).map(one).chain([nested]).collect();
+        assert_eq!(read(&json!({ "format": "aliases", "identifiers": many }), None, &[]).unwrap().people.len(), MOST_ALIASES);
+    }
+}

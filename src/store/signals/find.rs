@@ -53,26 +53,34 @@ const BY_PROFILE: &str =
     "SELECT u.id, u.subject, u.profile, s.profile AS latest FROM users u LEFT JOIN sign_ins s ON s.user_id = u.id
     WHERE u.provider = $1 AND (u.profile LIKE $2 OR s.profile LIKE $2)";
 
-/// Finds them.
-pub(super) async fn find(connection: &mut AnyConnection, provider: &ProviderName, about: &About) -> Result<Found, Error> {
-    let (mut found, mut session) = (Found::default(), about.session.clone());
+/// Finds them; with all their sign-ins where that is wanted, whatever session is named.
+pub(super) async fn find(
+    connection: &mut AnyConnection,
+    provider: &ProviderName,
+    about: &About,
+    whole: bool,
+) -> Result<Found, Error> {
+    let (mut found, mut session, mut perhaps) = (Found::default(), about.session.as_ref(), None);
     for person in &about.people {
         let rows = rows(connection, provider, person).await?;
         if let (Person::SubjectOrSession(name), true) = (person, rows.is_empty()) {
-            session = session.or_else(|| Some(name.clone()));
-            continue;
+            perhaps = Some(name);
         }
         found.take(&rows, provider)?;
     }
-    if let (Some(sid), true) = (&session, found.people.is_empty() && only_sessions(&about.people)) {
-        let rows = by(connection, BY_SESSION, provider, sid).await?;
+    if found.people.is_empty() && only_sessions(&about.people) {
+        session = session.or(perhaps);
+        let rows = match session {
+            Some(sid) => by(connection, BY_SESSION, provider, sid).await?,
+            None => Vec::new(),
+        };
         found.take(&rows, provider)?;
     }
     for id in found.people.keys() {
         let query = sqlx::query("SELECT id, authenticated_at, provider_sid, tokens FROM sign_ins WHERE user_id = $1").bind(*id);
         for row in query.fetch_all(&mut *connection).await? {
             let sid: Option<String> = row.try_get("provider_sid")?;
-            if session.is_none() || session == sid {
+            if whole || session.is_none() || session == sid.as_ref() {
                 found.sign_ins.push(Held::read(&row)?);
             }
         }
