@@ -142,3 +142,16 @@ async fn an_agreed_token_takes_the_place_of_the_signature() {
         assert!(!scene.lives(&browser).await);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_done_that_could_leave_no_trace() {
+    let provider = TestProvider::start().await;
+    let revocation = Some(GlobalRevocation::Token("what-was-agreed".to_owned().into()));
+    let staff = crate::snapshot::Provider { global_revocation: revocation, ..fixture::provider("staff", &provider.issuer) };
+    let world = World::recording(vec![staff], || false).await;
+    world.discovered().await;
+    let scene = Scene { world, provider };
+    let browser = scene.browser().await;
+    assert_eq!(scene.send("what-was-agreed", scene.of_ana().to_string()).await.status(), 503);
+    assert!(scene.lives(&browser).await);
+}
