@@ -15,6 +15,7 @@ mod people;
 mod postgres;
 mod registry;
 pub mod seal;
+mod sealing_keys;
 mod sign_ins;
 mod signing_keys;
 mod sqlite;
@@ -73,6 +74,9 @@ pub enum Error {
         /// What is wrong.
         cause: String,
     },
+    /// Another replica seals with another key.
+    #[error("the key file is not that of the other replicas: key {0} is missing or another one")]
+    OtherKeys(i64),
     /// The database does not answer, or is not ours.
     #[error("the database: {0}")]
     Database(#[from] sqlx::Error),
@@ -112,6 +116,9 @@ impl Store {
         let renewals_asked = Mutex::new(Some(asked));
         let (registry, told, follower) = (Registry::default(), devices::Told::default(), Arc::default());
         let store = Self { database, ring, registry, told, follower, runtime, renewals, renewals_asked };
+        if shared {
+            store.agree_on_sealing_keys().await?;
+        }
         store.reseal_signing_keys().await?;
         store.read_told().await?;
         let store = Arc::new(store);
