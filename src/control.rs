@@ -23,6 +23,7 @@ mod target;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;
+mod webhooks;
 
 use crate::assertion;
 use crate::model::{Reason, Refusal};
@@ -39,6 +40,7 @@ use http_body_util::{BodyExt as _, Limited};
 use oidc::discovery::Directory;
 pub use oidc::discovery::ProviderStatus;
 use query::Query;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -72,6 +74,8 @@ pub struct Place {
     pub authority: String,
     /// Whether it is the host where people sign in.
     pub is_auth: bool,
+    /// Who is on the other end, as far as proxies are trusted.
+    pub client: IpAddr,
 }
 
 /// A request under `/.doorward/`.
@@ -92,7 +96,9 @@ impl Control {
         snapshot: Arc<ArcSwap<Snapshot>>,
         metrics: ControlMetrics,
     ) -> Arc<Self> {
-        Arc::new(Self { store, keys, snapshot, directory: Directory::new(metrics.clone()), metrics })
+        let control = Self { store, keys, snapshot, directory: Directory::new(metrics.clone()), metrics };
+        webhooks::subscribe(&control, &control.snapshot.load());
+        Arc::new(control)
     }
 
     /// Starts what goes on in the background, on the current runtime: discovery, the renewal of claims, tidying up, the
@@ -106,6 +112,9 @@ impl Control {
         tokio::spawn(async move { control.tidy().await });
         let control = Arc::clone(self);
         tokio::spawn(async move { control.rotate().await });
+        let control = Arc::clone(self);
+        tokio::spawn(async move { control.count().await });
+        tokio::spawn(webhooks::work(Arc::clone(self)));
     }
 
     /// The configured providers, and whether each has been discovered.
@@ -171,6 +180,14 @@ impl Control {
                 Ok(Err(error)) => tracing::error!(%error, "the store can't be tidied"),
                 Err(_) => tracing::error!("the store can't be tidied: it does not answer"),
             }
+        }
+    }
+
+    /// Counts what ends.
+    async fn count(&self) {
+        let Some(mut applied) = self.store.applied() else { return };
+        while let Some(applied) = applied.recv().await {
+            self.metrics.revoked(applied.cause.code(), applied.count, applied.lag);
         }
     }
 

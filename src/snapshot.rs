@@ -14,6 +14,7 @@ pub mod rewriting;
 pub mod servers;
 pub mod tls;
 pub mod upstream;
+pub mod webhooks;
 
 use crate::model::identity::is_domain;
 use crate::model::{AppIndex, Inventory, Lifetimes, Origin, ProviderName, Strength};
@@ -35,6 +36,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use webhooks::Webhook;
 
 pub use upstream::Upstream;
 
@@ -70,6 +72,8 @@ pub struct Snapshot {
     pub devices: Inventory,
     /// Whether requests go on when the audit trail can't keep up.
     pub audit_sheds: bool,
+    /// Who is told of locks and revocations.
+    pub webhooks: Vec<Webhook>,
 }
 
 /// One app.

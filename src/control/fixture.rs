@@ -52,6 +52,7 @@ pub(super) fn snapshot(providers: Vec<Provider>) -> Snapshot {
         tls: tls(),
         audit_sheds: false,
         store_grace: std::time::Duration::ZERO,
+        webhooks: Vec::new(),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::world::{WIKI, World};
 use doorward::clock::now;
 use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Email, Identity, ProviderName, Token};
-use doorward::store::{Handoff, Location, NewSignIn, Store, Tokens};
+use doorward::store::{Client, Handoff, Location, NewSignIn, Store, Tokens};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -83,8 +83,8 @@ impl Cluster {
         let identity = Identity { subject, profile, authenticated_at: now() };
         let tokens = Tokens { id_token: String::new(), refresh_token: None, expires: None };
         let ends = now().plus(Duration::from_secs(3600));
-        let new = NewSignIn { cookie: code, identity, provider_sid: None, tokens, ends, replaces: None };
-        let sign_in = self.store.create_sign_in(new).await.unwrap().id;
+        let new = NewSignIn { cookie: code, identity, provider_sid: None, tokens, ends, replaces: None, client: Client::default() };
+        let sign_in = self.store.create_sign_in(new).await.unwrap().unwrap().id;
         let handoff = Handoff { code, sign_in, host: WIKI.into(), binding: code, expires: ends };
         assert!(self.store.create_handoff(&handoff).await.unwrap());
         assert!(self.store.take_handoff(&code, WIKI, &code, &cookie.hash()).await.unwrap());
@@ -123,8 +123,9 @@ impl Cluster {
 
 impl Replica {
     pub(crate) async fn run(&mut self) {
-        let process = Process::run(&self.configuration, &[]);
-        self.process = Some(process);
+        // What is let go of ends all that runs this configuration.
+        self.process = None;
+        self.process = Some(Process::run(&self.configuration, &[]));
         crate::world::eventually("the replica is ready", async || {
             self.admin("/readyz").await?.contains("\"store\":true").then_some(())
         })

@@ -8,7 +8,7 @@ use doorward::clock::now;
 use doorward::model::device::entry::Entry;
 use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Identity, Lifetimes, ProviderName, Token};
-use doorward::store::{AppSession, Error, Handoff, Life, Location, NewSignIn, SignIn, Store, Tokens};
+use doorward::store::{AppSession, Cause, Client, Error, Handoff, Life, Location, NewSignIn, SignIn, Store, Tokens};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -65,8 +65,9 @@ fn tokens() -> Tokens {
 async fn sign_in(store: &Store) -> (Arc<SignIn>, Token) {
     let cookie = Token::random().unwrap();
     let (identity, tokens, ends) = (identity(&["staff"]), tokens(), now().plus(HOUR));
-    let new = NewSignIn { cookie: cookie.hash(), identity, provider_sid: None, tokens, ends, replaces: None };
-    (store.create_sign_in(new).await.unwrap(), cookie)
+    let new =
+        NewSignIn { cookie: cookie.hash(), identity, provider_sid: None, tokens, ends, replaces: None, client: Client::default() };
+    (store.create_sign_in(new).await.unwrap().unwrap(), cookie)
 }
 
 async fn app_cookie(store: &Store, sign_in: &SignIn) -> Token {
@@ -92,8 +93,8 @@ async fn what_one_replica_ends_or_changes_is_so_at_the_others() {
         held.push(two.app_session(app_cookie(&one, sign_in).await.hash(), HOST).await.unwrap().unwrap());
     }
     let version = held[1].sign_in.version();
-    one.end_sign_in(ends.id).await.unwrap();
-    one.end_app_session(&held[2].cookie).await.unwrap();
+    one.end_sign_in(ends.id, Cause::SignedOut).await.unwrap();
+    one.end_app_session(&held[2].cookie, Cause::SignedOut).await.unwrap();
     assert!(one.renew_sign_in(&stays, identity(&["admins"]), tokens()).await.unwrap());
     let entry = Entry { id: "mac-1".to_owned(), owner: "shared".to_owned(), ..Entry::default() };
     one.put_device(entry.check(now()).unwrap()).await.unwrap().unwrap();
@@ -123,7 +124,7 @@ async fn whoever_loads_while_another_replica_ends_it_holds_nothing_that_lives_fo
                 })
             })
             .collect();
-        one.end_sign_in(sign_in.id).await.unwrap();
+        one.end_sign_in(sign_in.id, Cause::SignedOut).await.unwrap();
         for load in loads {
             let Some(session) = load.await.unwrap() else { continue };
             eventually(&format!("it ends in round {round}"), async || (!lives(&session)).then_some(())).await;
@@ -168,10 +169,12 @@ async fn numbers_of_changes_have_no_gaps_whoever_writes_and_fails() {
                 for round in 0..15 {
                     let (sign_in, _) = sign_in(&store).await;
                     match round % 3 {
-                        0 => drop(store.end_sign_in(sign_in.id).await.unwrap()),
+                        0 => drop(store.end_sign_in(sign_in.id, Cause::SignedOut).await.unwrap()),
                         1 => assert!(store.renew_sign_in(&sign_in, identity(&["x"]), tokens()).await.unwrap()),
                         // Given up in the middle: rolled back.
-                        _ => drop(tokio::time::timeout(Duration::from_millis(2), store.end_sign_in(sign_in.id)).await),
+                        _ => drop(
+                            tokio::time::timeout(Duration::from_millis(2), store.end_sign_in(sign_in.id, Cause::SignedOut)).await,
+                        ),
                     }
                 }
             })
@@ -267,8 +270,12 @@ async fn a_replica_that_is_cut_off_knows_it_and_catches_up_before_it_says_otherw
         two.come_up_to_date(minute).await.unwrap();
         assert!(two.is_behind(), "it goes on for a while, and knows that it is behind");
         assert!(two.come_up_to_date(Duration::ZERO).await.is_err(), "and not longer than it may");
-        assert!(tokio::time::timeout(Duration::from_secs(8), two.end_sign_in(sign_in.id)).await.map_or(true, |done| done.is_err()));
-        one.end_sign_in(sign_in.id).await.unwrap();
+        assert!(
+            tokio::time::timeout(Duration::from_secs(8), two.end_sign_in(sign_in.id, Cause::SignedOut))
+                .await
+                .map_or(true, |done| done.is_err())
+        );
+        one.end_sign_in(sign_in.id, Cause::SignedOut).await.unwrap();
         wire.mend();
         let mended = Instant::now();
         eventually("it is up to date", async || (!two.is_behind()).then_some(())).await;
