@@ -102,11 +102,12 @@ async fn try_renewal(control: &Control, sign_in: &SignIn) -> Result<(), Failure>
     let snapshot = control.snapshot.load_full();
     let name = sign_in.identity().subject.provider.clone();
     let provider = snapshot.providers.get(&name).ok_or(Error::Undiscovered)?;
+    let was_due = sign_in.renewal_is_due(clock::now());
     if !control.store.take_on_renewal(sign_in.id, TAKEN_ON).await? {
         return renewed_elsewhere(sign_in).await;
     }
-    // Done by another one between the question and now.
-    let outcome = if sign_in.renewal_is_due(clock::now()) { renew_alone(control, sign_in, provider).await } else { Ok(()) };
+    let done_meanwhile = was_due && !sign_in.renewal_is_due(clock::now());
+    let outcome = if done_meanwhile { Ok(()) } else { renew_alone(control, sign_in, provider).await };
     // Else the next one waits for a while.
     control.store.give_back_renewal(sign_in.id).await?;
     outcome
