@@ -162,7 +162,7 @@ fn is_root() -> bool {
 
 /// Where the programs are: Debian keeps those of each version apart.
 fn programs() -> Option<PathBuf> {
-    let has_them = |folder: &Path| folder.join("postgres").exists() && folder.join("initdb").exists();
+    let has_them = |folder: &Path| ["postgres", "initdb", "psql"].iter().all(|program| folder.join(program).exists());
     let mut folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
     let asked = Command::new("pg_config").arg("--bindir").output().ok();
     folders.extend(asked.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())));
