@@ -185,9 +185,12 @@ where
     Ok(Query::parse(str::from_utf8(&bytes).map_err(|_| Reason::BadRequest)?))
 }
 
-/// The store does not answer: nothing is known, so nothing is said to have happened.
+/// The store refuses; or does not answer: nothing is known, so nothing is said to have happened.
 fn unavailable(error: impl Into<store::Error>) -> Refusal {
     let error = error.into();
+    if let store::Error::Refused(reason) = error {
+        return reason.into();
+    }
     tracing::error!(%error, "the store does not answer");
     Reason::StoreUnavailable.into()
 }

@@ -5,6 +5,7 @@
 
 mod app_sessions;
 mod devices;
+pub mod directory;
 mod live;
 mod logouts;
 mod others;
@@ -25,7 +26,7 @@ pub use people::people;
 pub use sign_ins::{Ended, NewSignIn, Tokens};
 pub use signing_keys::StoredKey;
 
-use crate::model::Lifetimes;
+use crate::model::{Lifetimes, Reason};
 use crate::model::secret::NoRandomness;
 use registry::Registry;
 use seal::KeyRing;
@@ -41,6 +42,7 @@ pub struct Store {
     ring: KeyRing,
     registry: Registry,
     told: devices::Told,
+    laying: directory::Laying,
     runtime: Handle,
     renewals: UnboundedSender<Arc<SignIn>>,
     renewals_asked: Mutex<Option<UnboundedReceiver<Arc<SignIn>>>>,
@@ -75,6 +77,9 @@ pub enum Error {
     /// No randomness.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
+    /// The person may not be signed in.
+    #[error("the sign-in is refused: {}", .0.code())]
+    Refused(Reason),
     /// The control runtime is going down.
     #[error("shutting down")]
     ShuttingDown,
@@ -88,8 +93,8 @@ impl Store {
         let ring = KeyRing::load(&format!("{path}.keys"))?;
         let (renewals, asked) = unbounded_channel();
         let renewals_asked = Mutex::new(Some(asked));
-        let (registry, told) = (Registry::default(), devices::Told::default());
-        let store = Self { readers, writer, ring, registry, told, runtime, renewals, renewals_asked };
+        let (registry, told, laying) = (Registry::default(), devices::Told::default(), directory::Laying::default());
+        let store = Self { readers, writer, ring, registry, told, laying, runtime, renewals, renewals_asked };
         store.reseal_signing_keys().await?;
         store.read_told().await?;
         Ok(Arc::new(store))

@@ -16,6 +16,7 @@ pub struct SignIn {
     pub created: Timestamp,
     /// When it ends whatever happens.
     pub ends: Timestamp,
+    claims: ArcSwap<Identity>,
     identity: ArcSwap<Identity>,
     version: AtomicU64,
     last_seen: AtomicU64,
@@ -59,7 +60,7 @@ pub(super) struct Renewal {
 impl SignIn {
     pub(super) fn new(
         id: SignInId,
-        identity: Identity,
+        (claims, identity): (Arc<Identity>, Arc<Identity>),
         created: Timestamp,
         seen: Timestamp,
         ends: Timestamp,
@@ -71,7 +72,8 @@ impl SignIn {
             id,
             created,
             ends,
-            identity: ArcSwap::from_pointee(identity),
+            claims: ArcSwap::new(claims),
+            identity: ArcSwap::new(identity),
             version: AtomicU64::new(0),
             last_seen: AtomicU64::new(seen.millis()),
             last_written: AtomicU64::new(seen.millis()),
@@ -82,7 +84,13 @@ impl SignIn {
         }
     }
 
-    /// Who it is now; a refresh of the claims puts another one in its place.
+    /// Who the provider said it is.
+    pub fn claims(&self) -> Arc<Identity> {
+        self.claims.load_full()
+    }
+
+    /// Who it is now, with the directory laid over the claims; a refresh of the claims, or a change of the directory, puts another
+    /// one in its place.
     pub fn identity(&self) -> arc_swap::Guard<Arc<Identity>> {
         self.identity.load()
     }
@@ -142,12 +150,21 @@ impl SignIn {
         self.renewing.send_if_modified(|renewing| !std::mem::replace(renewing, true))
     }
 
-    pub(super) fn renew(&self, identity: Identity, renewal: Option<Renewal>) {
-        self.identity.store(Arc::new(identity));
+    pub(super) fn renew(&self, claims: Arc<Identity>, identity: Arc<Identity>, renewal: Option<Renewal>) {
+        self.claims.store(claims);
+        self.identity.store(identity);
         self.version.fetch_add(1, Ordering::Release);
         let at = |time: Option<Timestamp>| time.map_or(u64::MAX, Timestamp::millis);
         self.renew_at.store(at(renewal.map(|r| r.at)), Ordering::Relaxed);
         self.stale_at.store(at(renewal.map(|r| r.stale)), Ordering::Relaxed);
+    }
+
+    /// The directory makes it somebody else, or not.
+    pub(super) fn lay(&self, identity: Arc<Identity>) {
+        if *self.identity.load_full() != *identity {
+            self.identity.store(identity);
+            self.version.fetch_add(1, Ordering::Release);
+        }
     }
 
     pub(super) fn end(&self) {

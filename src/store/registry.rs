@@ -57,6 +57,11 @@ impl Registry {
         Ok(live)
     }
 
+    /// What was read until now may be outdated, though nothing has ended.
+    pub(super) fn outdate(&self) {
+        self.entries().generation += 1;
+    }
+
     /// After the row is gone: nobody's copy is good any more.
     pub(super) fn end_sign_in(&self, id: SignInId) {
         let mut entries = self.entries();

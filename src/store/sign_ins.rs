@@ -66,7 +66,7 @@ impl Tokens {
 }
 
 const BY_COOKIE: &str = "SELECT s.*, u.provider, u.subject FROM sign_ins s JOIN users u ON u.id = s.user_id WHERE s.cookie = ?";
-const BY_ID: &str = "SELECT s.*, u.provider, u.subject FROM sign_ins s JOIN users u ON u.id = s.user_id WHERE s.id = ?";
+pub(super) const BY_ID: &str = "SELECT s.*, u.provider, u.subject FROM sign_ins s JOIN users u ON u.id = s.user_id WHERE s.id = ?";
 
 impl Store {
     /// Makes a sign-in, and ends the one that it replaces.
@@ -75,6 +75,9 @@ impl Store {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         if let Some(old) = new.replaces {
             delete(&mut transaction, old).await?;
+        }
+        if let Err(barred) = self.laid(&mut transaction, &Arc::new(new.identity.clone())).await? {
+            return Err(Error::Refused(barred.into()));
         }
         let user = upsert_user(&mut transaction, &new.identity, now).await?;
         let id = insert(&mut transaction, user, &new, now).await?;
@@ -95,7 +98,7 @@ impl Store {
             let Some(row) = query.bind(cookie.as_bytes()).fetch_optional(&self.readers).await? else {
                 return Ok(None);
             };
-            let Some(fresh) = self.read_sign_in(&row)? else { return Ok(None) };
+            let Some(fresh) = self.read_sign_in(&row).await? else { return Ok(None) };
             if let Ok(live) = self.registry.sign_in(fresh, generation) {
                 return Ok(Some(live));
             }
@@ -108,15 +111,20 @@ impl Store {
         row.map(|row| self.open_tokens(id, &row)).transpose()
     }
 
-    /// New claims and tokens for a sign-in that is still there; false when it is not.
-    pub async fn renew_sign_in(&self, sign_in: &SignIn, identity: Identity, tokens: Tokens) -> Result<bool, Error> {
-        let profile = to_json(&identity.profile)?;
+    /// New claims and tokens for a sign-in that is still there, of somebody who may still have it; false when it is not so.
+    pub async fn renew_sign_in(&self, sign_in: &SignIn, claims: Identity, tokens: Tokens) -> Result<bool, Error> {
+        let claims = Arc::new(claims);
+        let _laying = self.laying().await;
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let Ok(identity) = self.laid(&mut transaction, &claims).await? else { return Ok(false) };
+        let (profile, email) = (to_json(&claims.profile)?, email(&claims));
         let sealed = self.seal_tokens(sign_in.id, &tokens)?;
-        let query = sqlx::query("UPDATE sign_ins SET profile = ?, tokens = ?, authenticated_at = ? WHERE id = ?");
-        let query = query.bind(profile).bind(sealed).bind(to_sql(identity.authenticated_at)).bind(sign_in.id.0);
-        let found = query.execute(&self.writer).await?.rows_affected() > 0;
+        let query = sqlx::query("UPDATE sign_ins SET profile = $1, tokens = $2, authenticated_at = $3, email = $4 WHERE id = $5");
+        let query = query.bind(profile).bind(sealed).bind(to_sql(claims.authenticated_at)).bind(email).bind(sign_in.id.0);
+        let found = query.execute(&mut *transaction).await?.rows_affected() > 0;
+        transaction.commit().await?;
         if found {
-            sign_in.renew(identity, tokens.renewal(clock::now()));
+            sign_in.renew(claims, identity, tokens.renewal(clock::now()));
         }
         Ok(found)
     }
@@ -174,10 +182,11 @@ impl Store {
         Ok(())
     }
 
-    /// A sign-in; `None` where its tokens were sealed with a key that is gone: then it is over, and the person signs in again.
-    pub(super) fn read_sign_in(&self, row: &SqliteRow) -> Result<Option<SignIn>, Error> {
+    /// A sign-in; `None` where its tokens were sealed with a key that is gone: then it is over, and the person signs in again; or
+    /// where the directory does not let the person have it.
+    pub(super) async fn read_sign_in(&self, row: &SqliteRow) -> Result<Option<SignIn>, Error> {
         let id = SignInId(row.try_get("id")?);
-        let identity = read_identity(row)?;
+        let claims = Arc::new(read_claims(row)?);
         let tokens = match self.open_tokens(id, row) {
             Err(Error::Seal(error)) => {
                 tracing::warn!(sign_in = id.0, %error, "a sign-in is over: its tokens can't be opened");
@@ -185,12 +194,13 @@ impl Store {
             }
             opened => opened?,
         };
+        let Ok(identity) = self.laid_now(&claims).await? else { return Ok(None) };
         let renewal = tokens.renewal(clock::now());
-        Ok(Some(SignIn::new(id, identity, time(row, "created_at")?, time(row, "last_seen")?, time(row, "ends_at")?, renewal)))
+        Ok(Some(SignIn::new(id, (claims, identity), time(row, "created_at")?, time(row, "last_seen")?, time(row, "ends_at")?, renewal)))
     }
 
     fn ended(&self, id: SignInId, row: &SqliteRow) -> Result<Ended, Error> {
-        Ok(Ended { provider: read_identity(row)?.subject.provider, id_token: self.open_tokens(id, row)?.id_token })
+        Ok(Ended { provider: read_claims(row)?.subject.provider, id_token: self.open_tokens(id, row)?.id_token })
     }
 
     fn seal_tokens(&self, id: SignInId, tokens: &Tokens) -> Result<Vec<u8>, Error> {
@@ -217,11 +227,12 @@ async fn upsert_user(connection: &mut SqliteConnection, identity: &Identity, now
 
 async fn insert(connection: &mut SqliteConnection, user: i64, new: &NewSignIn, now: Timestamp) -> Result<SignInId, Error> {
     let query = sqlx::query(
-        "INSERT INTO sign_ins (cookie, user_id, profile, authenticated_at, created_at, last_seen, ends_at, provider_sid)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7)",
+        "INSERT INTO sign_ins (cookie, user_id, profile, authenticated_at, created_at, last_seen, ends_at, provider_sid, email)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8)",
     );
     let query = query.bind(new.cookie.as_bytes()).bind(user).bind(to_json(&new.identity.profile)?);
     let query = query.bind(to_sql(new.identity.authenticated_at)).bind(to_sql(now)).bind(to_sql(new.ends)).bind(&new.provider_sid);
+    let query = query.bind(email(&new.identity));
     Ok(SignInId(query.execute(connection).await?.last_insert_rowid()))
 }
 
@@ -230,12 +241,17 @@ pub(super) async fn delete(connection: &mut SqliteConnection, id: SignInId) -> R
     Ok(())
 }
 
-fn read_identity(row: &SqliteRow) -> Result<Identity, Error> {
+/// Who the provider said it is.
+pub(super) fn read_claims(row: &SqliteRow) -> Result<Identity, Error> {
     let profile: &str = row.try_get("profile")?;
     let profile: Profile = serde_json::from_str(profile).map_err(|_| Error::Damaged("sign_ins"))?;
     let provider = ProviderName::parse(row.try_get("provider")?).ok_or(Error::Damaged("users"))?;
     let subject = Subject { provider, subject: row.try_get("subject")? };
     Ok(Identity { subject, profile, authenticated_at: time(row, "authenticated_at")? })
+}
+
+fn email(identity: &Identity) -> Option<&str> {
+    identity.profile.email.as_ref().map(|email| email.as_str())
 }
 
 fn to_json<T: Serialize>(value: &T) -> Result<String, Error> {
@@ -246,7 +262,7 @@ pub(super) fn to_sql(time: Timestamp) -> i64 {
     i64::try_from(time.millis()).unwrap_or(i64::MAX)
 }
 
-fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, Error> {
+pub(super) fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, Error> {
     let milliseconds: i64 = row.try_get(column)?;
     Ok(Timestamp::from_millis(u64::try_from(milliseconds).unwrap_or(0)))
 }

@@ -111,7 +111,7 @@ async fn try_renewal(control: &Control, sign_in: &SignIn) -> Result<(), Failure>
         }
         response => response?,
     };
-    let before = Arc::clone(&sign_in.identity());
+    let before = sign_in.claims();
     let issuer = control.directory.find(provider)?;
     let checked = exchange::check_refresh(&issuer, provider, &response, &before, &held).await;
     match checked.map_err(Failure::from) {

@@ -1,0 +1,173 @@
+//! Directories laid over claims. In: what a provider's token said of somebody. Out: the identity that counts, for new sign-ins, loaded
+//! ones, and those that are held while the directory changes. Must never leave a held identity behind what has been committed.
+
+use super::super::sign_ins::{BY_ID, delete, read_claims};
+use super::super::{Error, SignIn, Store};
+use crate::model::directory::{Barred, Entry, Found, Overlay};
+use crate::model::identity::Subject;
+use crate::model::{Identity, ProviderName, SignInId};
+use arc_swap::ArcSwap;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// How each directory is laid over its provider's claims, and the right to change who a held sign-in is.
+#[derive(Default)]
+pub(in crate::store) struct Laying {
+    overlays: ArcSwap<BTreeMap<ProviderName, Overlay>>,
+    changing: Mutex<()>,
+}
+
+/// What became of sign-ins that a change concerns.
+#[derive(Default)]
+pub(super) struct Settled {
+    pub(super) ended: Vec<(SignInId, Subject)>,
+    kept: Vec<SignInId>,
+}
+
+/// Whom an entry may belong to.
+pub(super) struct Ties {
+    pub(super) external_id: Option<String>,
+    pub(super) user_mail: Option<String>,
+    pub(super) primary_mail: Option<String>,
+}
+
+const BY_EXTERNAL_ID: &str = "SELECT id, entry FROM directory WHERE provider = $1 AND external_id = $2 AND kind = 'user' LIMIT 2";
+const BY_EMAIL: &str = "SELECT id, entry FROM directory WHERE provider = $1 AND user_mail = $2 AND kind = 'user'
+    UNION SELECT id, entry FROM directory WHERE provider = $1 AND primary_mail = $2 AND kind = 'user' LIMIT 2";
+const DELETED_EXTERNAL_ID: &str = "SELECT 1 FROM directory_deleted WHERE provider = $1 AND external_id = $2 LIMIT 1";
+const DELETED_EMAIL: &str = "SELECT 1 FROM directory_deleted WHERE provider = $1 AND user_mail = $2
+    UNION ALL SELECT 1 FROM directory_deleted WHERE provider = $1 AND primary_mail = $2 LIMIT 1";
+const GROUPS: &str = "SELECT d.shown FROM directory_members m JOIN directory d ON d.id = m.group_id WHERE m.user_id = $1";
+const CONCERNED: &str = "SELECT s.id FROM users u JOIN sign_ins s ON s.user_id = u.id WHERE u.provider = $1 AND u.subject = $2
+    UNION SELECT s.id FROM sign_ins s JOIN users u ON u.id = s.user_id WHERE u.provider = $1 AND s.email IN ($3, $4)";
+
+impl Store {
+    /// How directories are laid over claims from now on; sign-ins that are held follow.
+    pub async fn lay_directories(&self, overlays: BTreeMap<ProviderName, Overlay>) -> Result<(), Error> {
+        let before = self.laying.overlays.swap(Arc::new(overlays.clone()));
+        if *before == overlays {
+            return Ok(());
+        }
+        self.registry.outdate();
+        let differs = |provider: &ProviderName| before.get(provider) != overlays.get(provider);
+        let held = self.registry.live_sign_ins();
+        let concerned = held.into_iter().filter(|held| differs(&held.identity().subject.provider));
+        self.follow_through(Settled { ended: Vec::new(), kept: concerned.map(|held| held.id).collect() }).await
+    }
+
+    /// Who somebody is with the directory laid over their claims.
+    pub(in crate::store) async fn laid(
+        &self,
+        connection: &mut SqliteConnection,
+        claims: &Arc<Identity>,
+    ) -> Result<Result<Arc<Identity>, Barred>, Error> {
+        let overlay = self.laying.overlays.load().get(&claims.subject.provider).copied();
+        let Some(overlay) = overlay else { return Ok(Ok(Arc::clone(claims))) };
+        let found = find(connection, &overlay, claims).await?;
+        Ok(overlay.lay(claims, &found).map(Arc::new))
+    }
+
+    /// The same, where there is no transaction.
+    pub(in crate::store) async fn laid_now(&self, claims: &Arc<Identity>) -> Result<Result<Arc<Identity>, Barred>, Error> {
+        if self.laying.overlays.load().is_empty() {
+            return Ok(Ok(Arc::clone(claims)));
+        }
+        let mut connection = self.readers.acquire().await?;
+        self.laid(&mut connection, claims).await
+    }
+
+    /// While this is held, nobody else changes who a held sign-in is: whoever reads rows and publishes what they say holds it from
+    /// before the one to behind the other.
+    pub(in crate::store) async fn laying(&self) -> MutexGuard<'_, ()> {
+        self.laying.changing.lock().await
+    }
+
+    /// Ends those of these sign-ins that the directory, as it is now in the transaction, lets nobody have.
+    pub(super) async fn settle(&self, connection: &mut SqliteConnection, concerned: BTreeSet<SignInId>) -> Result<Settled, Error> {
+        let mut settled = Settled::default();
+        for id in concerned {
+            let Some(row) = sqlx::query(BY_ID).bind(id.0).fetch_optional(&mut *connection).await? else { continue };
+            let claims = Arc::new(read_claims(&row)?);
+            match self.laid(connection, &claims).await? {
+                Ok(_) => settled.kept.push(id),
+                Err(_) => {
+                    delete(connection, id).await?;
+                    settled.ended.push((id, claims.subject.clone()));
+                }
+            }
+        }
+        Ok(settled)
+    }
+
+    /// After the transaction: what has ended ends in memory too, what is held is who it has become.
+    pub(super) async fn follow_through(&self, settled: Settled) -> Result<(), Error> {
+        settled.ended.iter().for_each(|(id, _)| self.registry.end_sign_in(*id));
+        // A sign-in that is being loaded may have been read before.
+        self.registry.outdate();
+        for id in settled.kept {
+            let Some(held) = self.registry.held(id) else { continue };
+            if let Err(error) = self.lay_anew(&held).await {
+                tracing::error!(sign_in = id.0, %error, "who a sign-in is now can't be found out: it is looked up again when it is used");
+                self.registry.end_sign_in(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a held sign-in who it is by its row and the directory.
+    async fn lay_anew(&self, held: &SignIn) -> Result<(), Error> {
+        let laying = self.laying().await;
+        match self.laid_now(&held.claims()).await? {
+            Ok(identity) => held.lay(identity),
+            Err(_) => {
+                drop(laying);
+                self.end_sign_in(held.id).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The sign-ins that an entry with these ties may concern.
+pub(super) async fn concerned(
+    connection: &mut SqliteConnection,
+    provider: &ProviderName,
+    ties: &Ties,
+) -> Result<BTreeSet<SignInId>, Error> {
+    let query = sqlx::query_scalar(CONCERNED).bind(provider.as_str()).bind(&ties.external_id);
+    let ids: Vec<i64> = query.bind(&ties.user_mail).bind(&ties.primary_mail).fetch_all(connection).await?;
+    Ok(ids.into_iter().map(SignInId).collect())
+}
+
+/// What the directory has for somebody: by what the configuration says, one after the other, and never one of several.
+async fn find(connection: &mut SqliteConnection, overlay: &Overlay, claims: &Identity) -> Result<Found, Error> {
+    let provider = claims.subject.provider.as_str();
+    let by_id = overlay.by_external_id.then_some(&*claims.subject.subject);
+    let by_email = claims.profile.email.as_ref().filter(|_| overlay.by_email).map(|email| email.as_str());
+    for (query, value) in [(BY_EXTERNAL_ID, by_id), (BY_EMAIL, by_email)] {
+        let Some(value) = value else { continue };
+        let rows = sqlx::query(query).bind(provider).bind(value).fetch_all(&mut *connection).await?;
+        match rows.as_slice() {
+            [] => {}
+            [row] => return entry(connection, row).await.map(Found::One),
+            _ => return Ok(Found::Several),
+        }
+    }
+    for (query, value) in [(DELETED_EXTERNAL_ID, by_id), (DELETED_EMAIL, by_email)] {
+        let Some(value) = value else { continue };
+        if sqlx::query(query).bind(provider).bind(value).fetch_optional(&mut *connection).await?.is_some() {
+            return Ok(Found::Deleted);
+        }
+    }
+    Ok(Found::Nobody)
+}
+
+async fn entry(connection: &mut SqliteConnection, row: &SqliteRow) -> Result<Entry, Error> {
+    let text: String = row.try_get("entry")?;
+    let entry: Entry = serde_json::from_str(&text).map_err(|_| Error::Damaged("directory"))?;
+    let groups = sqlx::query_scalar(GROUPS).bind(row.try_get::<String, _>("id")?).fetch_all(connection).await?;
+    Ok(Entry { groups, ..entry })
+}
