@@ -18,6 +18,7 @@ mod oidc;
 mod query;
 pub mod reach;
 pub mod replay;
+mod scim;
 mod session;
 mod target;
 #[cfg(test)]
@@ -39,6 +40,7 @@ use http_body_util::{BodyExt as _, Limited};
 use oidc::discovery::Directory;
 pub use oidc::discovery::ProviderStatus;
 use query::Query;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +59,7 @@ pub struct Control {
     snapshot: Arc<ArcSwap<Snapshot>>,
     directory: Directory,
     metrics: ControlMetrics,
+    scim: scim::Scim,
 }
 
 /// Where a request arrived, as the gate found out.
@@ -69,6 +72,8 @@ pub struct Place {
     pub authority: String,
     /// Whether it is the host where people sign in.
     pub is_auth: bool,
+    /// Who is on the other end.
+    pub client: IpAddr,
 }
 
 /// A request under `/.doorward/`.
@@ -89,7 +94,7 @@ impl Control {
         snapshot: Arc<ArcSwap<Snapshot>>,
         metrics: ControlMetrics,
     ) -> Arc<Self> {
-        Arc::new(Self { store, keys, snapshot, directory: Directory::new(metrics.clone()), metrics })
+        Arc::new(Self { store, keys, snapshot, directory: Directory::new(metrics.clone()), metrics, scim: scim::Scim::default() })
     }
 
     /// Starts what goes on in the background, on the current runtime: discovery, the renewal of claims, tidying up, the
@@ -115,11 +120,14 @@ impl Control {
         self.snapshot.load().epoch
     }
 
-    /// Answers a request under `/.doorward/`; to be awaited on the runtime that [`Self::start`] ran on.
+    /// Answers a request under `/.doorward/` or `/scim/v2`; to be awaited on the runtime that [`Self::start`] ran on.
     pub async fn answer<B>(&self, request: Request<B>, place: Place) -> Result<Response<Bytes>, Refusal>
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
     {
+        if place.is_auth && request.uri().path().starts_with(scim::PREFIX) {
+            return Ok(self.provision(request, &place).await);
+        }
         let (parts, body) = request.into_parts();
         let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or("");
         let is_form = place.is_auth && parts.method == Method::POST && path == BACKCHANNEL_LOGOUT;

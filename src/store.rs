@@ -4,12 +4,14 @@
 //! has ended before its row is gone.
 
 mod app_sessions;
+mod database;
 mod devices;
 pub mod directory;
 mod live;
 mod logouts;
 mod others;
 mod people;
+mod postgres;
 mod registry;
 pub mod seal;
 mod sign_ins;
@@ -20,6 +22,7 @@ mod sqlite;
 mod tests;
 
 pub use app_sessions::Handoff;
+pub use database::Location;
 pub use live::{AppSession, Life, SignIn};
 pub use logouts::Logout;
 pub use people::people;
@@ -28,17 +31,16 @@ pub use signing_keys::StoredKey;
 
 use crate::model::{Lifetimes, Reason};
 use crate::model::secret::NoRandomness;
+use database::Database;
 use registry::Registry;
 use seal::KeyRing;
-use sqlx::SqlitePool;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// The store of one process.
 pub struct Store {
-    readers: SqlitePool,
-    writer: SqlitePool,
+    database: Database,
     ring: KeyRing,
     registry: Registry,
     told: devices::Told,
@@ -52,8 +54,14 @@ pub struct Store {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// `store:` is not a location that this version knows.
-    #[error("the store `{0}` is not of the form sqlite:PATH")]
+    #[error("the location of the store: {0}")]
     Location(String),
+    /// The server only follows another one.
+    #[error("the database server is a standby: connect to its primary")]
+    Standby,
+    /// Replicas must be told where the keys are that they share.
+    #[error("it is not said where the sealing keys are")]
+    NoKeys,
     /// The key file can't be read or written.
     #[error("the key file {path}: {cause}")]
     Keys {
@@ -88,13 +96,19 @@ pub enum Error {
 impl Store {
     /// Opens (and makes, where there is none) the database and its key file. `runtime` is where every query runs.
     pub async fn open(location: &str, runtime: Handle) -> Result<Arc<Self>, Error> {
-        let path = sqlite::database(location)?;
-        let (readers, writer) = sqlite::open(path).await?;
-        let ring = KeyRing::load(&format!("{path}.keys"))?;
+        Self::open_at(Location::parse(location)?, runtime).await
+    }
+
+    /// The same, of a location that was read.
+    pub async fn open_at(location: Location, runtime: Handle) -> Result<Arc<Self>, Error> {
+        let keys = location.keys.clone().ok_or(Error::NoKeys)?;
+        let shared = location.is_shared();
+        let database = Database::open(location).await?;
+        let ring = KeyRing::load(&keys, !shared)?;
         let (renewals, asked) = unbounded_channel();
         let renewals_asked = Mutex::new(Some(asked));
         let (registry, told, laying) = (Registry::default(), devices::Told::default(), directory::Laying::default());
-        let store = Self { readers, writer, ring, registry, told, laying, runtime, renewals, renewals_asked };
+        let store = Self { database, ring, registry, told, laying, runtime, renewals, renewals_asked };
         store.reseal_signing_keys().await?;
         store.read_told().await?;
         Ok(Arc::new(store))
@@ -119,7 +133,7 @@ impl Store {
 
     /// Whether the database answers.
     pub async fn is_up(&self) -> bool {
-        sqlx::query("SELECT 1").execute(&self.readers).await.is_ok()
+        sqlx::query("SELECT 1").execute(&self.readers()).await.is_ok()
     }
 
     /// Writes down what changed little by little, removes what is over; called every few seconds and before the end.

@@ -120,27 +120,32 @@ impl<'a> Operation<'a> {
         let get = matches!(*method, Method::GET | Method::HEAD);
         match (method.as_str(), segments.as_slice()) {
             (_, ["Me", ..]) => Err(Fault::NotSupported("tokens are not people: there is no `/Me`")),
+            (_, []) if get => Ok(Self::List(ALL)),
+            ("POST", [".search"]) => Ok(Self::Search(ALL)),
+            ("POST", ["Bulk"]) => Ok(Self::Bulk),
             (_, ["ServiceProviderConfig"]) if get => Ok(Self::Configuration),
             (_, ["Schemas"]) if get => Ok(Self::Schemas(None)),
             (_, ["Schemas", id]) if get => Ok(Self::Schemas(Some(id))),
             (_, ["ResourceTypes"]) if get => Ok(Self::ResourceTypes(None)),
             (_, ["ResourceTypes", name]) if get => Ok(Self::ResourceTypes(Some(name))),
-            (_, []) if get => Ok(Self::List(ALL)),
-            ("POST", [".search"]) => Ok(Self::Search(ALL)),
-            ("POST", ["Bulk"]) => Ok(Self::Bulk),
-            (method, [endpoint]) => match (method, is_endpoint(endpoint).ok_or(Fault::NotFound)?) {
-                ("GET" | "HEAD", kind) => Ok(Self::List(only(kind))),
-                ("POST", kind) => Ok(Self::Create(kind)),
-                _ => Err(Fault::NotSupported("this method has no meaning here")),
-            },
-            ("POST", [endpoint, ".search"]) => is_endpoint(endpoint).map(|kind| Self::Search(only(kind))).ok_or(Fault::NotFound),
-            (method, [endpoint, id]) => match (method, is_endpoint(endpoint).ok_or(Fault::NotFound)?) {
-                ("GET" | "HEAD", kind) => Ok(Self::Read(kind, id)),
-                ("PUT", kind) => Ok(Self::Replace(kind, id)),
-                ("PATCH", kind) => Ok(Self::Patch(kind, id)),
-                ("DELETE", kind) => Ok(Self::Delete(kind, id)),
-                _ => Err(Fault::NotSupported("this method has no meaning here")),
-            },
+            (_, [] | [".search" | "Bulk" | "ServiceProviderConfig"] | ["Schemas" | "ResourceTypes", ..]) => Err(Fault::Method),
+            (method, [endpoint, rest @ ..]) => {
+                let kind = is_endpoint(endpoint).ok_or(Fault::NotFound)?;
+                Self::of_kind(method, kind, rest)
+            }
+        }
+    }
+
+    fn of_kind(method: &str, kind: Kind, rest: &[&'a str]) -> Result<Self, Fault> {
+        match (method, rest) {
+            ("GET" | "HEAD", []) => Ok(Self::List(only(kind))),
+            ("POST", []) => Ok(Self::Create(kind)),
+            ("POST", [".search"]) => Ok(Self::Search(only(kind))),
+            ("GET" | "HEAD", [id]) => Ok(Self::Read(kind, id)),
+            ("PUT", [id]) => Ok(Self::Replace(kind, id)),
+            ("PATCH", [id]) => Ok(Self::Patch(kind, id)),
+            ("DELETE", [id]) => Ok(Self::Delete(kind, id)),
+            (_, [] | [_]) => Err(Fault::Method),
             _ => Err(Fault::NotFound),
         }
     }
@@ -190,12 +195,12 @@ impl Control {
             }
         };
         let operation = Operation::read(&parts.method, path);
+        let code = operation.as_ref().map_or("none", |operation| operation.code());
         let outcome = match operation {
             Ok(operation) => self.operate(&caller, operation, &parts, body, place).await,
             Err(fault) => Err(fault),
         };
         let status = outcome.as_ref().map_or_else(Fault::status, |reply| reply.status);
-        let code = operation.map_or("none", Operation::code);
         self.metrics.scim(caller.provider.as_str(), code, status.as_str());
         written(outcome)
     }

@@ -9,12 +9,15 @@ use crate::model::risks::{Risks, Whose};
 use crate::model::{Device, Observed, Risk, RiskLevel, Source, Timestamp};
 use arc_swap::{ArcSwap, Guard};
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-const PUT_DEVICE: &str = "INSERT INTO devices (id, fingerprint, entry) VALUES (?, ?, ?)
+const PUT_DEVICE: &str = "INSERT INTO devices (id, fingerprint, entry) VALUES ($1, $2, $3)
     ON CONFLICT (id) DO UPDATE SET fingerprint = excluded.fingerprint, entry = excluded.entry";
+const PUT_RISK: &str = "INSERT INTO risks (kind, name, level, reasons, observed_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (kind, name) DO UPDATE SET level = excluded.level, reasons = excluded.reasons,
+    observed_at = excluded.observed_at, expires_at = excluded.expires_at";
 
 /// The tables in memory, and the right to change them.
 #[derive(Default)]
@@ -46,7 +49,7 @@ impl Store {
         }
         // A certificate that another process gave away meanwhile is an error, and no reason to forget that device.
         let query = sqlx::query(PUT_DEVICE);
-        query.bind(id).bind(fingerprint).bind(entry).execute(&self.writer).await?;
+        query.bind(id).bind(fingerprint).bind(entry).execute(&self.writer()).await?;
         self.told.devices.store(Arc::new(devices));
         Ok(Ok(()))
     }
@@ -56,7 +59,7 @@ impl Store {
         let _writing = self.told.writing.lock().await;
         let mut devices = Inventory::clone(&self.devices());
         let was_there = devices.remove(id).is_some();
-        sqlx::query("DELETE FROM devices WHERE id = ?").bind(id).execute(&self.writer).await?;
+        sqlx::query("DELETE FROM devices WHERE id = $1").bind(id).execute(&self.writer()).await?;
         self.told.devices.store(Arc::new(devices));
         Ok(was_there)
     }
@@ -66,10 +69,10 @@ impl Store {
         let _writing = self.told.writing.lock().await;
         let mut risks = Risks::clone(&self.risks());
         let reasons = serde_json::to_string(&risk.value.reasons).map_err(|_| Error::Damaged("risks"))?;
-        let query = sqlx::query("INSERT OR REPLACE INTO risks VALUES (?, ?, ?, ?, ?, ?)");
+        let query = sqlx::query(PUT_RISK);
         let query = query.bind(whose.kind()).bind(whose.to_string());
         let query = query.bind(risk.value.level.code()).bind(reasons).bind(to_sql(risk.observed_at));
-        query.bind(risk.expires_at.map(to_sql)).execute(&self.writer).await?;
+        query.bind(risk.expires_at.map(to_sql)).execute(&self.writer()).await?;
         risks.put(whose, risk);
         self.told.risks.store(Arc::new(risks));
         Ok(())
@@ -80,8 +83,8 @@ impl Store {
         let _writing = self.told.writing.lock().await;
         let mut risks = Risks::clone(&self.risks());
         let was_there = risks.remove(whose).is_some();
-        let query = sqlx::query("DELETE FROM risks WHERE kind = ? AND name = ?");
-        query.bind(whose.kind()).bind(whose.to_string()).execute(&self.writer).await?;
+        let query = sqlx::query("DELETE FROM risks WHERE kind = $1 AND name = $2");
+        query.bind(whose.kind()).bind(whose.to_string()).execute(&self.writer()).await?;
         self.told.risks.store(Arc::new(risks));
         Ok(was_there)
     }
@@ -90,11 +93,13 @@ impl Store {
     pub(super) async fn read_told(&self) -> Result<(), Error> {
         let _writing = self.told.writing.lock().await;
         let mut devices = Inventory::default();
-        for row in sqlx::query("SELECT entry FROM devices").fetch_all(&self.readers).await? {
+        for row in sqlx::query("SELECT entry FROM devices").fetch_all(&self.readers()).await? {
             devices.put(device(&row)?).map_err(|_| Error::Damaged("devices"))?;
         }
         let mut risks = Risks::default();
-        for row in sqlx::query("SELECT * FROM risks").fetch_all(&self.readers).await? {
+        for row in
+            sqlx::query("SELECT kind, name, level, reasons, observed_at, expires_at FROM risks").fetch_all(&self.readers()).await?
+        {
             let whose = Whose::parse(row.try_get("kind")?, row.try_get("name")?).ok_or(Error::Damaged("risks"))?;
             risks.put(whose, risk(&row)?);
         }
@@ -104,12 +109,12 @@ impl Store {
     }
 }
 
-fn device(row: &SqliteRow) -> Result<Device, Error> {
+fn device(row: &AnyRow) -> Result<Device, Error> {
     let entry: Entry = serde_json::from_str(row.try_get("entry")?).map_err(|_| Error::Damaged("devices"))?;
     entry.check(Timestamp::default()).map_err(|_| Error::Damaged("devices"))
 }
 
-fn risk(row: &SqliteRow) -> Result<Observed<Arc<Risk>>, Error> {
+fn risk(row: &AnyRow) -> Result<Observed<Arc<Risk>>, Error> {
     let time = |millis: i64| Timestamp::from_millis(u64::try_from(millis).unwrap_or(0));
     let level = RiskLevel::parse(row.try_get("level")?).ok_or(Error::Damaged("risks"))?;
     let reasons = serde_json::from_str(row.try_get("reasons")?).map_err(|_| Error::Damaged("risks"))?;

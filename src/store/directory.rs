@@ -11,7 +11,7 @@ use crate::model::directory::Kind;
 use crate::model::{ProviderName, Timestamp};
 pub(super) use laid::Laying;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 /// A user or a group, as it was told.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ impl Store {
         };
         let text = format!("SELECT {COLUMNS} FROM directory WHERE provider = $1 AND kind = $2 AND {column} = $3 ORDER BY id");
         let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(provider.as_str()).bind(kind.code()).bind(value);
-        query.fetch_all(&self.readers).await?.iter().map(resource).collect()
+        query.fetch_all(&self.readers()).await?.iter().map(resource).collect()
     }
 
     /// Some of all, in the order of their ids, which is no order that means anything.
@@ -78,20 +78,20 @@ impl Store {
         let text =
             format!("SELECT {COLUMNS} FROM directory WHERE provider = $1 AND kind = $2 ORDER BY id LIMIT $3 OFFSET $4");
         let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(provider.as_str()).bind(kind.code()).bind(most).bind(skip);
-        query.fetch_all(&self.readers).await?.iter().map(resource).collect()
+        query.fetch_all(&self.readers()).await?.iter().map(resource).collect()
     }
 
     /// Those behind this id, in the same order.
     pub async fn resources_after(&self, provider: &ProviderName, kind: Kind, after: &str, most: i64) -> Result<Vec<Resource>, Error> {
         let text = format!("SELECT {COLUMNS} FROM directory WHERE provider = $1 AND kind = $2 AND id > $3 ORDER BY id LIMIT $4");
         let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(provider.as_str()).bind(kind.code()).bind(after).bind(most);
-        query.fetch_all(&self.readers).await?.iter().map(resource).collect()
+        query.fetch_all(&self.readers()).await?.iter().map(resource).collect()
     }
 
     /// How many there are.
     pub async fn count_resources(&self, provider: &ProviderName, kind: Kind) -> Result<i64, Error> {
         let query = sqlx::query_scalar("SELECT COUNT(*) FROM directory WHERE provider = $1 AND kind = $2");
-        Ok(query.bind(provider.as_str()).bind(kind.code()).fetch_one(&self.readers).await?)
+        Ok(query.bind(provider.as_str()).bind(kind.code()).fetch_one(&self.readers()).await?)
     }
 
     /// The members of a group, or the groups of a user. Only of what was read for the provider.
@@ -106,12 +106,12 @@ impl Store {
                  WHERE m.group_id = $1 ORDER BY d.id"
             }
         };
-        let rows = sqlx::query(text).bind(&of.id).fetch_all(&self.readers).await?;
+        let rows = sqlx::query(text).bind(&of.id).fetch_all(&self.readers()).await?;
         rows.iter().map(|row| Ok(Related { id: row.try_get("id")?, shown: row.try_get("shown")? })).collect()
     }
 }
 
-fn resource(row: &SqliteRow) -> Result<Resource, Error> {
+fn resource(row: &AnyRow) -> Result<Resource, Error> {
     Ok(Resource {
         id: row.try_get("id")?,
         body: row.try_get("body")?,

@@ -3,7 +3,7 @@
 
 use super::{Error, Store};
 use crate::model::SignInId;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::{AnyConnection, Row as _};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ impl Store {
 
     /// Ends what others have ended, once they are gone: what they did last was perhaps not seen yet.
     pub async fn catch_up(&self) -> Result<(), Error> {
-        let mut connection = self.readers.acquire().await?;
+        let mut connection = self.readers().acquire().await?;
         self.end_what_is_gone(&mut connection).await?;
         drop(connection);
         self.read_told().await
@@ -34,7 +34,7 @@ impl Store {
 
     async fn follow(&self) -> Result<(), Error> {
         // The number tells of changes by every connection but the one that is asked.
-        let mut connection = self.readers.acquire().await?;
+        let mut connection = self.readers().acquire().await?;
         let (mut known, mut left) = (-1, 0);
         loop {
             let version: i64 = sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut *connection).await?;
@@ -48,7 +48,7 @@ impl Store {
         }
     }
 
-    async fn end_what_is_gone(&self, connection: &mut SqliteConnection) -> Result<(), Error> {
+    async fn end_what_is_gone(&self, connection: &mut AnyConnection) -> Result<(), Error> {
         // What is held now had a row before: what has none afterwards was ended.
         let (sign_ins, app_sessions) = self.registry.held_now();
         let rows = sqlx::query("SELECT id FROM sign_ins").fetch_all(&mut *connection).await?;

@@ -8,8 +8,8 @@ use crate::clock;
 use crate::model::identity::{Profile, Subject};
 use crate::model::{Identity, Lifetimes, ProviderName, SignInId, Timestamp, TokenHash};
 use serde::{Deserialize, Serialize};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,14 +65,26 @@ impl Tokens {
     }
 }
 
-const BY_COOKIE: &str = "SELECT s.*, u.provider, u.subject FROM sign_ins s JOIN users u ON u.id = s.user_id WHERE s.cookie = ?";
-pub(super) const BY_ID: &str = "SELECT s.*, u.provider, u.subject FROM sign_ins s JOIN users u ON u.id = s.user_id WHERE s.id = ?";
+/// A query for what [`Store::read_sign_in`] reads. Columns are named: another version may add some while this one runs.
+macro_rules! sign_ins {
+    ($of:literal) => {
+        concat!(
+            "SELECT s.id, s.profile, s.authenticated_at, s.created_at, s.last_seen, s.ends_at, s.tokens, u.provider, u.subject
+             FROM sign_ins s JOIN users u ON u.id = s.user_id ",
+            $of
+        )
+    };
+}
+pub(super) use sign_ins;
+
+const BY_COOKIE: &str = sign_ins!("WHERE s.cookie = $1");
+pub(super) const BY_ID: &str = sign_ins!("WHERE s.id = $1");
 
 impl Store {
     /// Makes a sign-in, and ends the one that it replaces.
     pub async fn create_sign_in(&self, new: NewSignIn) -> Result<Arc<SignIn>, Error> {
         let now = clock::now();
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.write().await?;
         if let Some(old) = new.replaces {
             delete(&mut transaction, old).await?;
         }
@@ -82,7 +94,7 @@ impl Store {
         let user = upsert_user(&mut transaction, &new.identity, now).await?;
         let id = insert(&mut transaction, user, &new, now).await?;
         let sealed = self.seal_tokens(id, &new.tokens)?;
-        sqlx::query("UPDATE sign_ins SET tokens = ? WHERE id = ?").bind(sealed).bind(id.0).execute(&mut *transaction).await?;
+        sqlx::query("UPDATE sign_ins SET tokens = $1 WHERE id = $2").bind(sealed).bind(id.0).execute(&mut *transaction).await?;
         transaction.commit().await?;
         if let Some(old) = new.replaces {
             self.registry.end_sign_in(old);
@@ -95,7 +107,7 @@ impl Store {
         loop {
             let generation = self.registry.generation();
             let query = sqlx::query(BY_COOKIE);
-            let Some(row) = query.bind(cookie.as_bytes()).fetch_optional(&self.readers).await? else {
+            let Some(row) = query.bind(cookie.as_bytes()).fetch_optional(&self.readers()).await? else {
                 return Ok(None);
             };
             let Some(fresh) = self.read_sign_in(&row).await? else { return Ok(None) };
@@ -107,7 +119,7 @@ impl Store {
 
     /// The sealed tokens of a sign-in.
     pub async fn tokens(&self, id: SignInId) -> Result<Option<Tokens>, Error> {
-        let row = sqlx::query("SELECT tokens FROM sign_ins WHERE id = ?").bind(id.0).fetch_optional(&self.readers).await?;
+        let row = sqlx::query("SELECT tokens FROM sign_ins WHERE id = $1").bind(id.0).fetch_optional(&self.readers()).await?;
         row.map(|row| self.open_tokens(id, &row)).transpose()
     }
 
@@ -115,7 +127,7 @@ impl Store {
     pub async fn renew_sign_in(&self, sign_in: &SignIn, claims: Identity, tokens: Tokens) -> Result<bool, Error> {
         let claims = Arc::new(claims);
         let _laying = self.laying().await;
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.write().await?;
         let Ok(identity) = self.laid(&mut transaction, &claims).await? else { return Ok(false) };
         let (profile, email) = (to_json(&claims.profile)?, email(&claims));
         let sealed = self.seal_tokens(sign_in.id, &tokens)?;
@@ -131,7 +143,7 @@ impl Store {
 
     /// Ends a sign-in and everything made from it; `None` when it had ended before, or its tokens can't be opened.
     pub async fn end_sign_in(&self, id: SignInId) -> Result<Option<Ended>, Error> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.write().await?;
         let row = sqlx::query(BY_ID).bind(id.0).fetch_optional(&mut *transaction).await?;
         delete(&mut transaction, id).await?;
         transaction.commit().await?;
@@ -145,9 +157,9 @@ impl Store {
         if unwritten.is_empty() {
             return Ok(());
         }
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.write().await?;
         for (sign_in, seen) in &unwritten {
-            let query = sqlx::query("UPDATE sign_ins SET last_seen = max(last_seen, ?) WHERE id = ?");
+            let query = sqlx::query("UPDATE sign_ins SET last_seen = $1 WHERE id = $2 AND last_seen < $1");
             query.bind(to_sql(*seen)).bind(sign_in.id.0).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
@@ -159,21 +171,21 @@ impl Store {
         let time = clock::now();
         let now = to_sql(time);
         let before = |duration: Duration| now.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
-        let over = sqlx::query_scalar("SELECT id FROM sign_ins WHERE ends_at <= ? OR last_seen <= ? OR created_at <= ?");
+        let over = sqlx::query_scalar("SELECT id FROM sign_ins WHERE ends_at <= $1 OR last_seen <= $2 OR created_at <= $3");
         let over = over.bind(now).bind(before(lifetimes.idle)).bind(before(lifetimes.lifetime));
-        let over: Vec<i64> = over.fetch_all(&self.readers).await?;
+        let over: Vec<i64> = over.fetch_all(&self.readers()).await?;
         // A row may lag behind the object that is in use.
         let lives = |id: SignInId| self.registry.held(id).is_some_and(|held| held.life(time, lifetimes) == Life::Live);
         let over: Vec<_> = over.into_iter().map(SignInId).filter(|id| !lives(*id)).collect();
         if !over.is_empty() {
             self.remove(&over).await?;
         }
-        sqlx::query("DELETE FROM handoffs WHERE expires_at <= ?").bind(now).execute(&self.writer).await?;
+        sqlx::query("DELETE FROM handoffs WHERE expires_at <= $1").bind(now).execute(&self.writer()).await?;
         Ok(())
     }
 
     async fn remove(&self, over: &[SignInId]) -> Result<(), Error> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.write().await?;
         for id in over {
             delete(&mut transaction, *id).await?;
         }
@@ -184,7 +196,7 @@ impl Store {
 
     /// A sign-in; `None` where its tokens were sealed with a key that is gone: then it is over, and the person signs in again; or
     /// where the directory does not let the person have it.
-    pub(super) async fn read_sign_in(&self, row: &SqliteRow) -> Result<Option<SignIn>, Error> {
+    pub(super) async fn read_sign_in(&self, row: &AnyRow) -> Result<Option<SignIn>, Error> {
         let id = SignInId(row.try_get("id")?);
         let claims = Arc::new(read_claims(row)?);
         let tokens = match self.open_tokens(id, row) {
@@ -199,7 +211,7 @@ impl Store {
         Ok(Some(SignIn::new(id, (claims, identity), time(row, "created_at")?, time(row, "last_seen")?, time(row, "ends_at")?, renewal)))
     }
 
-    fn ended(&self, id: SignInId, row: &SqliteRow) -> Result<Ended, Error> {
+    fn ended(&self, id: SignInId, row: &AnyRow) -> Result<Ended, Error> {
         Ok(Ended { provider: read_claims(row)?.subject.provider, id_token: self.open_tokens(id, row)?.id_token })
     }
 
@@ -207,16 +219,16 @@ impl Store {
         Ok(self.ring.seal(Purpose::Tokens, &format!("sign_ins {}", id.0), to_json(tokens)?.as_bytes())?)
     }
 
-    fn open_tokens(&self, id: SignInId, row: &SqliteRow) -> Result<Tokens, Error> {
+    fn open_tokens(&self, id: SignInId, row: &AnyRow) -> Result<Tokens, Error> {
         let sealed: Vec<u8> = row.try_get("tokens")?;
         let plain = self.ring.open(Purpose::Tokens, &format!("sign_ins {}", id.0), &sealed)?;
         serde_json::from_slice(&plain).map_err(|_| Error::Damaged("sign_ins"))
     }
 }
 
-async fn upsert_user(connection: &mut SqliteConnection, identity: &Identity, now: Timestamp) -> Result<i64, Error> {
+async fn upsert_user(connection: &mut AnyConnection, identity: &Identity, now: Timestamp) -> Result<i64, Error> {
     let query = sqlx::query(
-        "INSERT INTO users (provider, subject, profile, first_seen, last_sign_in) VALUES (?1, ?2, ?3, ?4, ?4)
+        "INSERT INTO users (provider, subject, profile, first_seen, last_sign_in) VALUES ($1, $2, $3, $4, $4)
          ON CONFLICT (provider, subject) DO UPDATE SET profile = excluded.profile, last_sign_in = excluded.last_sign_in
          RETURNING id",
     );
@@ -225,24 +237,23 @@ async fn upsert_user(connection: &mut SqliteConnection, identity: &Identity, now
     Ok(query.fetch_one(connection).await?.try_get(0)?)
 }
 
-async fn insert(connection: &mut SqliteConnection, user: i64, new: &NewSignIn, now: Timestamp) -> Result<SignInId, Error> {
+async fn insert(connection: &mut AnyConnection, user: i64, new: &NewSignIn, now: Timestamp) -> Result<SignInId, Error> {
     let query = sqlx::query(
         "INSERT INTO sign_ins (cookie, user_id, profile, authenticated_at, created_at, last_seen, ends_at, provider_sid, email)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8)",
+         VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8) RETURNING id",
     );
     let query = query.bind(new.cookie.as_bytes()).bind(user).bind(to_json(&new.identity.profile)?);
     let query = query.bind(to_sql(new.identity.authenticated_at)).bind(to_sql(now)).bind(to_sql(new.ends)).bind(&new.provider_sid);
-    let query = query.bind(email(&new.identity));
-    Ok(SignInId(query.execute(connection).await?.last_insert_rowid()))
+    Ok(SignInId(query.fetch_one(connection).await?.try_get(0)?))
 }
 
-pub(super) async fn delete(connection: &mut SqliteConnection, id: SignInId) -> Result<(), Error> {
-    sqlx::query("DELETE FROM sign_ins WHERE id = ?").bind(id.0).execute(connection).await?;
+pub(super) async fn delete(connection: &mut AnyConnection, id: SignInId) -> Result<(), Error> {
+    sqlx::query("DELETE FROM sign_ins WHERE id = $1").bind(id.0).execute(connection).await?;
     Ok(())
 }
 
 /// Who the provider said it is.
-pub(super) fn read_claims(row: &SqliteRow) -> Result<Identity, Error> {
+pub(super) fn read_claims(row: &AnyRow) -> Result<Identity, Error> {
     let profile: &str = row.try_get("profile")?;
     let profile: Profile = serde_json::from_str(profile).map_err(|_| Error::Damaged("sign_ins"))?;
     let provider = ProviderName::parse(row.try_get("provider")?).ok_or(Error::Damaged("users"))?;
@@ -262,7 +273,7 @@ pub(super) fn to_sql(time: Timestamp) -> i64 {
     i64::try_from(time.millis()).unwrap_or(i64::MAX)
 }
 
-pub(super) fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, Error> {
+pub(super) fn time(row: &AnyRow, column: &str) -> Result<Timestamp, Error> {
     let milliseconds: i64 = row.try_get(column)?;
     Ok(Timestamp::from_millis(u64::try_from(milliseconds).unwrap_or(0)))
 }

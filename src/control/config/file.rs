@@ -8,6 +8,7 @@ mod devices;
 mod limits;
 pub mod rewriting;
 pub mod rules;
+pub mod scim;
 pub mod servers;
 pub mod signals;
 pub mod upstream;
@@ -163,6 +164,8 @@ pub struct Provider {
     pub assume_email_verified: bool,
     /// What its `acr` and `amr` mean; their registered values by default.
     pub strength: Option<signals::Strength>,
+    /// The provider's directory of users and groups, which it tells of by SCIM; none by default.
+    pub scim: Option<scim::Scim>,
     /// How far the provider's clock may be off; `60s` by default, `5m` at most.
     pub leeway: Option<String>,
     /// A PEM file with the certificate authorities to trust for this provider, in place of the system's.

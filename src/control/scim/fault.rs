@@ -18,6 +18,8 @@ pub(super) enum Fault {
     Forbidden(&'static str),
     #[error("there is no such resource")]
     NotFound,
+    #[error("this method has no meaning here")]
+    Method,
     #[error("{0}")]
     NotSupported(&'static str),
     #[error("the body is not of a type that is read here; send application/scim+json")]
@@ -55,6 +57,7 @@ impl Fault {
             Self::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
             Self::ReadOnlyToken | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotSupported(_) => StatusCode::NOT_IMPLEMENTED,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,

@@ -200,13 +200,9 @@ fn matching(filter: &Filter, change: &Members, current: &[Related]) -> BTreeSet<
         Members::Keep => BTreeSet::new(),
         Members::Change { add: ids, .. } | Members::Set(ids) => ids.iter().map(String::as_str).collect(),
     };
-    let known = current.iter().map(|member| (&*member.id, Some(&*member.shown)));
-    let all = known.chain(added.into_iter().map(|id| (id, None)));
-    let shown = |(id, shown): (&str, Option<&str>)| {
-        let display = shown.map(|shown| ("display".to_owned(), shown.into()));
-        [("value".to_owned(), id.into()), ("type".to_owned(), "User".into())].into_iter().chain(display).collect()
-    };
-    all.filter(|member| filter.matches(&shown(*member))).map(|(id, _)| id.to_owned()).collect()
+    let all = current.iter().map(|member| &*member.id).chain(added);
+    let shown = |id: &str| [("value".to_owned(), id.into()), ("type".to_owned(), "User".into())].into_iter().collect();
+    all.filter(|id| filter.matches(&shown(id))).map(str::to_owned).collect()
 }
 
 fn join(change: &mut Members, who: BTreeSet<String>) {

@@ -29,11 +29,6 @@ impl Asked {
         }
     }
 
-    /// Whether it was said what to show.
-    pub(super) const fn is_said(&self) -> bool {
-        self.only.is_some()
-    }
-
     /// Whether this attribute is shown, so that it has to be found out.
     pub(super) fn wants(&self, name: &str) -> bool {
         let is = |named: &Named| matches!(named, Named::Attribute(at) if at.attribute.name == name);
@@ -67,9 +62,6 @@ pub(super) fn whole(kind: Kind, resource: &Resource, related: Option<&[Related]>
         let (key, items) = related_json(kind, related, base);
         all.insert(key.to_owned(), items);
     }
-    if kind == Kind::User {
-        all.entry("active").or_insert(Value::Bool(true));
-    }
     Ok(all)
 }
 
@@ -102,15 +94,15 @@ pub(super) fn tag(resource: &Resource) -> String {
 }
 
 fn related_json(kind: Kind, related: &[Related], base: &str) -> (&'static str, Value) {
-    let (key, other, role) = match kind {
-        Kind::User => ("groups", Kind::Group, "direct"),
-        Kind::Group => ("members", Kind::User, "User"),
+    let group = |group: &Related| {
+        let place = location(Kind::Group, &group.id, base);
+        json!({ "value": group.id, "$ref": place, "display": group.shown, "type": "direct" })
     };
-    let item = |related: &Related| {
-        let place = location(other, &related.id, base);
-        json!({ "value": related.id, "$ref": place, "display": related.shown, "type": role })
-    };
-    (key, related.iter().map(item).collect())
+    let member = |user: &Related| json!({ "value": user.id, "$ref": location(Kind::User, &user.id, base), "type": "User" });
+    match kind {
+        Kind::User => ("groups", related.iter().map(group).collect()),
+        Kind::Group => ("members", related.iter().map(member).collect()),
+    }
 }
 
 fn home(of: &mut Map<String, Value>, extended: bool) -> Option<&mut Map<String, Value>> {

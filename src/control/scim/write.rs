@@ -7,6 +7,7 @@ use super::patch::Patch;
 use super::show::{self, Asked};
 use super::{Desk, Reply, list};
 use crate::model::directory::Kind;
+use crate::store;
 use crate::store::directory::{Done, Members, Resource, Unwritten};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -35,7 +36,10 @@ pub(super) fn names(tags: &str, resource: &Resource) -> bool {
 }
 
 pub(super) async fn create(desk: &Desk<'_>, kind: Kind, body: Value, asked: &Asked) -> Result<Reply, Fault> {
-    let (kept, members) = split(kind, accept(kind, sent(kind, body)?)?)?;
+    let (mut kept, members) = split(kind, accept(kind, sent(kind, body)?)?)?;
+    if kind == Kind::User {
+        kept.entry("active").or_insert(Value::Bool(true));
+    }
     let done = desk.store.create_resource(desk.provider, kind, &draft(kind, &kept)?, &members).await?;
     let done = done.map_err(|unwritten| fault(kind, unwritten))?;
     let mut reply = reply(desk, kind, &done, &members, asked).await?;
@@ -56,10 +60,10 @@ pub(super) async fn replace(
         return Err(Fault::Mutability("id".to_owned()));
     }
     let (kept, members) = split(kind, accept(kind, sent)?)?;
-    let draft = draft(kind, &kept)?;
     for _ in 0..TRIES {
         let before = find(desk, kind, id).await?;
         version.check(&before)?;
+        let draft = draft(kind, &still_as_active(kept.clone(), &stored(&before)?))?;
         match desk.store.change_resource(desk.provider, kind, &before, &draft, &members).await? {
             Err(Unwritten::Stale) => {}
             written => return reply(desk, kind, &written.map_err(|why| fault(kind, why))?, &members, asked).await,
@@ -81,19 +85,14 @@ pub(super) async fn patch(
         version.check(&before)?;
         let patch = Patch::read(kind, id, body)?;
         let current = if patch.asks_for_members() { desk.store.related(kind, &before).await? } else { Vec::new() };
-        let mut kept = serde_json::from_str(&before.body).map_err(|_| crate::store::Error::Damaged("directory"))?;
+        let mut kept = stored(&before)?;
         let members = patch.apply(&mut kept, &current)?;
         let draft = draft(kind, &accept(kind, kept)?)?;
         match desk.store.change_resource(desk.provider, kind, &before, &draft, &members).await? {
             Err(Unwritten::Stale) => {}
             written => {
                 let done = written.map_err(|why| fault(kind, why))?;
-                let mut reply = reply(desk, kind, &done, &members, asked).await?;
-                // A group may be large: who wants to see it says so.
-                if kind == Kind::Group && !asked.is_said() {
-                    (reply.status, reply.body) = (StatusCode::NO_CONTENT, None);
-                }
-                return Ok(reply);
+                return reply(desk, kind, &done, &members, asked).await;
             }
         }
     }
@@ -120,6 +119,18 @@ pub(super) async fn find(desk: &Desk<'_>, kind: Kind, id: &str) -> Result<Resour
     desk.store.resource(desk.provider, kind, id).await?.ok_or(Fault::NotFound)
 }
 
+fn stored(resource: &Resource) -> Result<Map<String, Value>, Fault> {
+    Ok(serde_json::from_str(&resource.body).map_err(|_| store::Error::Damaged("directory"))?)
+}
+
+/// Who is not active stays so until that is said: a resource that is sent whole does not always say it.
+fn still_as_active(mut kept: Map<String, Value>, before: &Map<String, Value>) -> Map<String, Value> {
+    if let (None, Some(active)) = (kept.get("active"), before.get("active")) {
+        kept.insert("active".to_owned(), active.clone());
+    }
+    kept
+}
+
 /// Members are kept apart from their group.
 fn split(kind: Kind, mut kept: Map<String, Value>) -> Result<(Map<String, Value>, Members), Fault> {
     let all = kept.remove("members").map(listed).unwrap_or_default();
@@ -132,17 +143,14 @@ fn fault(kind: Kind, unwritten: Unwritten) -> Fault {
         Unwritten::Stale => Fault::Busy,
         Unwritten::Taken if kind == Kind::User => Fault::Uniqueness("userName"),
         Unwritten::Taken => Fault::Uniqueness("displayName"),
-        Unwritten::NoSuchMember(id) => Fault::value(format!("`{id}` is no user of this directory")),
     }
 }
 
 async fn reply(desk: &Desk<'_>, kind: Kind, done: &Done, members: &Members, asked: &Asked) -> Result<Reply, Fault> {
     let resource = &done.resource;
-    let shows_related = !(kind == Kind::Group && !asked.is_said() && matches!(members, Members::Keep | Members::Change { .. }));
-    let body = if shows_related { Some(list::shown(desk, kind, resource, asked).await?.into()) } else { None };
     Ok(Reply {
         status: StatusCode::OK,
-        body,
+        body: Some(list::shown(desk, kind, resource, asked).await?.into()),
         location: Some(show::location(kind, &resource.id, &desk.base)),
         tag: Some(show::tag(resource)),
         what: what(kind, done, members),
@@ -163,8 +171,11 @@ fn what(kind: Kind, done: &Done, members: &Members) -> Value {
     let moved = match members {
         Members::Keep => None,
         Members::Change { add, remove } => Some(json!({ "added": add, "removed": remove })),
-        Members::Set(all) => (kind == Kind::Group).then(|| json!({ "set": all })),
+        Members::Set(all) => Some(json!({ "set": all })),
     };
+    if let (Some(what), false) = (what.as_object_mut(), done.strangers.is_empty()) {
+        what.insert("left_out".to_owned(), done.strangers.clone().into());
+    }
     if let (Some(what), Some(moved)) = (what.as_object_mut(), moved) {
         what.insert("members".to_owned(), moved);
     }

@@ -7,8 +7,8 @@ use crate::model::directory::{Barred, Entry, Found, Overlay};
 use crate::model::identity::Subject;
 use crate::model::{Identity, ProviderName, SignInId};
 use arc_swap::ArcSwap;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{Row as _, AnyConnection};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::{Mutex, MutexGuard};
@@ -46,22 +46,23 @@ const CONCERNED: &str = "SELECT s.id FROM users u JOIN sign_ins s ON s.user_id =
 
 impl Store {
     /// How directories are laid over claims from now on; sign-ins that are held follow.
-    pub async fn lay_directories(&self, overlays: BTreeMap<ProviderName, Overlay>) -> Result<(), Error> {
+    pub fn lay_directories(self: &Arc<Self>, overlays: BTreeMap<ProviderName, Overlay>) {
         let before = self.laying.overlays.swap(Arc::new(overlays.clone()));
         if *before == overlays {
-            return Ok(());
+            return;
         }
-        self.registry.outdate();
         let differs = |provider: &ProviderName| before.get(provider) != overlays.get(provider);
+        self.registry.outdate();
         let held = self.registry.live_sign_ins();
         let concerned = held.into_iter().filter(|held| differs(&held.identity().subject.provider));
-        self.follow_through(Settled { ended: Vec::new(), kept: concerned.map(|held| held.id).collect() }).await
+        let (store, kept) = (Arc::clone(self), concerned.map(|held| held.id).collect());
+        self.runtime.spawn(async move { store.follow_through(Settled { ended: Vec::new(), kept }).await });
     }
 
     /// Who somebody is with the directory laid over their claims.
     pub(in crate::store) async fn laid(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut AnyConnection,
         claims: &Arc<Identity>,
     ) -> Result<Result<Arc<Identity>, Barred>, Error> {
         let overlay = self.laying.overlays.load().get(&claims.subject.provider).copied();
@@ -75,7 +76,7 @@ impl Store {
         if self.laying.overlays.load().is_empty() {
             return Ok(Ok(Arc::clone(claims)));
         }
-        let mut connection = self.readers.acquire().await?;
+        let mut connection = self.readers().acquire().await?;
         self.laid(&mut connection, claims).await
     }
 
@@ -86,7 +87,7 @@ impl Store {
     }
 
     /// Ends those of these sign-ins that the directory, as it is now in the transaction, lets nobody have.
-    pub(super) async fn settle(&self, connection: &mut SqliteConnection, concerned: BTreeSet<SignInId>) -> Result<Settled, Error> {
+    pub(super) async fn settle(&self, connection: &mut AnyConnection, concerned: BTreeSet<SignInId>) -> Result<Settled, Error> {
         let mut settled = Settled::default();
         for id in concerned {
             let Some(row) = sqlx::query(BY_ID).bind(id.0).fetch_optional(&mut *connection).await? else { continue };
@@ -103,7 +104,7 @@ impl Store {
     }
 
     /// After the transaction: what has ended ends in memory too, what is held is who it has become.
-    pub(super) async fn follow_through(&self, settled: Settled) -> Result<(), Error> {
+    pub(super) async fn follow_through(&self, settled: Settled) {
         settled.ended.iter().for_each(|(id, _)| self.registry.end_sign_in(*id));
         // A sign-in that is being loaded may have been read before.
         self.registry.outdate();
@@ -114,7 +115,6 @@ impl Store {
                 self.registry.end_sign_in(id);
             }
         }
-        Ok(())
     }
 
     /// Makes a held sign-in who it is by its row and the directory.
@@ -133,7 +133,7 @@ impl Store {
 
 /// The sign-ins that an entry with these ties may concern.
 pub(super) async fn concerned(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     provider: &ProviderName,
     ties: &Ties,
 ) -> Result<BTreeSet<SignInId>, Error> {
@@ -143,7 +143,7 @@ pub(super) async fn concerned(
 }
 
 /// What the directory has for somebody: by what the configuration says, one after the other, and never one of several.
-async fn find(connection: &mut SqliteConnection, overlay: &Overlay, claims: &Identity) -> Result<Found, Error> {
+async fn find(connection: &mut AnyConnection, overlay: &Overlay, claims: &Identity) -> Result<Found, Error> {
     let provider = claims.subject.provider.as_str();
     let by_id = overlay.by_external_id.then_some(&*claims.subject.subject);
     let by_email = claims.profile.email.as_ref().filter(|_| overlay.by_email).map(|email| email.as_str());
@@ -165,7 +165,7 @@ async fn find(connection: &mut SqliteConnection, overlay: &Overlay, claims: &Ide
     Ok(Found::Nobody)
 }
 
-async fn entry(connection: &mut SqliteConnection, row: &SqliteRow) -> Result<Entry, Error> {
+async fn entry(connection: &mut AnyConnection, row: &AnyRow) -> Result<Entry, Error> {
     let text: String = row.try_get("entry")?;
     let entry: Entry = serde_json::from_str(&text).map_err(|_| Error::Damaged("directory"))?;
     let groups = sqlx::query_scalar(GROUPS).bind(row.try_get::<String, _>("id")?).fetch_all(connection).await?;

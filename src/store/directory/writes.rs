@@ -3,15 +3,15 @@
 
 use super::super::sign_ins::to_sql;
 use super::super::{Error, Store};
-use super::laid::{Ties, concerned};
+use super::laid::{Settled, Ties, concerned};
 use super::{Resource, fold};
 use crate::clock;
 use crate::model::directory::{Entry, Kind};
 use crate::model::identity::Subject;
 use crate::model::secret::random;
 use crate::model::{Email, ProviderName, SignInId};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{Row as _, AnyConnection};
 use std::collections::BTreeSet;
 
 /// A user or a group as it is to be.
@@ -55,6 +55,8 @@ pub struct Done {
     pub resource: Resource,
     /// Whose sign-ins have ended, one entry each.
     pub ended: Vec<Subject>,
+    /// What was to be a member, and is no user of the directory: it was left out.
+    pub strangers: Vec<String>,
 }
 
 /// Why nothing was changed.
@@ -64,11 +66,9 @@ pub enum Unwritten {
     Stale,
     /// Another has the name.
     Taken,
-    /// This is no user of the directory.
-    NoSuchMember(String),
 }
 
-const OF: &str = "SELECT * FROM directory WHERE id = $1 AND provider = $2 AND kind = $3 AND version = $4";
+const OF: &str = "SELECT shown, external_id, user_mail, primary_mail FROM directory WHERE id = $1 AND provider = $2 AND kind = $3 AND version = $4";
 const MAKE: &str = "INSERT INTO directory
     (id, provider, kind, name, shown, external_id, user_mail, primary_mail, entry, body, version, created_at, modified_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $11)";
@@ -76,7 +76,8 @@ const CHANGE: &str = "UPDATE directory SET name = $4, shown = $5, external_id = 
     body = $10, version = version + 1, modified_at = $11 WHERE id = $1 AND provider = $2 AND kind = $3";
 const TAKEN: &str = "SELECT 1 FROM directory WHERE provider = $1 AND kind = $2 AND name = $3 AND id <> $4";
 const REVIVED: &str = "DELETE FROM directory_deleted WHERE provider = $1 AND (name = $2 OR external_id = $3)";
-const BURY: &str = "INSERT INTO directory_deleted SELECT id, provider, name, external_id, user_mail, primary_mail, $2
+const BURY: &str = "INSERT INTO directory_deleted (id, provider, name, external_id, user_mail, primary_mail, deleted_at)
+    SELECT id, provider, name, external_id, user_mail, primary_mail, CAST($2 AS BIGINT)
     FROM directory WHERE id = $1";
 const IS_USER: &str = "SELECT 1 FROM directory WHERE id = $1 AND provider = $2 AND kind = 'user'";
 const JOIN: &str = "INSERT INTO directory_members (group_id, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
@@ -87,8 +88,9 @@ const MEMBERS: &str = "SELECT user_id FROM directory_members WHERE group_id = $1
 struct Change<'a> {
     provider: &'a ProviderName,
     kind: Kind,
-    connection: &'a mut SqliteConnection,
+    connection: &'a mut AnyConnection,
     concerned: BTreeSet<SignInId>,
+    strangers: Vec<String>,
 }
 
 impl Store {
@@ -101,16 +103,16 @@ impl Store {
         members: &Members,
     ) -> Result<Result<Done, Unwritten>, Error> {
         let id: String = random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let mut change = Change { provider, kind, connection: &mut transaction, concerned: BTreeSet::new() };
+        let mut transaction = self.write().await?;
+        let mut change = Change::of(provider, kind, &mut transaction);
         if let Err(unwritten) = change.make(&id, draft, members).await? {
             return Ok(Err(unwritten));
         }
-        let concerned = change.concerned;
+        let (concerned, strangers) = (change.concerned, change.strangers);
         let settled = self.settle(&mut transaction, concerned).await?;
         let resource = read(&mut transaction, &id).await?;
         transaction.commit().await?;
-        self.done(resource, settled).await.map(Ok)
+        Ok(Ok(self.done(resource, strangers, settled).await))
     }
 
     /// Puts another in the place of this one, if it is still as it was read.
@@ -122,16 +124,16 @@ impl Store {
         draft: &Draft,
         members: &Members,
     ) -> Result<Result<Done, Unwritten>, Error> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let mut change = Change { provider, kind, connection: &mut transaction, concerned: BTreeSet::new() };
+        let mut transaction = self.write().await?;
+        let mut change = Change::of(provider, kind, &mut transaction);
         if let Err(unwritten) = change.replace(before, draft, members).await? {
             return Ok(Err(unwritten));
         }
-        let concerned = change.concerned;
+        let (concerned, strangers) = (change.concerned, change.strangers);
         let settled = self.settle(&mut transaction, concerned).await?;
         let resource = read(&mut transaction, &before.id).await?;
         transaction.commit().await?;
-        self.done(resource, settled).await.map(Ok)
+        Ok(Ok(self.done(resource, strangers, settled).await))
     }
 
     /// Deletes it, if it is still as it was read.
@@ -141,27 +143,31 @@ impl Store {
         kind: Kind,
         before: &Resource,
     ) -> Result<Result<Done, Unwritten>, Error> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let mut change = Change { provider, kind, connection: &mut transaction, concerned: BTreeSet::new() };
+        let mut transaction = self.write().await?;
+        let mut change = Change::of(provider, kind, &mut transaction);
         if let Err(unwritten) = change.delete(before).await? {
             return Ok(Err(unwritten));
         }
-        let concerned = change.concerned;
+        let (concerned, strangers) = (change.concerned, change.strangers);
         let settled = self.settle(&mut transaction, concerned).await?;
         transaction.commit().await?;
-        self.done(before.clone(), settled).await.map(Ok)
+        Ok(Ok(self.done(before.clone(), strangers, settled).await))
     }
 
-    async fn done(&self, resource: Resource, settled: super::laid::Settled) -> Result<Done, Error> {
+    async fn done(&self, resource: Resource, strangers: Vec<String>, settled: Settled) -> Done {
         let ended = settled.ended.iter().map(|(_, subject)| subject.clone()).collect();
-        self.follow_through(settled).await?;
-        Ok(Done { resource, ended })
+        self.follow_through(settled).await;
+        Done { resource, ended, strangers }
     }
 }
 
 type Outcome = Result<Result<(), Unwritten>, Error>;
 
-impl Change<'_> {
+impl<'a> Change<'a> {
+    const fn of(provider: &'a ProviderName, kind: Kind, connection: &'a mut AnyConnection) -> Self {
+        Self { provider, kind, connection, concerned: BTreeSet::new(), strangers: Vec::new() }
+    }
+
     async fn make(&mut self, id: &str, draft: &Draft, members: &Members) -> Outcome {
         if self.is_taken(&draft.name, id).await? {
             return Ok(Err(Unwritten::Taken));
@@ -172,7 +178,7 @@ impl Change<'_> {
             revived.execute(&mut *self.connection).await?;
             self.concerns(&Ties::of_draft(draft)).await?;
         }
-        self.set_members(id, members).await
+        self.set_members(id, members).await.map(Ok)
     }
 
     async fn replace(&mut self, before: &Resource, draft: &Draft, members: &Members) -> Outcome {
@@ -189,7 +195,7 @@ impl Change<'_> {
             Kind::Group => {}
         }
         self.write(CHANGE, &before.id, draft).await?;
-        self.set_members(&before.id, members).await
+        self.set_members(&before.id, members).await.map(Ok)
     }
 
     async fn delete(&mut self, before: &Resource) -> Outcome {
@@ -206,7 +212,7 @@ impl Change<'_> {
         Ok(Ok(()))
     }
 
-    async fn find(&mut self, before: &Resource) -> Result<Option<SqliteRow>, Error> {
+    async fn find(&mut self, before: &Resource) -> Result<Option<AnyRow>, Error> {
         let query = sqlx::query(OF).bind(&before.id).bind(self.provider.as_str()).bind(self.kind.code()).bind(before.version);
         Ok(query.fetch_optional(&mut *self.connection).await?)
     }
@@ -226,9 +232,9 @@ impl Change<'_> {
         Ok(())
     }
 
-    async fn set_members(&mut self, group: &str, members: &Members) -> Outcome {
+    async fn set_members(&mut self, group: &str, members: &Members) -> Result<(), Error> {
         let (add, remove) = match members {
-            Members::Keep => return Ok(Ok(())),
+            Members::Keep => return Ok(()),
             Members::Change { add, remove } => (add.clone(), remove.clone()),
             Members::Set(all) => {
                 let there: Vec<String> = sqlx::query_scalar(MEMBERS).bind(group).fetch_all(&mut *self.connection).await?;
@@ -239,14 +245,15 @@ impl Change<'_> {
         for user in &add {
             let known = sqlx::query(IS_USER).bind(user).bind(self.provider.as_str());
             if known.fetch_optional(&mut *self.connection).await?.is_none() {
-                return Ok(Err(Unwritten::NoSuchMember(user.clone())));
+                self.strangers.push(user.clone());
+                continue;
             }
             self.move_member(JOIN, group, user).await?;
         }
         for user in &remove {
             self.move_member(LEAVE, group, user).await?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     async fn move_member(&mut self, text: &'static str, group: &str, user: &str) -> Result<(), Error> {
@@ -289,7 +296,7 @@ impl Ties {
         }
     }
 
-    fn of_row(row: &SqliteRow) -> Result<Self, Error> {
+    fn of_row(row: &AnyRow) -> Result<Self, Error> {
         Ok(Self {
             external_id: row.try_get("external_id")?,
             user_mail: row.try_get("user_mail")?,
@@ -298,6 +305,7 @@ impl Ties {
     }
 }
 
-async fn read(connection: &mut SqliteConnection, id: &str) -> Result<Resource, Error> {
-    super::resource(&sqlx::query("SELECT * FROM directory WHERE id = $1").bind(id).fetch_one(connection).await?)
+async fn read(connection: &mut AnyConnection, id: &str) -> Result<Resource, Error> {
+    let row = sqlx::query("SELECT id, body, version, created_at, modified_at FROM directory WHERE id = $1").bind(id);
+    super::resource(&row.fetch_one(connection).await?)
 }

@@ -122,7 +122,6 @@ pub(in crate::control::scim) static GROUP: Schema = Schema {
         Attribute::new("members", Complex, "Who is in it.").many().of(&[
             Attribute::new("value", Text, "The user's id.").exact().immutable(),
             Attribute::new("$ref", Reference, "Where the user is.").immutable().to(&["User"]),
-            Attribute::new("display", Text, "The user's name.").read_only(),
             Attribute::new("type", Text, "Always `User`.").immutable().one_of(&["User"]),
         ]),
     ],
