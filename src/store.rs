@@ -4,12 +4,14 @@
 //! has ended before its row is gone.
 
 mod app_sessions;
+mod changes;
 mod database;
 mod devices;
 pub mod directory;
+mod follow;
+mod freshness;
 mod live;
 mod logouts;
-mod others;
 mod people;
 mod postgres;
 mod registry;
@@ -23,6 +25,8 @@ mod tests;
 
 pub use app_sessions::Handoff;
 pub use database::Location;
+pub use follow::Followed;
+pub use freshness::OutOfReach;
 pub use live::{AppSession, Life, SignIn};
 pub use logouts::Logout;
 pub use people::people;
@@ -45,6 +49,7 @@ pub struct Store {
     registry: Registry,
     told: devices::Told,
     laying: directory::Laying,
+    follower: Arc<follow::Follower>,
     runtime: Handle,
     renewals: UnboundedSender<Arc<SignIn>>,
     renewals_asked: Mutex<Option<UnboundedReceiver<Arc<SignIn>>>>,
@@ -76,6 +81,9 @@ pub enum Error {
     /// The tables can't be brought up to date.
     #[error("the database can't be brought up to date: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// The database took too long to answer.
+    #[error("the database does not answer in time")]
+    Late,
     /// A row does not read back.
     #[error("a row of {0} is damaged")]
     Damaged(&'static str),
@@ -108,10 +116,13 @@ impl Store {
         let (renewals, asked) = unbounded_channel();
         let renewals_asked = Mutex::new(Some(asked));
         let (registry, told, laying) = (Registry::default(), devices::Told::default(), directory::Laying::default());
-        let store = Self { database, ring, registry, told, laying, runtime, renewals, renewals_asked };
+        let follower = Arc::default();
+        let store = Self { database, ring, registry, told, laying, follower, runtime, renewals, renewals_asked };
         store.reseal_signing_keys().await?;
         store.read_told().await?;
-        Ok(Arc::new(store))
+        let store = Arc::new(store);
+        follow::start(&store);
+        Ok(store)
     }
 
     /// The keys that seal what leaves our hands.
@@ -133,12 +144,21 @@ impl Store {
 
     /// Whether the database answers.
     pub async fn is_up(&self) -> bool {
+        if self.is_shared() {
+            return !self.is_behind();
+        }
         sqlx::query("SELECT 1").execute(&self.readers()).await.is_ok()
     }
 
     /// Writes down what changed little by little, removes what is over; called every few seconds and before the end.
     pub async fn tidy(&self, lifetimes: Lifetimes) -> Result<(), Error> {
         self.write_last_seen().await?;
-        self.remove_expired(lifetimes).await
+        if self.is_shared() {
+            self.read_last_seen(lifetimes).await?;
+        }
+        if self.has_settled() {
+            self.remove_expired(lifetimes).await?;
+        }
+        changes::trim(&mut *self.writer().acquire().await?).await
     }
 }

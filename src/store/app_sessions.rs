@@ -1,6 +1,7 @@
 //! App sessions, and the handoff codes that they are made from. In: hashes of cookies and codes. Out: live objects. Must never
 //! take a code twice, at another host, or from another browser.
 
+use super::changes::{Change, note};
 use super::live::AppSession;
 use super::sign_ins::{sign_ins, to_sql};
 use super::{Error, Store};
@@ -35,7 +36,12 @@ impl Store {
         );
         let query = query.bind(handoff.code.as_bytes()).bind(&handoff.host).bind(handoff.binding.as_bytes());
         let query = query.bind(to_sql(handoff.expires)).bind(handoff.sign_in.0);
-        Ok(query.execute(&self.writer()).await?.rows_affected() > 0)
+        match query.execute(&self.writer()).await {
+            Ok(done) => Ok(done.rows_affected() > 0),
+            // It ended at this very moment.
+            Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Takes a handoff and makes the app session whose cookie hashes to `cookie`; false when there is none to take.
@@ -94,10 +100,11 @@ impl Store {
         if known.fetch_optional(&self.readers()).await?.is_none() {
             return Ok(());
         }
-        let query = sqlx::query("DELETE FROM app_sessions WHERE cookie = $1").bind(cookie.as_bytes());
-        if query.execute(&self.writer()).await?.rows_affected() > 0 {
-            self.registry.end_app_session(cookie);
-        }
+        let mut transaction = self.write().await?;
+        sqlx::query("DELETE FROM app_sessions WHERE cookie = $1").bind(cookie.as_bytes()).execute(&mut *transaction).await?;
+        note(&mut transaction, &[Change::AppSessionEnded(*cookie)]).await?;
+        transaction.commit().await?;
+        self.registry.end_app_session(cookie);
         Ok(())
     }
 }

@@ -8,6 +8,8 @@ use sqlx::{Any, AnyConnection, AnyPool, Transaction};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Where the state is kept: the database, and the file with the keys that seal what is in it.
 #[derive(Clone)]
@@ -23,6 +25,9 @@ enum Kind {
     /// A server.
     Postgres(postgres::Location),
 }
+
+/// How long to wait for connections that are let go of.
+const GIVEN_UP: Duration = Duration::from_secs(60);
 
 /// Where connections come from; the two may be one.
 pub(super) struct Pools {
@@ -91,6 +96,21 @@ impl Database {
             Kind::Postgres(location) => postgres::open(location).await?,
         };
         Ok(Self { location, pools: ArcSwap::from_pointee(pools) })
+    }
+
+    /// A connection of its own, for reading.
+    pub(super) async fn connect(&self) -> Result<AnyConnection, Error> {
+        self.location.read().await
+    }
+
+    /// Lets go of all connections to a server, and makes new ones as they are needed.
+    pub(super) fn connect_anew(&self) {
+        let Some(Ok(pools)) = self.shared().map(postgres::pool) else { return };
+        let old = self.pools.swap(Arc::new(pools));
+        tokio::spawn(async move {
+            // What hangs ends with its caller's patience, or when the system gives the connection up.
+            let _ = tokio::time::timeout(GIVEN_UP, old.writer.close()).await;
+        });
     }
 
     /// What others share with this process, for good.

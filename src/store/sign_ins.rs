@@ -1,6 +1,8 @@
 //! Sign-ins: made at a callback, renewed with their claims, ended once. In: checked identities and tokens. Out: live
 //! objects. Must never hand out a sign-in whose row is gone.
 
+use super::changes::{Change, note};
+use super::follow::placeholders;
 use super::live::{Life, Renewal, SignIn};
 use super::seal::Purpose;
 use super::{Error, Store};
@@ -8,6 +10,7 @@ use crate::clock;
 use crate::model::identity::{Profile, Subject};
 use crate::model::{Identity, Lifetimes, ProviderName, SignInId, Timestamp, TokenHash};
 use serde::{Deserialize, Serialize};
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 use std::sync::Arc;
@@ -50,6 +53,12 @@ pub struct Ended {
     pub id_token: String,
 }
 
+/// How many are written, or asked for, with one statement.
+const AT_ONCE: usize = 200;
+/// How much later than here a use may be written down elsewhere.
+const LAG: Duration = Duration::from_secs(60);
+/// How long before the end it is asked whether a sign-in is in use elsewhere.
+const SOON: Duration = Duration::from_secs(30);
 /// How long before the claims are stale they are renewed: a tenth of their life, a minute at most.
 const RENEW_AHEAD: Duration = Duration::from_secs(60);
 
@@ -79,6 +88,11 @@ pub(super) use sign_ins;
 
 const BY_COOKIE: &str = sign_ins!("WHERE s.cookie = $1");
 pub(super) const BY_ID: &str = sign_ins!("WHERE s.id = $1");
+const RENEW: &str = "UPDATE sign_ins SET profile = $1, tokens = $2, authenticated_at = $3, email = $4 WHERE id = $5";
+/// By the clock of the database, which is the same for all.
+const TAKE_ON: &str = "UPDATE sign_ins SET renewing_until = (SELECT now FROM clock) + $2
+    WHERE id = $1 AND renewing_until <= (SELECT now FROM clock)";
+const OVER: &str = "SELECT id FROM sign_ins WHERE ends_at <= $1 OR last_seen <= $2 OR created_at <= $3";
 
 impl Store {
     /// Makes a sign-in, and ends the one that it replaces.
@@ -125,20 +139,35 @@ impl Store {
 
     /// New claims and tokens for a sign-in that is still there, of somebody who may still have it; false when it is not so.
     pub async fn renew_sign_in(&self, sign_in: &SignIn, claims: Identity, tokens: Tokens) -> Result<bool, Error> {
-        let claims = Arc::new(claims);
-        let _laying = self.laying().await;
         let mut transaction = self.write().await?;
-        let Ok(identity) = self.laid(&mut transaction, &claims).await? else { return Ok(false) };
+        let claims = Arc::new(claims);
+        if self.laid(&mut transaction, &claims).await?.is_err() {
+            return Ok(false);
+        }
         let (profile, email) = (to_json(&claims.profile)?, email(&claims));
         let sealed = self.seal_tokens(sign_in.id, &tokens)?;
-        let query = sqlx::query("UPDATE sign_ins SET profile = $1, tokens = $2, authenticated_at = $3, email = $4 WHERE id = $5");
-        let query = query.bind(profile).bind(sealed).bind(to_sql(claims.authenticated_at)).bind(email).bind(sign_in.id.0);
-        let found = query.execute(&mut *transaction).await?.rows_affected() > 0;
+        let query = sqlx::query(RENEW).bind(profile).bind(sealed).bind(to_sql(claims.authenticated_at)).bind(email);
+        let found = query.bind(sign_in.id.0).execute(&mut *transaction).await?.rows_affected() > 0;
+        note(&mut transaction, &[Change::Renewed(sign_in.id)]).await?;
         transaction.commit().await?;
-        if found {
-            sign_in.renew(claims, identity, tokens.renewal(clock::now()));
-        }
+        self.look_again(&[sign_in.id]).await?;
         Ok(found)
+    }
+
+    /// Takes on the renewal of a sign-in's claims, for a while; false when another process has it.
+    pub async fn take_on_renewal(&self, id: SignInId, patience: Duration) -> Result<bool, Error> {
+        let until = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
+        let taken = sqlx::query(TAKE_ON).bind(id.0).bind(until).execute(&self.writer()).await?;
+        // Whoever had it before may have written down what it got, and that may not be known here yet.
+        self.look_again(&[id]).await?;
+        Ok(taken.rows_affected() > 0)
+    }
+
+    /// Gives it back, done or not.
+    pub async fn give_back_renewal(&self, id: SignInId) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE sign_ins SET renewing_until = 0 WHERE id = $1");
+        query.bind(id.0).execute(&self.writer()).await?;
+        Ok(())
     }
 
     /// Ends a sign-in and everything made from it; `None` when it had ended before, or its tokens can't be opened.
@@ -154,39 +183,69 @@ impl Store {
     pub(super) async fn write_last_seen(&self) -> Result<(), Error> {
         let live = self.registry.live_sign_ins();
         let unwritten: Vec<_> = live.iter().filter_map(|sign_in| Some((sign_in, sign_in.unwritten()?))).collect();
-        if unwritten.is_empty() {
-            return Ok(());
+        for some in unwritten.chunks(AT_ONCE) {
+            let rows: Vec<String> = (0..some.len()).map(|index| format!("(${}, ${})", index * 2 + 1, index * 2 + 2)).collect();
+            // Both databases call the columns of such a list so.
+            let text = format!(
+                "UPDATE sign_ins SET last_seen = seen.column2 FROM (VALUES {}) AS seen
+                 WHERE sign_ins.id = seen.column1 AND sign_ins.last_seen < seen.column2",
+                rows.join(", ")
+            );
+            let query = some
+                .iter()
+                .fold(sqlx::query(AssertSqlSafe(text)), |query, (sign_in, seen)| query.bind(sign_in.id.0).bind(to_sql(*seen)));
+            let mut transaction = self.write().await?;
+            query.execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            some.iter().for_each(|(sign_in, seen)| sign_in.written(*seen));
         }
-        let mut transaction = self.write().await?;
-        for (sign_in, seen) in &unwritten {
-            let query = sqlx::query("UPDATE sign_ins SET last_seen = $1 WHERE id = $2 AND last_seen < $1");
-            query.bind(to_sql(*seen)).bind(sign_in.id.0).execute(&mut *transaction).await?;
+        Ok(())
+    }
+
+    /// A sign-in that is idle here may be in use at another replica: reads when those were used last that would end soon.
+    pub(super) async fn read_last_seen(&self, lifetimes: Lifetimes) -> Result<(), Error> {
+        let soon = clock::now().plus(SOON);
+        let live = self.registry.live_sign_ins();
+        let idle: Vec<_> = live.iter().filter(|sign_in| sign_in.life(soon, lifetimes) == Life::Expired).collect();
+        for some in idle.chunks(AT_ONCE) {
+            let text = format!("SELECT id, last_seen FROM sign_ins WHERE id IN ({})", placeholders(some.len()));
+            let query = some.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, sign_in| query.bind(sign_in.id.0));
+            for row in query.fetch_all(&self.readers()).await? {
+                if let Some(held) = self.registry.held(SignInId(row.try_get("id")?)) {
+                    held.was_seen(time(&row, "last_seen")?);
+                }
+            }
         }
-        transaction.commit().await?;
-        unwritten.iter().for_each(|(sign_in, seen)| sign_in.written(*seen));
         Ok(())
     }
 
     pub(super) async fn remove_expired(&self, lifetimes: Lifetimes) -> Result<(), Error> {
-        let time = clock::now();
-        let now = to_sql(time);
-        let before = |duration: Duration| now.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
-        let over = sqlx::query_scalar("SELECT id FROM sign_ins WHERE ends_at <= $1 OR last_seen <= $2 OR created_at <= $3");
-        let over = over.bind(now).bind(before(lifetimes.idle)).bind(before(lifetimes.lifetime));
-        let over: Vec<i64> = over.fetch_all(&self.readers()).await?;
-        // A row may lag behind the object that is in use.
-        let lives = |id: SignInId| self.registry.held(id).is_some_and(|held| held.life(time, lifetimes) == Life::Live);
-        let over: Vec<_> = over.into_iter().map(SignInId).filter(|id| !lives(*id)).collect();
-        if !over.is_empty() {
-            self.remove(&over).await?;
+        let now = to_sql(clock::now());
+        if !self.over(&self.readers(), lifetimes).await?.is_empty() {
+            self.remove(lifetimes).await?;
         }
         sqlx::query("DELETE FROM handoffs WHERE expires_at <= $1").bind(now).execute(&self.writer()).await?;
         Ok(())
     }
 
-    async fn remove(&self, over: &[SignInId]) -> Result<(), Error> {
+    /// What is over, by its rows and by what is held.
+    async fn over(&self, executor: impl sqlx::AnyExecutor<'_>, lifetimes: Lifetimes) -> Result<Vec<SignInId>, Error> {
+        let time = clock::now();
+        let before = |duration: Duration| to_sql(time).saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
+        // Another replica writes down what is used after a while, and its clock may go otherwise.
+        let idle = if self.is_shared() { lifetimes.idle.saturating_add(LAG) } else { lifetimes.idle };
+        let over = sqlx::query_scalar(OVER).bind(to_sql(time)).bind(before(idle)).bind(before(lifetimes.lifetime));
+        let over: Vec<i64> = over.fetch_all(executor).await?;
+        // A row may lag behind the object that is in use.
+        let lives = |id: SignInId| self.registry.held(id).is_some_and(|held| held.life(time, lifetimes) == Life::Live);
+        Ok(over.into_iter().map(SignInId).filter(|id| !lives(*id)).collect())
+    }
+
+    async fn remove(&self, lifetimes: Lifetimes) -> Result<(), Error> {
         let mut transaction = self.write().await?;
-        for id in over {
+        // Others may have written meanwhile, and cannot any more.
+        let over = self.over(&mut *transaction, lifetimes).await?;
+        for id in &over {
             delete(&mut transaction, *id).await?;
         }
         transaction.commit().await?;
@@ -247,9 +306,10 @@ async fn insert(connection: &mut AnyConnection, user: i64, new: &NewSignIn, now:
     Ok(SignInId(query.fetch_one(connection).await?.try_get(0)?))
 }
 
+/// Deletes one, and says so to all others.
 pub(super) async fn delete(connection: &mut AnyConnection, id: SignInId) -> Result<(), Error> {
-    sqlx::query("DELETE FROM sign_ins WHERE id = $1").bind(id.0).execute(connection).await?;
-    Ok(())
+    let gone = sqlx::query("DELETE FROM sign_ins WHERE id = $1").bind(id.0).execute(&mut *connection).await?;
+    if gone.rows_affected() > 0 { note(connection, &[Change::Ended(id)]).await } else { Ok(()) }
 }
 
 /// Who the provider said it is.

@@ -6,6 +6,9 @@ use super::{Error, Store};
 use crate::model::Timestamp;
 use sqlx::Row as _;
 
+const KEEP: &str = "INSERT INTO signing_keys (id, created_at, sealed) SELECT $1, $2, $3
+    WHERE NOT EXISTS (SELECT 1 FROM signing_keys WHERE created_at > $4)";
+
 /// A key as it is kept.
 pub struct StoredKey {
     /// Its key id (`kid`).
@@ -32,11 +35,13 @@ impl Store {
         Ok(StoredKey { id, created, pkcs8 })
     }
 
-    /// Keeps one more.
-    pub async fn keep_signing_key(&self, key: &StoredKey) -> Result<(), Error> {
+    /// Keeps one more, unless another process has made one after `newest`, the newest that is known here.
+    pub async fn keep_signing_key(&self, key: &StoredKey, newest: Option<Timestamp>) -> Result<(), Error> {
         let sealed = self.ring.seal(Purpose::SigningKey, &key.id, &key.pkcs8)?;
-        let query = sqlx::query("INSERT INTO signing_keys (id, created_at, sealed) VALUES ($1, $2, $3)");
-        query.bind(&key.id).bind(to_sql(key.created)).bind(sealed).execute(&self.writer()).await?;
+        let query = sqlx::query(KEEP).bind(&key.id).bind(to_sql(key.created)).bind(sealed).bind(newest.map_or(-1, to_sql));
+        let mut transaction = self.write().await?;
+        query.execute(&mut *transaction).await?;
+        transaction.commit().await?;
         Ok(())
     }
 

@@ -126,7 +126,7 @@ async fn an_app_session_that_is_ended_ends_for_everybody_who_holds_it() {
 async fn signing_keys_outlive_the_sealing_key_that_they_were_made_under() {
     let (folder, first) = store().await;
     let key = StoredKey { id: "k".to_owned(), created: clock::now(), pkcs8: b"secret".to_vec().into() };
-    first.keep_signing_key(&key).await.unwrap();
+    first.keep_signing_key(&key, None).await.unwrap();
     let ring = folder.path().join("db.keys");
     let old = std::fs::read_to_string(&ring).unwrap();
     let new = "2 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";

@@ -1,8 +1,9 @@
 //! Directories laid over claims. In: what a provider's token said of somebody. Out: the identity that counts, for new sign-ins, loaded
 //! ones, and those that are held while the directory changes. Must never leave a held identity behind what has been committed.
 
+use super::super::changes::{Change, note};
 use super::super::sign_ins::{BY_ID, delete, read_claims};
-use super::super::{Error, SignIn, Store};
+use super::super::{Error, Store};
 use crate::model::directory::{Barred, Entry, Found, Overlay};
 use crate::model::identity::Subject;
 use crate::model::{Identity, ProviderName, SignInId};
@@ -11,13 +12,11 @@ use sqlx::any::AnyRow;
 use sqlx::{Row as _, AnyConnection};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tokio::sync::{Mutex, MutexGuard};
 
-/// How each directory is laid over its provider's claims, and the right to change who a held sign-in is.
+/// How each directory is laid over its provider's claims.
 #[derive(Default)]
 pub(in crate::store) struct Laying {
     overlays: ArcSwap<BTreeMap<ProviderName, Overlay>>,
-    changing: Mutex<()>,
 }
 
 /// What became of sign-ins that a change concerns.
@@ -52,6 +51,7 @@ impl Store {
             return;
         }
         let differs = |provider: &ProviderName| before.get(provider) != overlays.get(provider);
+        // What is being loaded may have been read before.
         self.registry.outdate();
         let held = self.registry.live_sign_ins();
         let concerned = held.into_iter().filter(|held| differs(&held.identity().subject.provider));
@@ -80,12 +80,6 @@ impl Store {
         self.laid(&mut connection, claims).await
     }
 
-    /// While this is held, nobody else changes who a held sign-in is: whoever reads rows and publishes what they say holds it from
-    /// before the one to behind the other.
-    pub(in crate::store) async fn laying(&self) -> MutexGuard<'_, ()> {
-        self.laying.changing.lock().await
-    }
-
     /// Ends those of these sign-ins that the directory, as it is now in the transaction, lets nobody have.
     pub(super) async fn settle(&self, connection: &mut AnyConnection, concerned: BTreeSet<SignInId>) -> Result<Settled, Error> {
         let mut settled = Settled::default();
@@ -93,7 +87,10 @@ impl Store {
             let Some(row) = sqlx::query(BY_ID).bind(id.0).fetch_optional(&mut *connection).await? else { continue };
             let claims = Arc::new(read_claims(&row)?);
             match self.laid(connection, &claims).await? {
-                Ok(_) => settled.kept.push(id),
+                Ok(_) => {
+                    note(connection, &[Change::Renewed(id)]).await?;
+                    settled.kept.push(id);
+                }
                 Err(_) => {
                     delete(connection, id).await?;
                     settled.ended.push((id, claims.subject.clone()));
@@ -106,28 +103,10 @@ impl Store {
     /// After the transaction: what has ended ends in memory too, what is held is who it has become.
     pub(super) async fn follow_through(&self, settled: Settled) {
         settled.ended.iter().for_each(|(id, _)| self.registry.end_sign_in(*id));
-        // A sign-in that is being loaded may have been read before.
-        self.registry.outdate();
-        for id in settled.kept {
-            let Some(held) = self.registry.held(id) else { continue };
-            if let Err(error) = self.lay_anew(&held).await {
-                tracing::error!(sign_in = id.0, %error, "who a sign-in is now can't be found out: it is looked up again when it is used");
-                self.registry.end_sign_in(id);
-            }
+        if let Err(error) = self.look_again(&settled.kept).await {
+            tracing::error!(%error, "who some sign-ins are now can't be found out: they are looked up again when they are used");
+            settled.kept.iter().for_each(|id| self.registry.end_sign_in(*id));
         }
-    }
-
-    /// Makes a held sign-in who it is by its row and the directory.
-    async fn lay_anew(&self, held: &SignIn) -> Result<(), Error> {
-        let laying = self.laying().await;
-        match self.laid_now(&held.claims()).await? {
-            Ok(identity) => held.lay(identity),
-            Err(_) => {
-                drop(laying);
-                self.end_sign_in(held.id).await?;
-            }
-        }
-        Ok(())
     }
 }
 
