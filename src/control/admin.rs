@@ -4,6 +4,7 @@
 pub mod acts;
 mod devices;
 mod explain;
+mod orphans;
 mod risks;
 
 use super::Control;
@@ -74,6 +75,7 @@ pub fn start(listener: TcpListener, state: State) -> io::Result<Server> {
         .route("/openapi.json", get(async || ([(header::CONTENT_TYPE, "application/json")], OPEN_API)))
         .merge(devices::routes())
         .merge(risks::routes())
+        .merge(orphans::routes())
         .layer(middleware::from_fn_with_state(Arc::clone(&inner), acts::record))
         // A question, whatever its method.
         .route("/explain", post(explain::answer))

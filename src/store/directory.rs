@@ -2,8 +2,10 @@
 //! show or change what belongs to another provider.
 
 mod laid;
+mod orphans;
 mod writes;
 
+pub use orphans::{Lost, Orphan};
 pub use writes::{Done, Draft, Members, Unwritten};
 
 use super::{Error, Store, sign_ins};

@@ -303,6 +303,7 @@ async fn insert(connection: &mut AnyConnection, user: i64, new: &NewSignIn, now:
     );
     let query = query.bind(new.cookie.as_bytes()).bind(user).bind(to_json(&new.identity.profile)?);
     let query = query.bind(to_sql(new.identity.authenticated_at)).bind(to_sql(now)).bind(to_sql(new.ends)).bind(&new.provider_sid);
+    let query = query.bind(email(&new.identity));
     Ok(SignInId(query.fetch_one(connection).await?.try_get(0)?))
 }
 

@@ -1,8 +1,8 @@
 //! What attackers try: other people's tokens, other people's users, requests that are meant to hurt.
 
-use crate::client::{PARTNERS, PAST, PATCH, READER, STAFF, USER, call, get, group, patch, send, user, world};
+use crate::client::{PARTNERS, PAST, PATCH, READER, STAFF, USER, call, get, group, patch, send, two_directories, user, world};
 use crate::world::wire::Connection;
-use crate::world::{LOGIN, eventually};
+use crate::world::{BOB, LOGIN, PAYROLL, eventually};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +57,7 @@ async fn a_token_that_may_look_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_of_one_provider_does_not_exist_for_another() {
-    let world = world().await;
+    let world = two_directories().await;
     let theirs = user(&world, "bob@corp.example", json!({ "externalId": "s-bob" })).await;
     let their_group = group(&world, "finance", &[&theirs]).await;
     let rename = json!({ "schemas": [PATCH], "Operations": [{ "op": "replace", "path": "displayName", "value": "mine" }] }).to_string();
@@ -81,8 +81,8 @@ async fn what_is_of_one_provider_does_not_exist_for_another() {
     assert_eq!(send(&world, PARTNERS, "GET", &filter, "", "").await.json()["totalResults"], 0);
     // The same name may be there twice, in two directories, and what is said there concerns nobody here.
     assert_eq!(send(&world, PARTNERS, "POST", "/Users", "", &body).await.status, 201);
-    let session = world.session(crate::world::WIKI, crate::world::BOB).await;
-    assert_eq!(world.get(crate::world::WIKI, "/", &format!("Cookie: {session}\r\n")).await.status, 200);
+    let session = world.session(PAYROLL, BOB).await;
+    assert_eq!(world.get(PAYROLL, "/", &format!("Cookie: {session}\r\n")).await.status, 200);
     // Nobody is taken into a group of another directory.
     let mine = json!({ "schemas": [crate::client::GROUP], "displayName": "admins", "members": [{ "value": theirs }] }).to_string();
     let made = send(&world, PARTNERS, "POST", "/Groups", "", &mine).await.json();

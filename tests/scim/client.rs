@@ -20,16 +20,21 @@ const TOKENS: &str = "    scim:
         - { file: past-token, expires: '2020-01-01T00:00:00Z' }
 ";
 
-/// A world whose providers tell of their directories.
+/// A world whose provider tells of its directory.
 pub(crate) async fn world() -> World {
     World::of(setup(TOKENS)).await
 }
 
-/// The same with other lines under the provider `staff`, where `TOKENS` stands for the usual ones.
+/// The same with a second provider, which tells of its own.
+pub(crate) async fn two_directories() -> World {
+    World::of(Setup { partners: true, ..setup(TOKENS) }).await
+}
+
+/// What the first is made of, with other lines under the provider.
 pub(crate) fn setup(provider: &'static str) -> Setup {
     let files = [("staff-token", STAFF), ("reader-token", READER), ("past-token", PAST), ("partner-token", PARTNERS)];
     let files = files.into_iter().map(|(name, token)| (name, token.as_bytes().to_vec())).collect();
-    Setup { provider, partner: "    scim: { tokens: [{ file: partner-token }] }\n", partners: true, files, ..Setup::default() }
+    Setup { provider, partner: "    scim: { tokens: [{ file: partner-token }] }\n", files, ..Setup::default() }
 }
 
 /// Sends a request with a token.

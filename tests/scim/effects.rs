@@ -2,7 +2,7 @@
 
 use crate::client::{ENTERPRISE, GROUP, STAFF, USER, call, group, patch, send, setup, user, world};
 use crate::world::wire::Connection;
-use crate::world::{ALICE, BOB, LOGIN, PAYROLL, Setup, WIKI, Who, World, eventually};
+use crate::world::{ALICE, BOB, LOGIN, MALLORY, PAYROLL, Setup, WIKI, Who, World, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -266,4 +266,20 @@ async fn nobody_has_a_session_by_a_token_nor_a_directory_by_a_cookie() {
     let log = std::fs::read(world.path("doorward.db-wal")).unwrap_or_default();
     let holds = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(!holds(&database, "hunter22") && !holds(&log, "hunter22"), "passwords are kept nowhere");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_whom_no_provider_mentions_any_more_are_listed() {
+    let world = world().await;
+    let bob = user(&world, "bob@corp.example", json!({})).await;
+    user(&world, "al", json!({ "externalId": "s-alice" })).await;
+    for who in [ALICE, BOB, MALLORY] {
+        assert_eq!(sign_in(&world, WIKI, who).await.0, 200);
+    }
+    assert_eq!(call(&world, "DELETE", &format!("/Users/{bob}"), &Value::Null).await.0, 204);
+    let found = world.admin("/api/v1/orphans").await.json();
+    let shown = |orphan: &Value| format!("{} {}", orphan["user"].as_str().unwrap(), orphan["why"].as_str().unwrap());
+    let orphans: Vec<_> = found["orphans"].as_array().unwrap().iter().map(shown).collect();
+    assert_eq!(orphans, ["staff:s-bob deleted", "staff:s-mallory not_in_directory"], "{found}");
+    assert_eq!(world.admin("/api/v1/orphans?after=x").await.status, 400);
 }

@@ -1,6 +1,6 @@
 //! Looking for things: filters, order, pages, and what is shown.
 
-use crate::client::{ENTERPRISE, STAFF, USER, call, count, filtered, get, group, send, user, world};
+use crate::client::{ENTERPRISE, USER, call, count, filtered, get, group, user, world};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,18 +154,20 @@ async fn what_is_shown_is_what_was_asked_for() {
     group(&world, "g", &[&id]).await;
     let keys = async |query: &str| {
         let shown = get(&world, &format!("/Users/{id}?{query}")).await;
-        shown.as_object().unwrap().keys().map(|key| key.replace(ENTERPRISE, "enterprise")).collect::<Vec<_>>().join(" ")
+        let mut keys: Vec<_> = shown.as_object().unwrap().keys().map(|key| key.replace(ENTERPRISE, "enterprise")).collect();
+        keys.sort();
+        keys.join(" ")
     };
-    let all = "active groups id meta name schemas title enterprise userName";
+    let all = "active enterprise groups id meta name schemas title userName";
     assert_eq!(keys("").await, all);
     for (query, expected) in [
         ("attributes=userName", "id schemas userName"),
         ("attributes=TITLE,+name.givenName", "id name schemas title"),
         ("attributes=nothing", "id schemas"),
-        (&format!("attributes={ENTERPRISE}"), "id schemas enterprise"),
-        (&format!("attributes={ENTERPRISE}:department"), "id schemas enterprise"),
+        (&format!("attributes={ENTERPRISE}"), "enterprise id schemas"),
+        (&format!("attributes={ENTERPRISE}:department"), "enterprise id schemas"),
         ("attributes=groups", "groups id schemas"),
-        ("excludedAttributes=groups,meta,id,name", "active id schemas title enterprise userName"),
+        ("excludedAttributes=groups,meta,id,name", "active enterprise id schemas title userName"),
         (&format!("excludedAttributes={ENTERPRISE}"), "active groups id meta name schemas title userName"),
     ] {
         assert_eq!(keys(query).await, expected, "{query}");
@@ -196,6 +198,4 @@ async fn the_server_says_what_it_can_do_and_no_more() {
         assert_eq!(call(&world, "GET", &format!("{path}/nothing"), &Value::Null).await.0, 404);
     }
     assert_eq!(call(&world, "GET", "/Me", &Value::Null).await.0, 501);
-    let answer = send(&world, STAFF, "HEAD", "/ServiceProviderConfig", "Connection: close\r\n", "").await;
-    assert_eq!(answer.status, 200);
 }

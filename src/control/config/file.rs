@@ -18,6 +18,7 @@ pub use devices::Devices;
 pub use limits::Limits;
 pub use rules::Rule;
 
+use crate::model::directory::ATTRIBUTES;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
@@ -170,6 +171,14 @@ pub struct Provider {
     pub leeway: Option<String>,
     /// A PEM file with the certificate authorities to trust for this provider, in place of the system's.
     pub ca: Option<String>,
+}
+
+impl Provider {
+    /// Our words for what it can say of a person: claims that are mapped, and what its directory has.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        let directory = self.scim.iter().flat_map(|_| ATTRIBUTES);
+        self.claims.keys().map(String::as_str).chain(directory)
+    }
 }
 
 /// Where a secret is. Exactly one of the two.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// How each directory is laid over its provider's claims.
 #[derive(Default)]
 pub(in crate::store) struct Laying {
-    overlays: ArcSwap<BTreeMap<ProviderName, Overlay>>,
+    pub(super) overlays: ArcSwap<BTreeMap<ProviderName, Overlay>>,
 }
 
 /// What became of sign-ins that a change concerns.
@@ -122,7 +122,7 @@ pub(super) async fn concerned(
 }
 
 /// What the directory has for somebody: by what the configuration says, one after the other, and never one of several.
-async fn find(connection: &mut AnyConnection, overlay: &Overlay, claims: &Identity) -> Result<Found, Error> {
+pub(super) async fn find(connection: &mut AnyConnection, overlay: &Overlay, claims: &Identity) -> Result<Found, Error> {
     let provider = claims.subject.provider.as_str();
     let by_id = overlay.by_external_id.then_some(&*claims.subject.subject);
     let by_email = claims.profile.email.as_ref().filter(|_| overlay.by_email).map(|email| email.as_str());
