@@ -33,8 +33,8 @@ pub use people::people;
 pub use sign_ins::{Ended, NewSignIn, Tokens};
 pub use signing_keys::StoredKey;
 
-use crate::model::{Lifetimes, Reason};
 use crate::model::secret::NoRandomness;
+use crate::model::{Lifetimes, Reason};
 use database::Database;
 use registry::Registry;
 use seal::KeyRing;

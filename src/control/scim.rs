@@ -233,13 +233,7 @@ impl Control {
     }
 }
 
-async fn look(
-    desk: &Desk<'_>,
-    operation: Operation<'_>,
-    query: &Query,
-    headers: &HeaderMap,
-    body: &Value,
-) -> Result<Reply, Fault> {
+async fn look(desk: &Desk<'_>, operation: Operation<'_>, query: &Query, headers: &HeaderMap, body: &Value) -> Result<Reply, Fault> {
     match operation {
         Operation::List(kinds) => list::answer(desk, kinds, &Search::of_query(query)?).await.map(Reply::of),
         Operation::Search(kinds) => list::answer(desk, kinds, &Search::of_body(body)?).await.map(Reply::of),
@@ -286,7 +280,9 @@ where
     B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
     let media_type = text(headers, &CONTENT_TYPE).and_then(|said| said.split(';').next()).map(str::trim);
-    if media_type.is_some_and(|said| !["application/scim+json", "application/json"].iter().any(|read| said.eq_ignore_ascii_case(read))) {
+    if media_type
+        .is_some_and(|said| !["application/scim+json", "application/json"].iter().any(|read| said.eq_ignore_ascii_case(read)))
+    {
         return Err(Fault::MediaType);
     }
     let read = tokio::time::timeout(PATIENCE, Limited::new(body, LARGEST_BODY).collect()).await;

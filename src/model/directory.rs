@@ -144,7 +144,11 @@ mod tests {
     }
 
     fn said() -> impl Strategy<Value = BTreeMap<String, Vec<String>>> {
-        proptest::collection::btree_map(prop_oneof![Just("department".to_owned()), Just("title".to_owned())], vec("[x-z]", 1..3), 0..3)
+        proptest::collection::btree_map(
+            prop_oneof![Just("department".to_owned()), Just("title".to_owned())],
+            vec("[x-z]", 1..3),
+            0..3,
+        )
     }
 
     fn identity() -> impl Strategy<Value = Identity> {

@@ -77,14 +77,19 @@ impl Store {
 
     /// Some of all, in the order of their ids, which is no order that means anything.
     pub async fn resources(&self, provider: &ProviderName, kind: Kind, skip: i64, most: i64) -> Result<Vec<Resource>, Error> {
-        let text =
-            format!("SELECT {COLUMNS} FROM directory WHERE provider = $1 AND kind = $2 ORDER BY id LIMIT $3 OFFSET $4");
+        let text = format!("SELECT {COLUMNS} FROM directory WHERE provider = $1 AND kind = $2 ORDER BY id LIMIT $3 OFFSET $4");
         let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(provider.as_str()).bind(kind.code()).bind(most).bind(skip);
         query.fetch_all(&self.readers()).await?.iter().map(resource).collect()
     }
 
     /// Those behind this id, in the same order.
-    pub async fn resources_after(&self, provider: &ProviderName, kind: Kind, after: &str, most: i64) -> Result<Vec<Resource>, Error> {
+    pub async fn resources_after(
+        &self,
+        provider: &ProviderName,
+        kind: Kind,
+        after: &str,
+        most: i64,
+    ) -> Result<Vec<Resource>, Error> {
         let text = format!("SELECT {COLUMNS} FROM directory WHERE provider = $1 AND kind = $2 AND id > $3 ORDER BY id LIMIT $4");
         let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(provider.as_str()).bind(kind.code()).bind(after).bind(most);
         query.fetch_all(&self.readers()).await?.iter().map(resource).collect()

@@ -267,7 +267,14 @@ impl Store {
         };
         let Ok(identity) = self.laid_now(&claims).await? else { return Ok(None) };
         let renewal = tokens.renewal(clock::now());
-        Ok(Some(SignIn::new(id, (claims, identity), time(row, "created_at")?, time(row, "last_seen")?, time(row, "ends_at")?, renewal)))
+        Ok(Some(SignIn::new(
+            id,
+            (claims, identity),
+            time(row, "created_at")?,
+            time(row, "last_seen")?,
+            time(row, "ends_at")?,
+            renewal,
+        )))
     }
 
     fn ended(&self, id: SignInId, row: &AnyRow) -> Result<Ended, Error> {

@@ -60,7 +60,8 @@ async fn what_is_of_one_provider_does_not_exist_for_another() {
     let world = two_directories().await;
     let theirs = user(&world, "bob@corp.example", json!({ "externalId": "s-bob" })).await;
     let their_group = group(&world, "finance", &[&theirs]).await;
-    let rename = json!({ "schemas": [PATCH], "Operations": [{ "op": "replace", "path": "displayName", "value": "mine" }] }).to_string();
+    let rename =
+        json!({ "schemas": [PATCH], "Operations": [{ "op": "replace", "path": "displayName", "value": "mine" }] }).to_string();
     let body = json!({ "schemas": [USER], "userName": "bob@corp.example", "active": false }).to_string();
     let (one, finance) = (format!("/Users/{theirs}"), format!("/Groups/{their_group}"));
     for (method, path, body) in [
@@ -98,7 +99,8 @@ async fn a_name_is_taken_whatever_its_case() {
         assert_eq!(call(&world, "POST", "/Users", &json!({ "schemas": [USER], "userName": name })).await.0, 409, "{name}");
     }
     let id = user(&world, "b", json!({})).await;
-    let taken = patch(&world, &format!("/Users/{id}"), json!([{ "op": "replace", "value": { "userName": "ÄNDA@corp.example" } }])).await;
+    let taken =
+        patch(&world, &format!("/Users/{id}"), json!([{ "op": "replace", "value": { "userName": "ÄNDA@corp.example" } }])).await;
     assert_eq!(taken.0, 409);
     // A letter that only looks like one in lower case makes nobody else of it.
     let kelvin = json!({ "schemas": [USER], "userName": "bob@corp.example".replace('b', "\u{212a}"), "active": false });
@@ -158,6 +160,9 @@ async fn a_new_token_counts_with_the_next_configuration_and_the_old_one_no_more(
     std::fs::write(world.path("next-token"), next).unwrap();
     let text = std::fs::read_to_string(&path).unwrap().replace("{ file: staff-token }", "{ file: next-token }");
     std::fs::write(&path, text).unwrap();
-    eventually("the configuration is reloaded", async || (send(&world, next, "GET", "/Users", "", "").await.status == 200).then_some(())).await;
+    eventually("the configuration is reloaded", async || {
+        (send(&world, next, "GET", "/Users", "", "").await.status == 200).then_some(())
+    })
+    .await;
     assert_eq!(send(&world, STAFF, "GET", "/Users", "", "").await.status, 401);
 }

@@ -40,9 +40,8 @@ pub(crate) fn setup(provider: &'static str) -> Setup {
 /// Sends a request with a token.
 pub(crate) async fn send(world: &World, token: &str, method: &str, path: &str, lines: &str, body: &str) -> Answer {
     let length = body.len();
-    let lines = format!(
-        "Authorization: Bearer {token}\r\nContent-Type: application/scim+json\r\n{lines}Content-Length: {length}\r\n"
-    );
+    let lines =
+        format!("Authorization: Bearer {token}\r\nContent-Type: application/scim+json\r\n{lines}Content-Length: {length}\r\n");
     let mut connection = Connection::tls(world, LOGIN).await;
     connection.write(world.head(method, LOGIN, &format!("/scim/v2{path}"), &lines) + body).await;
     connection.answer().await
@@ -74,7 +73,8 @@ pub(crate) async fn user(world: &World, name: &str, more: Value) -> String {
 /// Makes a group of these users; the id.
 pub(crate) async fn group(world: &World, name: &str, members: &[&str]) -> String {
     let members: Vec<_> = members.iter().map(|id| json!({ "value": id })).collect();
-    let (status, made) = call(world, "POST", "/Groups", &json!({ "schemas": [GROUP], "displayName": name, "members": members })).await;
+    let (status, made) =
+        call(world, "POST", "/Groups", &json!({ "schemas": [GROUP], "displayName": name, "members": members })).await;
     assert_eq!(status, 201, "{made}");
     made["id"].as_str().unwrap().to_owned()
 }

@@ -90,7 +90,10 @@ async fn a_lost_group_takes_what_it_gave_streams_included_and_nothing_else() {
     let operation = json!([{ "op": "add", "path": "members", "value": [{ "value": id }] }]);
     assert_eq!(patch(&world, &format!("/Groups/{finance}"), operation).await.0, 200);
     assert_eq!(status(&world, PAYROLL, "/", &session).await, 200, "and what is given counts at once too");
-    assert_eq!(patch(&world, &format!("/Groups/{finance}"), json!([{ "op": "replace", "path": "displayName", "value": "money" }])).await.0, 200);
+    assert_eq!(
+        patch(&world, &format!("/Groups/{finance}"), json!([{ "op": "replace", "path": "displayName", "value": "money" }])).await.0,
+        200
+    );
     assert_eq!(status(&world, PAYROLL, "/", &session).await, 403, "a group by another name is another group");
     assert_eq!(call(&world, "DELETE", &format!("/Groups/{finance}"), &Value::Null).await.0, 204);
     assert_eq!(status(&world, WIKI, "/", &wiki).await, 200);
@@ -135,7 +138,8 @@ async fn people_are_tied_by_what_is_sure_and_never_by_guess() {
     let world = world().await;
     // Two that it could be: neither is.
     user(&world, "bob@corp.example", json!({ "active": false })).await;
-    let second = user(&world, "robert", json!({ "active": false, "emails": [{ "value": "BOB@corp.example", "primary": true }] })).await;
+    let second =
+        user(&world, "robert", json!({ "active": false, "emails": [{ "value": "BOB@corp.example", "primary": true }] })).await;
     let session = world.session(WIKI, BOB).await;
     assert_eq!(told(&world, &session, "x-remote-groups").await, "employees,finance");
     assert_eq!(call(&world, "DELETE", &format!("/Users/{second}"), &Value::Null).await.0, 204);
@@ -201,7 +205,10 @@ async fn a_user_who_is_deactivated_while_they_sign_in_gets_nowhere() {
     let callback = browser.fill_in(&form, BOB).await;
     // Signed in, and not yet handed over to the app.
     let handed = browser.until(&callback, &world.url(WIKI, "/.doorward/callback")).await;
-    assert_eq!(patch(&world, &format!("/Users/{id}"), json!([{ "op": "Replace", "path": "active", "value": "False" }])).await.0, 200);
+    assert_eq!(
+        patch(&world, &format!("/Users/{id}"), json!([{ "op": "Replace", "path": "active", "value": "False" }])).await.0,
+        200
+    );
     let answer = browser.step(&handed, None).await;
     assert!(answer.status >= 400, "{}", answer.status);
     assert!(browser.cookie(WIKI, "__Host-doorward").is_none());
@@ -214,10 +221,8 @@ async fn every_act_of_a_directory_is_on_record_with_whose_sign_ins_it_ended() {
     world.session(WIKI, BOB).await;
     assert_eq!(patch(&world, &format!("/Users/{id}"), json!([{ "op": "replace", "path": "active", "value": false }])).await.0, 200);
     let path = format!("/scim/v2/Users/{id}");
-    let record = eventually("it is on record", async || {
-        world.records(&path).into_iter().find(|record| record["act"] == "directory")
-    })
-    .await;
+    let record =
+        eventually("it is on record", async || world.records(&path).into_iter().find(|record| record["act"] == "directory")).await;
     assert_eq!(
         [&record["provider"], &record["method"], &record["status"], &record["what"]["sign_ins_ended"]],
         [&json!("staff"), &json!("PATCH"), &json!(200), &json!(["staff:s-bob"])],

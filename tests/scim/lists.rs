@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 #[tokio::test(flavor = "multi_thread")]
 async fn filters_mean_what_the_grammar_says() {
     let world = world().await;
-    let emails = json!([{ "type": "work", "value": "Ann@corp.example", "primary": true }, { "type": "home", "value": "ann@home.example" }]);
+    let emails =
+        json!([{ "type": "work", "value": "Ann@corp.example", "primary": true }, { "type": "home", "value": "ann@home.example" }]);
     let ann = json!({
         "externalId": "X1", "title": "Tour Guide", "name": { "familyName": "O'Malley" }, "emails": emails,
         ENTERPRISE: { "department": "audit" }
@@ -139,7 +140,9 @@ async fn pages_have_everything_once() {
     assert_eq!(sorted, ["u000", "u001", "u002"]);
     let sorted = names(&get(&world, "/Users?sortBy=userName&sortOrder=descending&count=2&startIndex=2").await);
     assert_eq!(sorted, ["u258", "u257"]);
-    for (query, items) in [("count=0", 0), ("count=-5", 0), ("count=1000", 200), ("startIndex=-3&count=1", 1), ("startIndex=261", 0)] {
+    for (query, items) in
+        [("count=0", 0), ("count=-5", 0), ("count=1000", 200), ("startIndex=-3&count=1", 1), ("startIndex=261", 0)]
+    {
         let page = get(&world, &format!("/Users?{query}")).await;
         assert_eq!((page["Resources"].as_array().unwrap().len(), &page["totalResults"]), (items, &json!(260)), "{query}");
     }

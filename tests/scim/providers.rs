@@ -32,11 +32,7 @@ fn of_entra() -> Vec<(Value, &'static str, Value)> {
             "/roles",
             json!([{ "primary": true, "value": "auditor" }]),
         ),
-        (
-            json!([{ "op": "Add", "path": format!("{ENTERPRISE}:department"), "value": "audit" }]),
-            at("department"),
-            json!("audit"),
-        ),
+        (json!([{ "op": "Add", "path": format!("{ENTERPRISE}:department"), "value": "audit" }]), at("department"), json!("audit")),
         (
             json!([{ "op": "Add", "path": format!("{ENTERPRISE}:manager"), "value": "m-1" }]),
             at("manager"),

@@ -52,7 +52,8 @@ async fn members_that_are_added_at_once_are_all_there() {
         users.push(user(&world, &format!("u{n}"), json!({})).await);
     }
     let path = format!("/Groups/{}", group(&world, "g", &[]).await);
-    let add = async |id: &String| patch(&world, &path, json!([{ "op": "add", "path": "members", "value": [{ "value": id }] }])).await.0;
+    let add =
+        async |id: &String| patch(&world, &path, json!([{ "op": "add", "path": "members", "value": [{ "value": id }] }])).await.0;
     assert_eq!(futures_util::future::join_all(users.iter().map(add)).await, [200; 6]);
     assert_eq!(get(&world, &path).await["members"].as_array().unwrap().len(), 6);
 }
@@ -94,12 +95,24 @@ async fn what_is_not_right_is_refused_with_the_word_for_it_and_changes_nothing()
         ("PATCH", &one, of(json!([{ "op": "add", "path": "title" }])), 400, "invalidValue"),
         ("PATCH", &one, of(json!([{ "op": "replace", "path": "shoeSize", "value": "43" }])), 400, "invalidPath"),
         ("PATCH", &one, of(json!([{ "op": "replace", "path": "emails[type eq", "value": "x" }])), 400, "invalidPath"),
-        ("PATCH", &one, of(json!([{ "op": "replace", "path": "emails[type eq \"work\"].shoe", "value": "x" }])), 400, "invalidPath"),
+        (
+            "PATCH",
+            &one,
+            of(json!([{ "op": "replace", "path": "emails[type eq \"work\"].shoe", "value": "x" }])),
+            400,
+            "invalidPath",
+        ),
         ("PATCH", &one, of(json!([{ "op": "replace", "path": "title[type eq \"work\"]", "value": "x" }])), 400, "invalidPath"),
         ("PATCH", &one, of(json!([{ "op": "replace", "path": "emails[type eq \"home\"].value", "value": "x" }])), 400, "noTarget"),
         ("PATCH", &one, of(json!([{ "op": "replace", "path": "id", "value": "x" }])), 400, "mutability"),
         ("PATCH", &one, of(json!([{ "op": "replace", "value": { "id": "x" } }])), 400, "mutability"),
-        ("PATCH", &one, of(json!([{ "op": "replace", "path": "meta.created", "value": "2000-01-01T00:00:00Z" }])), 400, "mutability"),
+        (
+            "PATCH",
+            &one,
+            of(json!([{ "op": "replace", "path": "meta.created", "value": "2000-01-01T00:00:00Z" }])),
+            400,
+            "mutability",
+        ),
         ("PATCH", &one, of(json!([{ "op": "add", "path": "groups", "value": [{ "value": "x" }] }])), 400, "mutability"),
         ("PATCH", &one, of(json!([{ "op": "remove", "path": "schemas" }])), 400, "mutability"),
         ("PATCH", &one, of(json!([{ "op": "remove", "path": "userName" }])), 400, "invalidValue"),
@@ -125,9 +138,11 @@ async fn what_is_not_right_is_refused_with_the_word_for_it_and_changes_nothing()
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_made_primary_takes_that_from_what_was() {
     let world = world().await;
-    let emails = json!([{ "type": "work", "value": "a@corp.example", "primary": true }, { "type": "home", "value": "a@home.example" }]);
+    let emails =
+        json!([{ "type": "work", "value": "a@corp.example", "primary": true }, { "type": "home", "value": "a@home.example" }]);
     let id = user(&world, "a", json!({ "emails": emails })).await;
-    let operations = json!([{ "op": "add", "path": "emails", "value": [{ "type": "other", "value": "a@other.example", "primary": true }] }]);
+    let operations =
+        json!([{ "op": "add", "path": "emails", "value": [{ "type": "other", "value": "a@other.example", "primary": true }] }]);
     let (status, said) = patch(&world, &format!("/Users/{id}"), operations).await;
     let primary = |said: &Value| -> Vec<String> {
         let all = said["emails"].as_array().unwrap().iter().filter(|email| email["primary"] == true);

@@ -106,7 +106,9 @@ impl<'a> Known<'a> {
         let asks = |provider: &file::Provider| {
             let scopes = provider.scopes.as_ref().map_or(&[][..], |scopes| &scopes.0);
             let directory = provider.scim.as_ref().is_some_and(|scim| scim.groups != Some(file::scim::ScimGroups::Ignore));
-            directory || provider.claims.contains_key("groups") || scopes.iter().any(|scope| scope.contains("groups") || scope.contains("roles"))
+            directory
+                || provider.claims.contains_key("groups")
+                || scopes.iter().any(|scope| scope.contains("groups") || scope.contains("roles"))
         };
         Self {
             providers: &app.providers,

@@ -71,7 +71,8 @@ fn read(sent: &Value) -> Result<(VecDeque<Operation<'_>>, Option<usize>), Fault>
     if all.len() > MOST {
         return Err(Fault::TooLarge("the list of operations"));
     }
-    let stop_after = sent.get("failOnErrors").and_then(Value::as_u64).and_then(|most| usize::try_from(most).ok()).filter(|n| *n > 0);
+    let stop_after =
+        sent.get("failOnErrors").and_then(Value::as_u64).and_then(|most| usize::try_from(most).ok()).filter(|n| *n > 0);
     let operations = all.iter().enumerate().map(|(index, sent)| Operation::read(index, sent)).collect::<Result<_, _>>()?;
     Ok((operations, stop_after))
 }

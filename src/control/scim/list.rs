@@ -73,7 +73,11 @@ impl Search {
         let names = |names: &Option<Vec<String>>| names.clone().map(Vec::into_iter);
         let (only, without) = (names(&self.only), names(&self.without));
         let (only, without): (Option<Vec<_>>, Option<Vec<_>>) = (only.map(Iterator::collect), without.map(Iterator::collect));
-        Asked::new(kind, only.as_ref().map(|all| all.iter().map(String::as_str)), without.as_ref().map(|all| all.iter().map(String::as_str)))
+        Asked::new(
+            kind,
+            only.as_ref().map(|all| all.iter().map(String::as_str)),
+            without.as_ref().map(|all| all.iter().map(String::as_str)),
+        )
     }
 }
 

@@ -52,7 +52,8 @@ impl Asked {
 
 /// A resource as a whole; its groups or members where they are given.
 pub(super) fn whole(kind: Kind, resource: &Resource, related: Option<&[Related]>, base: &str) -> Result<Map<String, Value>, Fault> {
-    let mut all: Map<String, Value> = serde_json::from_str(&resource.body).map_err(|_| crate::store::Error::Damaged("directory"))?;
+    let mut all: Map<String, Value> =
+        serde_json::from_str(&resource.body).map_err(|_| crate::store::Error::Damaged("directory"))?;
     let mut schemas = vec![schema::core(kind).id];
     schemas.extend(all.contains_key(ENTERPRISE.id).then_some(ENTERPRISE.id));
     all.insert("schemas".to_owned(), schemas.into());

@@ -9,7 +9,7 @@ use crate::model::identity::Subject;
 use crate::model::{Identity, ProviderName, SignInId};
 use arc_swap::ArcSwap;
 use sqlx::any::AnyRow;
-use sqlx::{Row as _, AnyConnection};
+use sqlx::{AnyConnection, Row as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use crate::model::identity::Subject;
 use crate::model::secret::random;
 use crate::model::{Email, ProviderName, SignInId};
 use sqlx::any::AnyRow;
-use sqlx::{Row as _, AnyConnection};
+use sqlx::{AnyConnection, Row as _};
 use std::collections::BTreeSet;
 
 /// A user or a group as it is to be.
@@ -289,11 +289,7 @@ impl<'a> Change<'a> {
 impl Ties {
     fn of_draft(draft: &Draft) -> Self {
         let text = |email: &Option<Email>| email.as_ref().map(|email| email.as_str().to_owned());
-        Self {
-            external_id: draft.external_id.clone(),
-            user_mail: text(&draft.user_mail),
-            primary_mail: text(&draft.primary_mail),
-        }
+        Self { external_id: draft.external_id.clone(), user_mail: text(&draft.user_mail), primary_mail: text(&draft.primary_mail) }
     }
 
     fn of_row(row: &AnyRow) -> Result<Self, Error> {

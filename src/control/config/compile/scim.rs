@@ -92,7 +92,8 @@ fn of_secret(secret: &SecretString) -> Result<TokenHash, Wrong> {
 }
 
 fn hash(digits: &str) -> Result<TokenHash, Wrong> {
-    let wrong = || Wrong::new("not a SHA-256", "64 hexadecimal digits, as `sha256sum` prints them of the token without a line break");
+    let wrong =
+        || Wrong::new("not a SHA-256", "64 hexadecimal digits, as `sha256sum` prints them of the token without a line break");
     let byte = |pair: &[u8; 2]| str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
     let (pairs, rest) = digits.as_bytes().as_chunks();
     let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();

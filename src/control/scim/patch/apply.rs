@@ -104,7 +104,13 @@ fn set(parts: &mut Map<String, Value>, part: &Attribute, value: Value) -> Result
     Ok(())
 }
 
-fn in_part(home: &mut Map<String, Value>, attribute: &Attribute, part: &Attribute, action: Action, value: Value) -> Result<(), Fault> {
+fn in_part(
+    home: &mut Map<String, Value>,
+    attribute: &Attribute,
+    part: &Attribute,
+    action: Action,
+    value: Value,
+) -> Result<(), Fault> {
     let value = if action == Action::Remove { Value::Null } else { value };
     if attribute.many {
         let mut items = home.remove(attribute.name).map(listed).unwrap_or_default();

@@ -19,12 +19,8 @@ pub(super) const COMMON: &[Attribute] = &[
 
 const PRIMARY: Attribute = Attribute::new("primary", Truth, "Whether it is the preferred one; at most one is.");
 const DISPLAY: Attribute = Attribute::new("display", Text, "A name for people.");
-const LABELLED: &[Attribute] = &[
-    Attribute::new("value", Text, "The value."),
-    DISPLAY,
-    Attribute::new("type", Text, "What it is for."),
-    PRIMARY,
-];
+const LABELLED: &[Attribute] =
+    &[Attribute::new("value", Text, "The value."), DISPLAY, Attribute::new("type", Text, "What it is for."), PRIMARY];
 
 pub(in crate::control::scim) static USER: Schema = Schema {
     id: "urn:ietf:params:scim:schemas:core:2.0:User",
