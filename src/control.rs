@@ -24,6 +24,7 @@ mod target;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;
+mod webhooks;
 
 use crate::assertion;
 use crate::model::{Reason, Refusal};
@@ -72,7 +73,7 @@ pub struct Place {
     pub authority: String,
     /// Whether it is the host where people sign in.
     pub is_auth: bool,
-    /// Who is on the other end.
+    /// Who is on the other end, as far as proxies are trusted.
     pub client: IpAddr,
 }
 
@@ -94,7 +95,10 @@ impl Control {
         snapshot: Arc<ArcSwap<Snapshot>>,
         metrics: ControlMetrics,
     ) -> Arc<Self> {
-        Arc::new(Self { store, keys, snapshot, directory: Directory::new(metrics.clone()), metrics, scim: scim::Scim::default() })
+        let control =
+            Self { store, keys, snapshot, directory: Directory::new(metrics.clone()), metrics, scim: scim::Scim::default() };
+        webhooks::subscribe(&control, &control.snapshot.load());
+        Arc::new(control)
     }
 
     /// Starts what goes on in the background, on the current runtime: discovery, the renewal of claims, tidying up, the
@@ -108,6 +112,9 @@ impl Control {
         tokio::spawn(async move { control.tidy().await });
         let control = Arc::clone(self);
         tokio::spawn(async move { control.rotate().await });
+        let control = Arc::clone(self);
+        tokio::spawn(async move { control.count().await });
+        tokio::spawn(webhooks::work(Arc::clone(self)));
     }
 
     /// The configured providers, and whether each has been discovered.
@@ -172,6 +179,14 @@ impl Control {
         }
     }
 
+    /// Counts what ends.
+    async fn count(&self) {
+        let Some(mut applied) = self.store.applied() else { return };
+        while let Some(applied) = applied.recv().await {
+            self.metrics.revoked(applied.cause.code(), applied.count, applied.lag);
+        }
+    }
+
     async fn rotate(&self) {
         let mut ticks = tokio::time::interval(Duration::from_secs(300));
         loop {
@@ -193,12 +208,9 @@ where
     Ok(Query::parse(str::from_utf8(&bytes).map_err(|_| Reason::BadRequest)?))
 }
 
-/// The store refuses; or does not answer: nothing is known, so nothing is said to have happened.
+/// The store does not answer: nothing is known, so nothing is said to have happened.
 fn unavailable(error: impl Into<store::Error>) -> Refusal {
     let error = error.into();
-    if let store::Error::Refused(reason) = error {
-        return reason.into();
-    }
     tracing::error!(%error, "the store does not answer");
     Reason::StoreUnavailable.into()
 }

@@ -70,7 +70,7 @@ pub struct ReservedRequest {
     pub authority: String,
     /// Whose host it is.
     pub site: Site,
-    /// Who is on the other end.
+    /// Who is on the other end, as far as proxies are trusted.
     pub client: IpAddr,
 }
 

@@ -4,6 +4,8 @@
 use super::changes::{Change, note};
 use super::follow::placeholders;
 use super::live::{Life, Renewal, SignIn};
+use super::locks::{Barred, barred};
+use super::revoke::{Cause, Revoked, Selection, address};
 use super::seal::Purpose;
 use super::{Error, Store};
 use crate::clock;
@@ -13,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +34,17 @@ pub struct NewSignIn {
     pub ends: Timestamp,
     /// The sign-in whose cookie the browser had: it ends in the same transaction.
     pub replaces: Option<SignInId>,
+    /// Where from.
+    pub client: Client,
+}
+
+/// Where somebody signs in from.
+#[derive(Clone, Debug, Default)]
+pub struct Client {
+    /// The address.
+    pub address: Option<IpAddr>,
+    /// What the browser calls itself.
+    pub agent: Option<String>,
 }
 
 /// Tokens of a provider; sealed in the store.
@@ -95,25 +109,27 @@ const TAKE_ON: &str = "UPDATE sign_ins SET renewing_until = (SELECT now FROM clo
 const OVER: &str = "SELECT id FROM sign_ins WHERE ends_at <= $1 OR last_seen <= $2 OR created_at <= $3";
 
 impl Store {
-    /// Makes a sign-in, and ends the one that it replaces.
-    pub async fn create_sign_in(&self, new: NewSignIn) -> Result<Arc<SignIn>, Error> {
+    /// Makes a sign-in, and ends the one that it replaces; neither where something keeps the person out.
+    pub async fn create_sign_in(&self, new: NewSignIn) -> Result<Result<Arc<SignIn>, Barred>, Error> {
         let now = clock::now();
         let mut transaction = self.write().await?;
-        if let Some(old) = new.replaces {
-            delete(&mut transaction, old).await?;
+        if let Some(barred) = barred(&mut transaction, &new.identity).await? {
+            return Ok(Err(barred));
         }
         if let Err(barred) = self.laid(&mut transaction, &Arc::new(new.identity.clone())).await? {
-            return Err(Error::Refused(barred.into()));
+            return Ok(Err(Barred::Directory(barred)));
         }
+        let replaced = match new.replaces {
+            Some(old) => self.end(&mut transaction, &Selection::SignIns(vec![old]), Cause::Replaced.into()).await?,
+            None => Revoked::default(),
+        };
         let user = upsert_user(&mut transaction, &new.identity, now).await?;
         let id = insert(&mut transaction, user, &new, now).await?;
         let sealed = self.seal_tokens(id, &new.tokens)?;
         sqlx::query("UPDATE sign_ins SET tokens = $1 WHERE id = $2").bind(sealed).bind(id.0).execute(&mut *transaction).await?;
         transaction.commit().await?;
-        if let Some(old) = new.replaces {
-            self.registry.end_sign_in(old);
-        }
-        self.sign_in(&new.cookie).await?.ok_or(Error::Damaged("sign_ins"))
+        self.apply_here(&replaced, Cause::Replaced);
+        Ok(self.sign_in(&new.cookie).await?.ok_or(Barred::Ended))
     }
 
     /// The sign-in of this cookie.
@@ -137,17 +153,18 @@ impl Store {
         row.map(|row| self.open_tokens(id, &row)).transpose()
     }
 
-    /// New claims and tokens for a sign-in that is still there, of somebody who may still have it; false when it is not so.
+    /// New claims and tokens for a sign-in that is still there; false when it is not, or when they tell somebody who is kept out.
     pub async fn renew_sign_in(&self, sign_in: &SignIn, claims: Identity, tokens: Tokens) -> Result<bool, Error> {
+        let profile = to_json(&claims.profile)?;
+        let sealed = self.seal_tokens(sign_in.id, &tokens)?;
+        let query = sqlx::query(RENEW).bind(profile).bind(sealed).bind(to_sql(claims.authenticated_at));
+        let query = query.bind(address(&claims.profile)).bind(sign_in.id.0);
         let mut transaction = self.write().await?;
+        let found = query.execute(&mut *transaction).await?.rows_affected() > 0;
         let claims = Arc::new(claims);
-        if self.laid(&mut transaction, &claims).await?.is_err() {
+        if found && (barred(&mut transaction, &claims).await?.is_some() || self.laid(&mut transaction, &claims).await?.is_err()) {
             return Ok(false);
         }
-        let (profile, email) = (to_json(&claims.profile)?, email(&claims));
-        let sealed = self.seal_tokens(sign_in.id, &tokens)?;
-        let query = sqlx::query(RENEW).bind(profile).bind(sealed).bind(to_sql(claims.authenticated_at)).bind(email);
-        let found = query.bind(sign_in.id.0).execute(&mut *transaction).await?.rows_affected() > 0;
         note(&mut transaction, &[Change::Renewed(sign_in.id)]).await?;
         transaction.commit().await?;
         self.look_again(&[sign_in.id]).await?;
@@ -171,12 +188,14 @@ impl Store {
     }
 
     /// Ends a sign-in and everything made from it; `None` when it had ended before, or its tokens can't be opened.
-    pub async fn end_sign_in(&self, id: SignInId) -> Result<Option<Ended>, Error> {
+    pub async fn end_sign_in(&self, id: SignInId, cause: Cause) -> Result<Option<Ended>, Error> {
         let mut transaction = self.write().await?;
         let row = sqlx::query(BY_ID).bind(id.0).fetch_optional(&mut *transaction).await?;
-        delete(&mut transaction, id).await?;
+        let revoked = self.end(&mut transaction, &Selection::SignIns(vec![id]), cause.into()).await?;
         transaction.commit().await?;
-        self.registry.end_sign_in(id);
+        self.apply_here(&revoked, cause);
+        // Where the row was gone before, whoever holds it learns so.
+        self.registry.end(&[id], &[]);
         Ok(row.and_then(|row| self.ended(id, &row).ok()))
     }
 
@@ -245,11 +264,12 @@ impl Store {
         let mut transaction = self.write().await?;
         // Others may have written meanwhile, and cannot any more.
         let over = self.over(&mut *transaction, lifetimes).await?;
-        for id in &over {
-            delete(&mut transaction, *id).await?;
+        let mut all = Vec::new();
+        for some in over.chunks(AT_ONCE) {
+            all.push(self.end(&mut transaction, &Selection::SignIns(some.to_vec()), Cause::Expired.into()).await?);
         }
         transaction.commit().await?;
-        over.iter().for_each(|id| self.registry.end_sign_in(*id));
+        all.iter().for_each(|revoked| self.apply_here(revoked, Cause::Expired));
         Ok(())
     }
 
@@ -305,19 +325,14 @@ async fn upsert_user(connection: &mut AnyConnection, identity: &Identity, now: T
 
 async fn insert(connection: &mut AnyConnection, user: i64, new: &NewSignIn, now: Timestamp) -> Result<SignInId, Error> {
     let query = sqlx::query(
-        "INSERT INTO sign_ins (cookie, user_id, profile, authenticated_at, created_at, last_seen, ends_at, provider_sid, email)
-         VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8) RETURNING id",
+        "INSERT INTO sign_ins
+           (cookie, user_id, profile, authenticated_at, created_at, last_seen, ends_at, provider_sid, email, address, agent)
+         VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10) RETURNING id",
     );
     let query = query.bind(new.cookie.as_bytes()).bind(user).bind(to_json(&new.identity.profile)?);
     let query = query.bind(to_sql(new.identity.authenticated_at)).bind(to_sql(now)).bind(to_sql(new.ends)).bind(&new.provider_sid);
-    let query = query.bind(email(&new.identity));
-    Ok(SignInId(query.fetch_one(connection).await?.try_get(0)?))
-}
-
-/// Deletes one, and says so to all others.
-pub(super) async fn delete(connection: &mut AnyConnection, id: SignInId) -> Result<(), Error> {
-    let gone = sqlx::query("DELETE FROM sign_ins WHERE id = $1").bind(id.0).execute(&mut *connection).await?;
-    if gone.rows_affected() > 0 { note(connection, &[Change::Ended(id)]).await } else { Ok(()) }
+    let query = query.bind(address(&new.identity.profile)).bind(new.client.address.map(|address| address.to_string()));
+    Ok(SignInId(query.bind(&new.client.agent).fetch_one(connection).await?.try_get(0)?))
 }
 
 /// Who the provider said it is.
@@ -327,10 +342,6 @@ pub(super) fn read_claims(row: &AnyRow) -> Result<Identity, Error> {
     let provider = ProviderName::parse(row.try_get("provider")?).ok_or(Error::Damaged("users"))?;
     let subject = Subject { provider, subject: row.try_get("subject")? };
     Ok(Identity { subject, profile, authenticated_at: time(row, "authenticated_at")? })
-}
-
-fn email(identity: &Identity) -> Option<&str> {
-    identity.profile.email.as_ref().map(|email| email.as_str())
 }
 
 fn to_json<T: Serialize>(value: &T) -> Result<String, Error> {

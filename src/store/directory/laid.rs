@@ -2,10 +2,10 @@
 //! ones, and those that are held while the directory changes. Must never leave a held identity behind what has been committed.
 
 use super::super::changes::{Change, note};
-use super::super::sign_ins::{BY_ID, delete, read_claims};
+use super::super::revoke::{Cause, Revoked, Selection};
+use super::super::sign_ins::{BY_ID, read_claims};
 use super::super::{Error, Store};
 use crate::model::directory::{Barred, Entry, Found, Overlay};
-use crate::model::identity::Subject;
 use crate::model::{Identity, ProviderName, SignInId};
 use arc_swap::ArcSwap;
 use sqlx::any::AnyRow;
@@ -22,7 +22,7 @@ pub(in crate::store) struct Laying {
 /// What became of sign-ins that a change concerns.
 #[derive(Default)]
 pub(super) struct Settled {
-    pub(super) ended: Vec<(SignInId, Subject)>,
+    pub(super) ended: Revoked,
     kept: Vec<SignInId>,
 }
 
@@ -56,7 +56,7 @@ impl Store {
         let held = self.registry.live_sign_ins();
         let concerned = held.into_iter().filter(|held| differs(&held.identity().subject.provider));
         let (store, kept) = (Arc::clone(self), concerned.map(|held| held.id).collect());
-        self.runtime.spawn(async move { store.follow_through(Settled { ended: Vec::new(), kept }).await });
+        self.runtime.spawn(async move { store.follow_through(Settled { kept, ..Settled::default() }).await });
     }
 
     /// Who somebody is with the directory laid over their claims.
@@ -82,30 +82,27 @@ impl Store {
 
     /// Ends those of these sign-ins that the directory, as it is now in the transaction, lets nobody have.
     pub(super) async fn settle(&self, connection: &mut AnyConnection, concerned: BTreeSet<SignInId>) -> Result<Settled, Error> {
-        let mut settled = Settled::default();
+        let (mut barred, mut kept) = (Vec::new(), Vec::new());
         for id in concerned {
             let Some(row) = sqlx::query(BY_ID).bind(id.0).fetch_optional(&mut *connection).await? else { continue };
-            let claims = Arc::new(read_claims(&row)?);
-            match self.laid(connection, &claims).await? {
-                Ok(_) => {
-                    note(connection, &[Change::Renewed(id)]).await?;
-                    settled.kept.push(id);
-                }
-                Err(_) => {
-                    delete(connection, id).await?;
-                    settled.ended.push((id, claims.subject.clone()));
-                }
-            }
+            let laid = self.laid(connection, &Arc::new(read_claims(&row)?)).await?;
+            if laid.is_ok() { kept.push(id) } else { barred.push(id) }
         }
-        Ok(settled)
+        let changes: Vec<_> = kept.iter().copied().map(Change::Renewed).collect();
+        note(connection, &changes).await?;
+        let ended = match barred.as_slice() {
+            [] => Revoked::default(),
+            _ => self.end(connection, &Selection::SignIns(barred), Cause::Directory.into()).await?,
+        };
+        Ok(Settled { ended, kept })
     }
 
     /// After the transaction: what has ended ends in memory too, what is held is who it has become.
     pub(super) async fn follow_through(&self, settled: Settled) {
-        settled.ended.iter().for_each(|(id, _)| self.registry.end_sign_in(*id));
+        self.apply_here(&settled.ended, Cause::Directory);
         if let Err(error) = self.look_again(&settled.kept).await {
             tracing::error!(%error, "who some sign-ins are now can't be found out: they are looked up again when they are used");
-            settled.kept.iter().for_each(|id| self.registry.end_sign_in(*id));
+            self.registry.end(&settled.kept, &[]);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Changes of a directory. In: what a provider's directory tells. Out: rows, and the end of the sign-ins that they end, in one
 //! transaction. Must never change what was changed by another since it was read, nor make a member of what is not the provider's.
 
+use super::super::revoke::complete;
 use super::super::sign_ins::to_sql;
 use super::super::{Error, Store};
 use super::laid::{Settled, Ties, concerned};
@@ -104,6 +105,7 @@ impl Store {
     ) -> Result<Result<Done, Unwritten>, Error> {
         let id: String = random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut transaction = self.write().await?;
+        complete(&mut transaction).await?;
         let mut change = Change::of(provider, kind, &mut transaction);
         if let Err(unwritten) = change.make(&id, draft, members).await? {
             return Ok(Err(unwritten));
@@ -125,6 +127,7 @@ impl Store {
         members: &Members,
     ) -> Result<Result<Done, Unwritten>, Error> {
         let mut transaction = self.write().await?;
+        complete(&mut transaction).await?;
         let mut change = Change::of(provider, kind, &mut transaction);
         if let Err(unwritten) = change.replace(before, draft, members).await? {
             return Ok(Err(unwritten));
@@ -144,6 +147,7 @@ impl Store {
         before: &Resource,
     ) -> Result<Result<Done, Unwritten>, Error> {
         let mut transaction = self.write().await?;
+        complete(&mut transaction).await?;
         let mut change = Change::of(provider, kind, &mut transaction);
         if let Err(unwritten) = change.delete(before).await? {
             return Ok(Err(unwritten));
@@ -155,7 +159,7 @@ impl Store {
     }
 
     async fn done(&self, resource: Resource, strangers: Vec<String>, settled: Settled) -> Done {
-        let ended = settled.ended.iter().map(|(_, subject)| subject.clone()).collect();
+        let ended = settled.ended.found.iter().map(|found| found.subject.clone()).collect();
         self.follow_through(settled).await;
         Done { resource, ended, strangers }
     }

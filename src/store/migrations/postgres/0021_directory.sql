@@ -42,8 +42,3 @@ CREATE INDEX directory_deleted_name ON directory_deleted (provider, name);
 CREATE INDEX directory_deleted_external_id ON directory_deleted (provider, external_id);
 CREATE INDEX directory_deleted_user_mail ON directory_deleted (provider, user_mail);
 CREATE INDEX directory_deleted_primary_mail ON directory_deleted (provider, primary_mail);
-
--- The address of a sign-in, so that those of a directory user are found.
-ALTER TABLE sign_ins ADD COLUMN email TEXT;
-UPDATE sign_ins SET email = profile::json ->> 'email';
-CREATE INDEX sign_ins_email ON sign_ins (email);
