@@ -49,7 +49,8 @@ fn scene(yaml: &str) -> (TempDir, PathBuf) {
     }
     for file in named("{ file") {
         let is_list = Path::new(&file).extension().is_some_and(|end| end == "csv");
-        write(folder.path(), &file, if is_list { "id,owner\n" } else { "a-secret-of-some-length" });
+        let text = if is_list { "id,owner\n".to_owned() } else { format!("a-secret-of-some-length-in-{file}") };
+        write(folder.path(), &file, &text);
     }
     for (key, text) in [("device_ca", authority().0), ("device_crl", authority().1)] {
         named(key).iter().for_each(|file| write(folder.path(), file, &text));

@@ -281,7 +281,7 @@ fn apps_and_providers() {
         ("  wiki:", "  wi.ki:", 14, "the name of an app", ""),
         ("    client_id", "    scopes: [openid email]\n    client_id", 10, "not a scope", "[openid, email]"),
         ("    client_id", "    leeway: 6m\n    client_id", 10, "`5m` at most", ""),
-        ("    client_id", "    scim: {}\n    client_id", 10, "`identity_providers.staff.scim.tokens` is missing", ""),
+        ("    client_id", "    scim: {}\n    client_id", 10, "an empty list", ""),
         ("    client_id", "    scim: { tokens: [] }\n    client_id", 10, "an empty list", ""),
         ("    client_id", "    scim: { tokens: [{}] }\n    client_id", 10, "exactly one source", "{ file: PATH }"),
         ("    client_id", "    scim: { tokens: [{ sha256: ab }] }\n    client_id", 10, "not a SHA-256", "sha256sum"),
