@@ -164,6 +164,7 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
     let takes_over = inherited.predecessor.take().map(|predecessor| TakesOver::from(predecessor, &store));
     let keys = Arc::new(Keys::load(&store).await?);
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+    store.lay_directories(snapshot.load().overlays());
     let registry = Registry::new();
     let control = Control::new(
         Arc::clone(&store),
@@ -188,6 +189,7 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
     configuration.databases(snapshot.load().geo.built());
     let bound = Bound::new(listen, inherited).map_err(Error::Listen)?;
     let sockets = bound.copies().map_err(Error::Listen)?;
+    control.record_directories(trail(&gate));
     let trail = trail(&gate);
     let store_metrics = metrics::store::StoreMetrics::register(&registry)?;
     let state = admin::State {
@@ -202,7 +204,7 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
     control.start();
     let workers = listen::start(&bound.gate, cores(), &gate).map_err(Error::Listen)?;
     let checks = health::start(&gate).map_err(Error::Thread)?;
-    follow(path.to_owned(), Arc::clone(&snapshot), started, configuration);
+    follow(path.to_owned(), Arc::clone(&snapshot), started, configuration, Arc::clone(&store));
     let status = format!("serving {} apps on {}", snapshot.load().apps.len(), listen.https);
     tokio::spawn(notify::watchdog(workers.pulse()));
     match takes_over {
@@ -353,12 +355,19 @@ async fn answer(control: &Control, asked: ReservedRequest) -> Result<http::Respo
 }
 
 /// Keeps the configuration up to date.
-fn follow(path: PathBuf, snapshot: Arc<ArcSwap<Snapshot>>, started: Started, configuration: Arc<metrics::Configuration>) {
+fn follow(
+    path: PathBuf,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    started: Started,
+    configuration: Arc<metrics::Configuration>,
+    store: Arc<Store>,
+) {
     tokio::spawn(async move {
         let current = Arc::clone(&snapshot);
         let report = move |outcome: Outcome| match outcome {
             Outcome::Applied { epoch, warnings } => {
                 warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                store.lay_directories(current.load().overlays());
                 configuration.applied(epoch);
                 configuration.databases(current.load().geo.built());
                 notify::reloaded("the configuration was reloaded");

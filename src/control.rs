@@ -18,6 +18,7 @@ mod oidc;
 mod query;
 pub mod reach;
 pub mod replay;
+mod scim;
 mod session;
 mod target;
 #[cfg(test)]
@@ -62,6 +63,7 @@ pub struct Control {
     snapshot: Arc<ArcSwap<Snapshot>>,
     directory: Directory,
     metrics: ControlMetrics,
+    scim: scim::Scim,
 }
 
 /// Where a request arrived, as the gate found out.
@@ -96,7 +98,8 @@ impl Control {
         snapshot: Arc<ArcSwap<Snapshot>>,
         metrics: ControlMetrics,
     ) -> Arc<Self> {
-        let control = Self { store, keys, snapshot, directory: Directory::new(metrics.clone()), metrics };
+        let control =
+            Self { store, keys, snapshot, directory: Directory::new(metrics.clone()), metrics, scim: scim::Scim::default() };
         webhooks::subscribe(&control, &control.snapshot.load());
         Arc::new(control)
     }
@@ -132,11 +135,14 @@ impl Control {
         self.snapshot.load().epoch
     }
 
-    /// Answers a request under `/.doorward/`; to be awaited on the runtime that [`Self::start`] ran on.
+    /// Answers a request under `/.doorward/` or `/scim/v2`; to be awaited on the runtime that [`Self::start`] ran on.
     pub async fn answer<B>(&self, request: Request<B>, place: Place) -> Result<Response<Bytes>, Refusal>
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
     {
+        if place.is_auth && request.uri().path().starts_with(scim::PREFIX) {
+            return Ok(self.provision(request, &place).await);
+        }
         let (parts, body) = request.into_parts();
         let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or("");
         let is_form = place.is_auth && parts.method == Method::POST && path == BACKCHANNEL_LOGOUT;

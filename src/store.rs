@@ -7,6 +7,7 @@ mod app_sessions;
 mod changes;
 mod database;
 mod devices;
+pub mod directory;
 mod follow;
 mod freshness;
 mod live;
@@ -57,6 +58,7 @@ pub struct Store {
     ring: KeyRing,
     registry: Registry,
     told: devices::Told,
+    laying: directory::Laying,
     unwritten: used_devices::Unwritten,
     follower: Arc<follow::Follower>,
     runtime: Handle,
@@ -129,6 +131,7 @@ impl Store {
         let (renewals, asked) = unbounded_channel();
         let renewals_asked = Mutex::new(Some(asked));
         let (registry, told, follower) = (Registry::default(), devices::Told::default(), Arc::default());
+        let laying = directory::Laying::default();
         let (unwritten, (applied, here)) = (used_devices::Unwritten::default(), unbounded_channel());
         let (applied_here, subscribers, noted) = (Mutex::new(Some(here)), ArcSwap::default(), Notify::new());
         let store = Self {
@@ -136,6 +139,7 @@ impl Store {
             ring,
             registry,
             told,
+            laying,
             unwritten,
             follower,
             runtime,

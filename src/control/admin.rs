@@ -5,6 +5,7 @@ pub mod acts;
 mod devices;
 mod explain;
 mod locks;
+mod orphans;
 mod risks;
 mod sessions;
 
@@ -81,6 +82,7 @@ pub fn start(listener: TcpListener, state: State) -> io::Result<Server> {
         .merge(devices::routes())
         .merge(locks::routes())
         .merge(risks::routes())
+        .merge(orphans::routes())
         .merge(sessions::routes())
         .layer(middleware::from_fn_with_state(Arc::clone(&inner), acts::record))
         // A question, whatever its method.

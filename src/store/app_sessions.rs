@@ -90,7 +90,7 @@ impl Store {
             let Some(row) = query.fetch_optional(&self.readers()).await? else {
                 return Ok(None);
             };
-            let Some(fresh) = self.read_sign_in(&row)? else { return Ok(None) };
+            let Some(fresh) = self.read_sign_in(&row).await? else { return Ok(None) };
             let sign_in = self.registry.sign_in(fresh, generation);
             let session =
                 sign_in.and_then(|sign_in| self.registry.app_session(AppSession::new(cookie, host.clone(), sign_in), generation));

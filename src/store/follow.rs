@@ -204,7 +204,7 @@ impl Store {
             let rows = in_time(async { Ok(query.fetch_all(&self.readers()).await?) }).await?;
             let mut fresh = HashMap::new();
             for row in &rows {
-                fresh.extend(self.read_sign_in(row)?.map(|fresh| (fresh.id, fresh)));
+                fresh.extend(in_time(self.read_sign_in(row)).await?.map(|fresh| (fresh.id, fresh)));
             }
             for held in some {
                 match fresh.remove(&held.id) {

@@ -18,6 +18,7 @@ mod policies;
 mod providers;
 mod rewriting;
 mod rules;
+mod scim;
 mod secret;
 mod servers;
 mod snapshot;
@@ -39,7 +40,7 @@ use super::findings::{Findings, Wrong};
 use super::place::Place;
 use super::sources::Sources;
 use super::{Listen, tls};
-use crate::model::{Inventory, Lifetimes, ProviderName};
+use crate::model::{Inventory, Lifetimes, ProviderName, TokenHash};
 use crate::policy::Files;
 use crate::snapshot::Provider;
 use crate::snapshot::entrance::Entrance;
@@ -61,6 +62,8 @@ struct Context<'a> {
     /// What rules can name.
     lists: lists::Lists,
     named: rules::Named<'a>,
+    /// The tokens of directories so far.
+    scim_tokens: Vec<TokenHash>,
     /// Verifies servers by the system's authorities, once an app needs that.
     shared_client: Option<upstream::Client>,
 }
@@ -91,7 +94,7 @@ pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Finding
     let provider_keys = file.identity_providers.keys().map(String::as_str).collect();
     let lists = lists::compile(file, sources, findings);
     let named = rules::Named::of(&file.rules);
-    let context = &mut Context { findings, sources, provider_keys, lists, named, shared_client: None };
+    let context = &mut Context { findings, sources, provider_keys, lists, named, scim_tokens: Vec::new(), shared_client: None };
     rules::named(context);
     let providers = providers::compile(file, context);
     let apps = apps::compile(file, context);

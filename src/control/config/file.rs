@@ -8,6 +8,7 @@ mod devices;
 mod limits;
 pub mod rewriting;
 pub mod rules;
+pub mod scim;
 pub mod servers;
 pub mod signals;
 pub mod upstream;
@@ -19,6 +20,7 @@ pub use limits::Limits;
 pub use rules::Rule;
 pub use webhooks::Webhook;
 
+use crate::model::directory::ATTRIBUTES;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
@@ -176,10 +178,20 @@ pub struct Provider {
     pub assume_email_verified: bool,
     /// What its `acr` and `amr` mean; their registered values by default.
     pub strength: Option<signals::Strength>,
+    /// The provider's directory of users and groups, which it tells of by SCIM; none by default.
+    pub scim: Option<scim::Scim>,
     /// How far the provider's clock may be off; `60s` by default, `5m` at most.
     pub leeway: Option<String>,
     /// A PEM file with the certificate authorities to trust for this provider, in place of the system's.
     pub ca: Option<String>,
+}
+
+impl Provider {
+    /// Our words for what it can say of a person: claims that are mapped, and what its directory has.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        let directory = self.scim.iter().flat_map(|_| ATTRIBUTES);
+        self.claims.keys().map(String::as_str).chain(directory)
+    }
 }
 
 /// Where a secret is. Exactly one of the two.

@@ -138,7 +138,7 @@ async fn renew_alone(control: &Control, sign_in: &SignIn, provider: &Provider) -
         }
         response => response?,
     };
-    let before = Arc::clone(&sign_in.identity());
+    let before = sign_in.claims();
     let issuer = control.directory.find(provider)?;
     let checked = exchange::check_refresh(&issuer, provider, &response, &before, &held).await;
     match checked.map_err(Failure::from) {
