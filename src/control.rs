@@ -18,6 +18,7 @@ mod oidc;
 mod query;
 pub mod reach;
 pub mod replay;
+mod scim;
 mod session;
 mod signals;
 mod target;
@@ -44,6 +45,7 @@ use query::Query;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// What every path of ours starts with.
 pub const PREFIX: &str = "/.doorward/";
@@ -55,6 +57,8 @@ const EVENTS: &str = "events";
 const GLOBAL_REVOCATION: &str = "global-token-revocation";
 /// How long a form may be, and take.
 const FORM_LIMIT: usize = 64 << 10;
+/// How long work in the background may wait for the store.
+const PATIENCE: Duration = Duration::from_secs(30);
 const FORM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The control plane of one process.
@@ -66,6 +70,7 @@ pub struct Control {
     links: signals::Links,
     metrics: ControlMetrics,
     trail: OnceLock<admin::acts::Trail>,
+    scim: scim::Scim,
 }
 
 /// Where a request arrived, as the gate found out.
@@ -103,7 +108,8 @@ impl Control {
         metrics: ControlMetrics,
     ) -> Arc<Self> {
         let (directory, links) = (Directory::new(metrics.clone()), signals::Links::default());
-        let control = Self { store, keys, snapshot, directory, links, metrics, trail: OnceLock::new() };
+        let (trail, scim) = (OnceLock::new(), scim::Scim::default());
+        let control = Self { store, keys, snapshot, directory, links, metrics, trail, scim };
         webhooks::subscribe(&control, &control.snapshot.load());
         Arc::new(control)
     }
@@ -132,16 +138,24 @@ impl Control {
         self.directory.status(&self.snapshot.load())
     }
 
+    /// Whether the store has been out of reach for longer than sessions go on without it.
+    pub fn lacks_store(&self) -> bool {
+        self.store.is_out_of_reach(self.snapshot.load().store_grace)
+    }
+
     /// Which configuration is in force.
     pub fn epoch(&self) -> u64 {
         self.snapshot.load().epoch
     }
 
-    /// Answers a request under `/.doorward/`; to be awaited on the runtime that [`Self::start`] ran on.
+    /// Answers a request under `/.doorward/` or `/scim/v2`; to be awaited on the runtime that [`Self::start`] ran on.
     pub async fn answer<B>(&self, request: Request<B>, place: Place) -> Result<Response<Bytes>, Refusal>
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
     {
+        if place.is_auth && request.uri().path().starts_with(scim::PREFIX) {
+            return Ok(self.provision(request, &place).await);
+        }
         let (parts, body) = request.into_parts();
         let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or("");
         let is_post = place.is_auth && parts.method == Method::POST;
@@ -203,8 +217,10 @@ impl Control {
         loop {
             ticks.tick().await;
             let lifetimes = self.snapshot.load().lifetimes;
-            if let Err(error) = self.store.tidy(lifetimes).await {
-                tracing::error!(%error, "the store can't be tidied");
+            match timeout(PATIENCE, self.store.tidy(lifetimes)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "the store can't be tidied"),
+                Err(_) => tracing::error!("the store can't be tidied: it does not answer"),
             }
         }
     }
@@ -221,8 +237,10 @@ impl Control {
         let mut ticks = tokio::time::interval(Duration::from_secs(300));
         loop {
             ticks.tick().await;
-            if let Err(error) = self.keys.rotate(&self.store).await {
-                tracing::error!(%error, "the signing keys can't be rotated");
+            match timeout(PATIENCE, self.keys.rotate(&self.store)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "the signing keys can't be rotated"),
+                Err(_) => tracing::error!("the signing keys can't be rotated: the store does not answer"),
             }
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod certificate;
 pub mod device;
+pub mod directory;
 pub mod event;
 pub mod identity;
 pub mod ids;

@@ -11,12 +11,14 @@ pub mod limits;
 pub mod paths;
 pub mod prefix;
 pub mod rewriting;
+pub mod scim;
 pub mod servers;
 pub mod tls;
 pub mod transmitters;
 pub mod upstream;
 pub mod webhooks;
 
+use crate::model::directory::Overlay;
 use crate::model::identity::is_domain;
 use crate::model::{AppIndex, Inventory, Lifetimes, Origin, ProviderName, Strength};
 use crate::policy::Ruleset;
@@ -56,6 +58,8 @@ pub struct Snapshot {
     pub auth: Origin,
     /// How long sign-ins last.
     pub lifetimes: Lifetimes,
+    /// How long sessions that are known go on while a shared store is out of reach.
+    pub store_grace: Duration,
     /// The identity providers, by name.
     pub providers: BTreeMap<ProviderName, Provider>,
     /// Those that tell of security events, by name.
@@ -175,6 +179,8 @@ pub struct Provider {
     pub strength: Strength,
     /// Whose word ends all sign-ins of one of its people; nobody's by default.
     pub global_revocation: Option<GlobalRevocation>,
+    /// Its directory, where it tells of one.
+    pub scim: Option<Box<scim::Scim>>,
     /// How far clocks may differ.
     pub leeway: Duration,
     /// PEM of the certificate authorities to trust in place of the public ones.
@@ -182,6 +188,17 @@ pub struct Provider {
 }
 
 impl Snapshot {
+    /// Whether any provider tells of a directory.
+    pub fn has_directories(&self) -> bool {
+        self.providers.values().any(|provider| provider.scim.is_some())
+    }
+
+    /// How directories are laid over the claims of their providers.
+    pub fn overlays(&self) -> BTreeMap<ProviderName, Overlay> {
+        let overlay = |provider: &Provider| Some((provider.name.clone(), provider.scim.as_ref()?.overlay));
+        self.providers.values().filter_map(overlay).collect()
+    }
+
     /// Whether this is a proxy whose word for a client's address is believed.
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(&address))

@@ -52,6 +52,7 @@ pub(super) fn snapshot(providers: Vec<Provider>) -> Snapshot {
         entrance: Default::default(),
         tls: tls(),
         audit_sheds: false,
+        store_grace: std::time::Duration::ZERO,
         webhooks: Vec::new(),
     }
 }
@@ -99,6 +100,7 @@ pub(super) fn provider(name: &str, issuer: &str) -> Provider {
         assume_email_verified: false,
         strength: crate::model::Strength::default(),
         global_revocation: None,
+        scim: None,
         leeway: Duration::from_secs(60),
         ca: None,
     }

@@ -64,6 +64,10 @@ pub(crate) struct Setup {
     pub(crate) provider_up: bool,
     /// Whether there is a second provider, `partners`.
     pub(crate) partners: bool,
+    /// More under the provider `staff`.
+    pub(crate) provider: &'static str,
+    /// More under the provider `partners`.
+    pub(crate) partner: &'static str,
     /// More under `listen`.
     pub(crate) listen: &'static str,
     /// More under `tls`.
@@ -72,8 +76,6 @@ pub(crate) struct Setup {
     pub(crate) more: &'static str,
     /// The transmitters of security events, under `signals:`.
     pub(crate) signals: String,
-    /// More under each provider.
-    pub(crate) provider: &'static str,
     /// More entries under `apps:`, with `HTTPS` (or `PORT`), `APP` and `ROUGH` for the ports of the proxy and of the two apps.
     pub(crate) apps: String,
     /// More files beside the configuration.
@@ -87,11 +89,12 @@ impl Default for Setup {
             token_life: Duration::from_secs(300),
             provider_up: true,
             partners: false,
+            provider: "",
+            partner: "",
             listen: "",
             tls: "",
             more: "",
             signals: String::new(),
-            provider: "",
             apps: String::new(),
             files: Vec::new(),
         }
@@ -293,13 +296,13 @@ fn configuration(ports: &Ports, setup: &Setup) -> String {
     scopes: [openid, email, profile, groups, offline_access]
     claims: {{ groups: groups, department: department }}
     strength: {{ mfa: {{ acr: [urn:doorward:demo:mfa] }} }}
-{}",
-            setup.provider
+"
         )
     };
-    let mut providers = provider("staff", ports.staff());
+    let mut providers = provider("staff", ports.staff()) + setup.provider;
     if setup.partners {
         providers.push_str(&provider("partners", ports.partners()));
+        providers.push_str(setup.partner);
     }
     format!(
         "listen: {{ https: '127.0.0.1:{https}', http: '127.0.0.1:{http}', admin: '127.0.0.1:{admin}'{listen} }}
