@@ -159,7 +159,8 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
     }
     let started = Started::from(&loaded);
     let Loaded { snapshot, listen, admin_token, store: location, audit_file, .. } = loaded;
-    let store = Store::open(&location, Handle::current()).await.map_err(|error| Error::Store(error, location))?;
+    let store =
+        Store::open_at(location.clone(), Handle::current()).await.map_err(|error| Error::Store(error, location.to_string()))?;
     let takes_over = inherited.predecessor.take().map(|predecessor| TakesOver::from(predecessor, &store));
     let keys = Arc::new(Keys::load(&store).await?);
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
@@ -190,7 +191,15 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
     let sockets = bound.copies().map_err(Error::Listen)?;
     control.record_directories(trail(&gate));
     let trail = trail(&gate);
-    let state = admin::State { registry, store: Arc::clone(&store), control: Arc::clone(&control), token: admin_token, trail };
+    let store_metrics = metrics::store::StoreMetrics::register(&registry)?;
+    let state = admin::State {
+        registry,
+        store: Arc::clone(&store),
+        store_metrics,
+        control: Arc::clone(&control),
+        token: admin_token,
+        trail,
+    };
     let admin = bound.admin.map(|listener| admin::start(listener, state)).transpose().map_err(Error::Listen)?;
     control.start();
     let workers = listen::start(&bound.gate, cores(), &gate).map_err(Error::Listen)?;
@@ -322,6 +331,9 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// How long control may take to answer: a provider has ten seconds, and a database may hang.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The gate's requests under `/.doorward/`, answered by control on its own runtime.
 fn reserved(control: Arc<Control>) -> Reserved {
     let runtime = Handle::current();
@@ -329,7 +341,8 @@ fn reserved(control: Arc<Control>) -> Reserved {
         let (control, runtime) = (Arc::clone(&control), runtime.clone());
         let answer: Answer = Box::pin(async move {
             let task = runtime.spawn(async move { answer(&control, asked).await });
-            task.await.unwrap_or_else(|_| Err(crate::model::Reason::StoreUnavailable.into()))
+            let answered = tokio::time::timeout(PATIENCE, task).await;
+            answered.ok().and_then(Result::ok).unwrap_or_else(|| Err(crate::model::Reason::StoreUnavailable.into()))
         });
         answer
     })

@@ -44,6 +44,7 @@ use query::Query;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// What every path of ours starts with.
 pub const PREFIX: &str = "/.doorward/";
@@ -51,6 +52,8 @@ pub const PREFIX: &str = "/.doorward/";
 const BACKCHANNEL_LOGOUT: &str = "backchannel-logout";
 /// How long a form may be, and take.
 const FORM_LIMIT: usize = 64 << 10;
+/// How long work in the background may wait for the store.
+const PATIENCE: Duration = Duration::from_secs(30);
 const FORM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The control plane of one process.
@@ -122,6 +125,11 @@ impl Control {
         self.directory.status(&self.snapshot.load())
     }
 
+    /// Whether the store has been out of reach for longer than sessions go on without it.
+    pub fn lacks_store(&self) -> bool {
+        self.store.is_out_of_reach(self.snapshot.load().store_grace)
+    }
+
     /// Which configuration is in force.
     pub fn epoch(&self) -> u64 {
         self.snapshot.load().epoch
@@ -173,8 +181,10 @@ impl Control {
         loop {
             ticks.tick().await;
             let lifetimes = self.snapshot.load().lifetimes;
-            if let Err(error) = self.store.tidy(lifetimes).await {
-                tracing::error!(%error, "the store can't be tidied");
+            match timeout(PATIENCE, self.store.tidy(lifetimes)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "the store can't be tidied"),
+                Err(_) => tracing::error!("the store can't be tidied: it does not answer"),
             }
         }
     }
@@ -191,8 +201,10 @@ impl Control {
         let mut ticks = tokio::time::interval(Duration::from_secs(300));
         loop {
             ticks.tick().await;
-            if let Err(error) = self.keys.rotate(&self.store).await {
-                tracing::error!(%error, "the signing keys can't be rotated");
+            match timeout(PATIENCE, self.keys.rotate(&self.store)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "the signing keys can't be rotated"),
+                Err(_) => tracing::error!("the signing keys can't be rotated: the store does not answer"),
             }
         }
     }

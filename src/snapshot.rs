@@ -56,6 +56,8 @@ pub struct Snapshot {
     pub auth: Origin,
     /// How long sign-ins last.
     pub lifetimes: Lifetimes,
+    /// How long sessions that are known go on while a shared store is out of reach.
+    pub store_grace: Duration,
     /// The identity providers, by name.
     pub providers: BTreeMap<ProviderName, Provider>,
     /// Names that no client may send, beside ours: all that any app is configured to receive.

@@ -19,6 +19,7 @@ mod postgres;
 mod registry;
 mod revoke;
 pub mod seal;
+mod sealing_keys;
 mod sign_ins;
 mod signing_keys;
 mod sqlite;
@@ -89,6 +90,9 @@ pub enum Error {
         /// What is wrong.
         cause: String,
     },
+    /// Another replica seals with another key.
+    #[error("the key file is not that of the other replicas: key {0} is missing or another one")]
+    OtherKeys(i64),
     /// The database does not answer, or is not ours.
     #[error("the database: {0}")]
     Database(#[from] sqlx::Error),
@@ -146,6 +150,9 @@ impl Store {
             subscribers,
             noted,
         };
+        if shared {
+            store.agree_on_sealing_keys().await?;
+        }
         store.reseal_signing_keys().await?;
         store.complete().await?;
         store.read_told().await?;

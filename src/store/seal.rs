@@ -51,6 +51,11 @@ impl KeyRing {
         }
     }
 
+    /// What tells each key from others and nothing of it, the one that seals last.
+    pub(super) fn fingerprints(&self) -> Result<Vec<(u8, [u8; 32])>, SealError> {
+        self.keys.iter().map(|(number, main)| Ok((*number, *expand(main, b"doorward fingerprint")?))).collect()
+    }
+
     /// Whether the last key has sealed this, so that no older one is needed for it.
     pub(super) fn is_newest(&self, sealed: &[u8]) -> bool {
         self.keys.last().map(|(number, _)| number) == sealed.first()
@@ -110,10 +115,14 @@ fn derive(main: &[u8; 32], purpose: Purpose) -> Result<RandomizedNonceKey, SealE
         Purpose::SigningKey => b"doorward signing key",
         Purpose::Flow => b"doorward flow",
     };
+    RandomizedNonceKey::new(&AES_256_GCM_SIV, &*expand(main, label)?).map_err(|_| SealError)
+}
+
+fn expand(main: &[u8; 32], label: &[u8]) -> Result<zeroize::Zeroizing<[u8; 32]>, SealError> {
     let mut key = zeroize::Zeroizing::new([0; 32]);
     let extracted = Salt::new(HKDF_SHA256, b"doorward").extract(main);
     extracted.expand(&[label], KeyLength).and_then(|okm| okm.fill(&mut *key)).map_err(|_| SealError)?;
-    RandomizedNonceKey::new(&AES_256_GCM_SIV, &*key).map_err(|_| SealError)
+    Ok(key)
 }
 
 #[cfg(test)]

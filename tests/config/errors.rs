@@ -197,7 +197,12 @@ fn urls_and_hosts() {
         ("store:", "limits: { connections: 4294967296 }\nstore:", 12, "not a number", ""),
         ("store:", "limits: { connections: 9, connections_per_address: 10 }\nstore:", 12, "never counts", ""),
         ("store:", "limits: { conections: 9 }\nstore:", 12, "unknown key `conections`", "`connections`"),
-        ("sqlite:doorward.db", "postgres://db/doorward", 12, "not a store", "sqlite:PATH"),
+        ("sqlite:doorward.db", "postgres://db/doorward", 12, "`store_keys` is missing", "openssl rand"),
+        ("sqlite:doorward.db", "postgres://", 12, "no server is named", "postgres://USER@HOST"),
+        ("sqlite:doorward.db", "postgres://u:p@db/doorward\nstore_keys: k", 12, "a password does not belong", ""),
+        ("sqlite:doorward.db", "postgres://db/doorward?password=p\nstore_keys: k", 12, "`password` is not a parameter", ""),
+        ("store:", "store_grace: 5m\nstore:", 12, "it counts only where the store is", ""),
+        ("store:", "store_password: { env: HOME }\nstore:", 12, "SQLite has no password", ""),
         ("sqlite:doorward.db", "\"sqlite::memory:\"", 12, "not a store", ""),
     ]);
 }

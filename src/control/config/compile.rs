@@ -22,6 +22,7 @@ mod scim;
 mod secret;
 mod servers;
 mod snapshot;
+mod store;
 mod upstream;
 mod values;
 mod webhooks;
@@ -45,10 +46,12 @@ use crate::snapshot::Provider;
 use crate::snapshot::entrance::Entrance;
 use crate::snapshot::geo::Geo;
 use crate::snapshot::webhooks::Webhook;
+use crate::store::Location;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What checks share.
 struct Context<'a> {
@@ -69,7 +72,8 @@ struct Context<'a> {
 pub(super) struct Draft {
     pub(super) listen: Option<Listen>,
     pub(super) admin_token: Option<SecretString>,
-    pub(super) store: Option<String>,
+    pub(super) store: Option<Location>,
+    pub(super) store_grace: Duration,
     pub(super) audit_file: Option<PathBuf>,
     pub(super) audit_sheds: bool,
     pub(super) trusted_proxies: Vec<IpNet>,
@@ -104,7 +108,8 @@ pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Finding
     Draft {
         listen: listen::listen(file, context),
         admin_token: listen::admin_token(file, context),
-        store: listen::store(file, context),
+        store: store::location(file, context),
+        store_grace: store::grace(file, context),
         audit_file: audit.and_then(|audit| audit.file.as_ref()).map(|name| context.sources.resolve(name)),
         audit_sheds: audit.is_some_and(|audit| audit.when_full == Some(super::file::WhenFull::Shed)),
         trusted_proxies: listen::trusted_proxies(file, context),

@@ -63,8 +63,16 @@ pub struct File {
     pub shadow_policies: Texts,
     /// Where addresses are.
     pub geo: Option<signals::Geo>,
-    /// Where the state is kept: `sqlite:PATH`; a relative path starts at the directory of this file.
+    /// Where the state is kept: `sqlite:PATH`, or `postgres://USER@HOST/DATABASE` for replicas; a relative path starts at the
+    /// directory of this file.
     pub store: String,
+    /// The password for a PostgreSQL server.
+    pub store_password: Option<Secret>,
+    /// The file with the keys that seal tokens, a `NUMBER BASE64` a line: the same for all replicas. Beside an SQLite database,
+    /// `PATH.keys` unless this says otherwise.
+    pub store_keys: Option<String>,
+    /// How long sessions that are known go on while the PostgreSQL server is out of reach: `5m`.
+    pub store_grace: Option<String>,
     /// The devices that are known.
     pub devices: Option<Devices>,
     /// The apps, by a short name of letters, digits, `-` and `_`.
