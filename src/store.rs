@@ -19,6 +19,7 @@ mod sqlite;
 mod tests;
 
 pub use app_sessions::Handoff;
+pub use devices::devices;
 pub use live::{AppSession, Life, SignIn};
 pub use logouts::Logout;
 pub use people::people;

@@ -8,11 +8,12 @@ use crate::control::config::file::Texts;
 use crate::control::config::{Loaded, load};
 use crate::control::explain::{Answer, Asked, Error, Outcome, Public, explain, value};
 use crate::control::replay;
-use crate::model::{RuleId, StepUp};
+use crate::model::{Inventory, RuleId, StepUp};
 use crate::policy::condition::Span;
 use crate::policy::explain::{Explained, Explanation, Part};
 use crate::policy::{Decision, Effect};
 use crate::snapshot::Snapshot;
+use crate::store;
 use clap::Args;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -63,7 +64,10 @@ pub struct Arguments {
     /// Its autonomous system, likewise.
     #[arg(long)]
     asn: Option<String>,
-    /// What the device is to the person.
+    /// The device, by its id in the inventory: as if it had shown its certificate.
+    #[arg(long, value_name = "ID", conflicts_with = "standing")]
+    device: Option<String>,
+    /// What the device is to the person, in place of one of the inventory.
     #[arg(long, value_parser = ["managed", "known", "certified"])]
     standing: Option<String>,
     /// The level of risk.
@@ -99,13 +103,17 @@ pub fn run(arguments: Arguments) -> Verdict {
     if let Some(request) = &arguments.request {
         return past(&loaded, request, arguments.audit.as_deref(), as_json);
     }
-    let answer = asked(arguments).and_then(|asked| answer(&loaded.snapshot, &asked).map_err(|error| error.to_string()));
-    match answer {
+    let asked = match asked(arguments) {
+        Ok(asked) => asked,
+        Err(error) => return Verdict::failed(2, &format!("doorward: {error}")),
+    };
+    let (administered, problems) = administered(&loaded, [&asked]);
+    match answer(&loaded.snapshot, &administered, &asked) {
         Ok(answer) => {
             let output = if as_json { format!("{:#}\n", value(&answer)) } else { as_text(&answer) };
-            Verdict { code: code(answer.outcome()), output, problems: String::new() }
+            Verdict { code: code(answer.outcome()), output, problems }
         }
-        Err(error) => Verdict::failed(2, &format!("doorward: {error}")),
+        Err(error) => Verdict::failed(2, &format!("{problems}doorward: {error}")),
     }
 }
 
@@ -136,8 +144,27 @@ fn past(loaded: &Loaded, request: &str, audit: Option<&Path>, as_json: bool) -> 
     Verdict { code: code(explained.now.outcome()), output, problems }
 }
 
-pub(super) fn answer(snapshot: &Snapshot, asked: &Asked) -> Result<Answer, Error> {
-    explain(snapshot, &asked.question(snapshot, clock::now())?)
+pub(super) fn answer(snapshot: &Snapshot, administered: &Inventory, asked: &Asked) -> Result<Answer, Error> {
+    explain(snapshot, &asked.question(snapshot, administered, clock::now())?)
+}
+
+/// The devices that the administration API was told of, where one of these questions is about a device of the inventory.
+pub(super) fn administered<'a>(loaded: &Loaded, asked: impl IntoIterator<Item = &'a Asked>) -> (Inventory, String) {
+    if asked.into_iter().all(|asked| asked.device_id.is_none()) {
+        return Default::default();
+    }
+    match devices(&loaded.store) {
+        Ok(devices) => (devices, String::new()),
+        Err(error) => (
+            Inventory::default(),
+            format!("the store can't be read, so that only the devices of the configuration's file are known: {error}\n"),
+        ),
+    }
+}
+
+fn devices(location: &str) -> Result<Inventory, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    runtime.block_on(store::devices(location)).map_err(|error| error.to_string())
 }
 
 fn asked(arguments: Arguments) -> Result<Asked, String> {
@@ -156,6 +183,7 @@ fn asked(arguments: Arguments) -> Result<Asked, String> {
         country: arguments.country,
         asn: arguments.asn,
         device: arguments.standing,
+        device_id: arguments.device,
         risk: arguments.risk,
         headers: pairs(&arguments.header)?,
         at: arguments.at,

@@ -2,14 +2,15 @@
 //! that anybody reads without a lock. Must never show in the table what is not in its row yet.
 
 use super::sign_ins::to_sql;
+use super::sqlite::database;
 use super::{Error, Store};
 use crate::model::device::entry::Entry;
 use crate::model::inventory::{Inventory, Taken};
 use crate::model::risks::{Risks, Whose};
 use crate::model::{Device, Observed, Risk, RiskLevel, Source, Timestamp};
 use arc_swap::{ArcSwap, Guard};
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{ConnectOptions as _, Row as _, SqliteExecutor};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -89,10 +90,7 @@ impl Store {
     /// Makes the tables of the rows: at the start, and when another process may have changed those.
     pub(super) async fn read_told(&self) -> Result<(), Error> {
         let _writing = self.told.writing.lock().await;
-        let mut devices = Inventory::default();
-        for row in sqlx::query("SELECT entry FROM devices").fetch_all(&self.readers).await? {
-            devices.put(device(&row)?).map_err(|_| Error::Damaged("devices"))?;
-        }
+        let devices = read(&self.readers).await?;
         let mut risks = Risks::default();
         for row in sqlx::query("SELECT * FROM risks").fetch_all(&self.readers).await? {
             let whose = Whose::parse(row.try_get("kind")?, row.try_get("name")?).ok_or(Error::Damaged("risks"))?;
@@ -102,6 +100,20 @@ impl Store {
         self.told.risks.store(Arc::new(risks));
         Ok(())
     }
+}
+
+/// The devices that a store was told of. Changes nothing, and makes no store.
+pub async fn devices(location: &str) -> Result<Inventory, Error> {
+    let options = SqliteConnectOptions::new().filename(database(location)?).read_only(true);
+    read(&mut options.connect().await?).await
+}
+
+async fn read(from: impl SqliteExecutor<'_>) -> Result<Inventory, Error> {
+    let mut devices = Inventory::default();
+    for row in sqlx::query("SELECT entry FROM devices").fetch_all(from).await? {
+        devices.put(device(&row)?).map_err(|_| Error::Damaged("devices"))?;
+    }
+    Ok(devices)
 }
 
 fn device(row: &SqliteRow) -> Result<Device, Error> {
