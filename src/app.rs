@@ -13,6 +13,7 @@ use crate::control::admin::acts::Trail;
 use crate::control::config::reload::{self, Outcome, Started};
 use crate::control::config::{self, Listen, Loaded, Problems};
 use crate::control::{self, Control, admin};
+use crate::gate::audit::writer::Destination;
 use crate::gate::listen::{self, Sockets};
 use crate::gate::route::Site;
 use crate::gate::upstream::health;
@@ -158,8 +159,8 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
         tracing::warn!("{warning}");
     }
     let started = Started::from(&loaded);
-    let Loaded { snapshot, listen, admin_token, store: location, audit_file, .. } = loaded;
-    let store = Store::open(&location, Handle::current()).await.map_err(|error| Error::Store(error, location))?;
+    let Loaded { snapshot, listen, admin_token, store: location, audit: trail_to, .. } = loaded;
+    let store = Store::open(&location, Handle::current()).await.map_err(|error| Error::Store(error, location.clone()))?;
     let takes_over = inherited.predecessor.take().map(|predecessor| TakesOver::from(predecessor, &store));
     let keys = Arc::new(Keys::load(&store).await?);
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
@@ -171,14 +172,21 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
         metrics::control::ControlMetrics::register(&registry)?,
     );
     let (records, receiver) = audit::channel();
-    let writer = audit::writer::start(receiver, audit_file.as_deref()).map_err(Error::Audit)?;
+    let metrics = metrics::Gate::new(&registry)?;
+    let destination = Destination {
+        file: trail_to.file,
+        rotation: trail_to.rotation,
+        keys: store.trail_keys().map_err(|error| Error::Store(error, location))?,
+        last: metrics.last_record.clone(),
+    };
+    let writer = audit::writer::start(receiver, destination).map_err(Error::Audit)?;
     let gate = Arc::new(Gate {
         snapshot: Arc::clone(&snapshot),
         store: Arc::clone(&store),
         keys,
         sessions: session::cache(SESSIONS),
         audit: records,
-        metrics: metrics::Gate::new(&registry)?,
+        metrics,
         limits: limit::Counts::default(),
         reserved: reserved(Arc::clone(&control)),
     });

@@ -23,6 +23,7 @@ mod target;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;
+pub mod trail;
 
 use crate::assertion;
 use crate::model::{Reason, Refusal};

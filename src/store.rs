@@ -81,12 +81,21 @@ pub enum Error {
     ShuttingDown,
 }
 
+/// The keys that vouch for the audit trails of a store. Changes nothing, and makes none.
+pub fn trail_keys(location: &str) -> Result<seal::TrailKeys, Error> {
+    Ok(KeyRing::read(&keys_beside(sqlite::database(location)?))?.trail_keys()?)
+}
+
+fn keys_beside(path: &str) -> String {
+    format!("{path}.keys")
+}
+
 impl Store {
     /// Opens (and makes, where there is none) the database and its key file. `runtime` is where every query runs.
     pub async fn open(location: &str, runtime: Handle) -> Result<Arc<Self>, Error> {
         let path = sqlite::database(location)?;
         let (readers, writer) = sqlite::open(path).await?;
-        let ring = KeyRing::load(&format!("{path}.keys"))?;
+        let ring = KeyRing::load(&keys_beside(path))?;
         let (renewals, asked) = unbounded_channel();
         let renewals_asked = Mutex::new(Some(asked));
         let (registry, told) = (Registry::default(), devices::Told::default());
@@ -94,6 +103,11 @@ impl Store {
         store.reseal_signing_keys().await?;
         store.read_told().await?;
         Ok(Arc::new(store))
+    }
+
+    /// The keys that vouch for the audit trail.
+    pub fn trail_keys(&self) -> Result<seal::TrailKeys, Error> {
+        Ok(self.ring.trail_keys()?)
     }
 
     /// The keys that seal what leaves our hands.

@@ -8,6 +8,7 @@ use crate::control::config::file::Texts;
 use crate::control::config::{Loaded, load};
 use crate::control::explain::{Answer, Asked, Error, Outcome, Public, explain, value};
 use crate::control::replay;
+use crate::control::trail::files;
 use crate::model::{Inventory, RuleId, StepUp};
 use crate::policy::condition::Span;
 use crate::policy::explain::{Explained, Explanation, Part};
@@ -19,7 +20,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 /// What is asked.
@@ -34,7 +35,7 @@ pub struct Arguments {
     /// In place of a made-up request, one that was recorded: its id, in the circumstances that it came in.
     #[arg(long, value_name = "ID")]
     request: Option<String>,
-    /// The audit trail that has its record; the configuration's by default.
+    /// The audit trail that has its record, with the files that were put aside of it; the configuration's by default.
     #[arg(long, requires = "request")]
     audit: Option<PathBuf>,
     /// The person: a verified e-mail address, or provider:subject.
@@ -119,11 +120,11 @@ pub fn run(arguments: Arguments) -> Verdict {
 
 /// Says why a recorded request would be decided as it would be now.
 fn past(loaded: &Loaded, request: &str, audit: Option<&Path>, as_json: bool) -> Verdict {
-    let Some(trail) = audit.or(loaded.audit_file.as_deref()) else {
+    let Some(trail) = audit.or(loaded.audit.file.as_deref()) else {
         return Verdict::failed(2, "doorward: the configuration names no audit file: say which, with `--audit`");
     };
-    let lines = match File::open(trail) {
-        Ok(file) => BufReader::new(file).split(b'\n').map_while(Result::ok),
+    let lines = match files(trail).and_then(|files| files.iter().map(File::open).collect::<io::Result<Vec<_>>>()) {
+        Ok(files) => files.into_iter().flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok)),
         Err(error) => return Verdict::failed(2, &format!("doorward: {}: {error}", trail.display())),
     };
     let people = known(&loaded.store).unwrap_or_default();

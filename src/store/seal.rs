@@ -3,14 +3,17 @@
 //! purposes.
 
 use super::Error;
+use crate::model::chain::{self, Hex};
 use crate::model::secret::random;
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use subtle::ConstantTimeEq as _;
 
 /// What a sealed value is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +25,9 @@ pub enum Purpose {
     /// A login in progress, in the browser's cookie.
     Flow,
 }
+
+/// The keys that vouch for the audit trail (HMAC-SHA-256), by the numbers of the main keys: the last one signs.
+pub struct TrailKeys(Vec<(u8, hmac::Key)>);
 
 /// A value can't be sealed or opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,16 +44,32 @@ impl KeyRing {
     /// the owner alone.
     pub(super) fn load(path: &str) -> Result<Self, Error> {
         let wrong = |cause: String| Error::Keys { path: path.to_owned(), cause };
-        let text = match fs::read_to_string(path) {
-            Ok(text) => zeroize::Zeroizing::new(text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => create(path)?,
-            Err(error) => return Err(wrong(error.to_string())),
-        };
+        match fs::read_to_string(path) {
+            Ok(text) => Self::parse(path, &zeroize::Zeroizing::new(text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::parse(path, &create(path)?),
+            Err(error) => Err(wrong(error.to_string())),
+        }
+    }
+
+    /// Reads the key file, and makes none.
+    pub(super) fn read(path: &str) -> Result<Self, Error> {
+        let wrong = |error: std::io::Error| Error::Keys { path: path.to_owned(), cause: error.to_string() };
+        Self::parse(path, &zeroize::Zeroizing::new(fs::read_to_string(path).map_err(wrong)?))
+    }
+
+    fn parse(path: &str, text: &str) -> Result<Self, Error> {
+        let wrong = |cause: String| Error::Keys { path: path.to_owned(), cause };
         let keys: Option<Vec<_>> = text.lines().map(parse).collect();
         match keys {
             Some(keys) if !keys.is_empty() && are_distinct(&keys) => Ok(Self { keys }),
             _ => Err(wrong("each line must be `NUMBER BASE64`, with 32 bytes, and a number of its own from 0 to 255".to_owned())),
         }
+    }
+
+    /// The keys that vouch for the audit trail.
+    pub fn trail_keys(&self) -> Result<TrailKeys, SealError> {
+        let key = |main| Ok(hmac::Key::new(hmac::HMAC_SHA256, &*derive(main, TRAIL)?));
+        self.keys.iter().map(|(number, main)| Ok((*number, key(main)?))).collect::<Result<_, _>>().map(TrailKeys)
     }
 
     /// Whether the last key has sealed this, so that no older one is needed for it.
@@ -59,7 +81,7 @@ impl KeyRing {
     pub fn seal(&self, purpose: Purpose, owner: &str, plain: &[u8]) -> Result<Vec<u8>, SealError> {
         let (number, main) = self.keys.last().ok_or(SealError)?;
         let mut text = plain.to_vec();
-        let nonce = derive(main, purpose)?.seal_in_place_append_tag(Aad::from(owner), &mut text).map_err(|_| SealError)?;
+        let nonce = cipher(main, purpose)?.seal_in_place_append_tag(Aad::from(owner), &mut text).map_err(|_| SealError)?;
         Ok([&[*number][..], nonce.as_ref(), &text].concat())
     }
 
@@ -70,7 +92,7 @@ impl KeyRing {
         let (_, main) = self.keys.iter().find(|(n, _)| n == number).ok_or(SealError)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError)?;
         let mut text = text.to_vec();
-        let plain = derive(main, purpose)?.open_in_place(nonce, Aad::from(owner), &mut text).map_err(|_| SealError)?;
+        let plain = cipher(main, purpose)?.open_in_place(nonce, Aad::from(owner), &mut text).map_err(|_| SealError)?;
         Ok(plain.to_vec())
     }
 }
@@ -95,6 +117,21 @@ fn are_distinct(keys: &[(u8, zeroize::Zeroizing<[u8; 32]>)]) -> bool {
     numbers.len() == keys.len()
 }
 
+impl TrailKeys {
+    /// Vouches for these bytes: with which key, and the seal.
+    pub fn sign(&self, bytes: &[u8]) -> Option<(u8, Hex)> {
+        let (number, key) = self.0.last()?;
+        Some((*number, chain::hex(hmac::sign(key, bytes).as_ref())))
+    }
+
+    /// Whether somebody with the key vouched for it; `None` where the key is not among these.
+    pub fn verify(&self, seal: &chain::Seal<'_>) -> Option<bool> {
+        let (_, key) = self.0.iter().find(|(number, _)| *number == seal.key)?;
+        let expected = chain::hex(hmac::sign(key, seal.of).as_ref());
+        Some(bool::from(expected.ct_eq(seal.mac)))
+    }
+}
+
 struct KeyLength;
 
 impl KeyType for KeyLength {
@@ -103,16 +140,24 @@ impl KeyType for KeyLength {
     }
 }
 
-fn derive(main: &[u8; 32], purpose: Purpose) -> Result<RandomizedNonceKey, SealError> {
+fn cipher(main: &[u8; 32], purpose: Purpose) -> Result<RandomizedNonceKey, SealError> {
     let label: &[u8] = match purpose {
         Purpose::Tokens => b"doorward tokens",
         Purpose::SigningKey => b"doorward signing key",
         Purpose::Flow => b"doorward flow",
     };
+    RandomizedNonceKey::new(&AES_256_GCM_SIV, &*derive(main, label)?).map_err(|_| SealError)
+}
+
+/// What the keys of the audit trail are derived by.
+const TRAIL: &[u8] = b"doorward audit trail";
+
+/// A key of its own for one purpose.
+fn derive(main: &[u8; 32], label: &[u8]) -> Result<zeroize::Zeroizing<[u8; 32]>, SealError> {
     let mut key = zeroize::Zeroizing::new([0; 32]);
     let extracted = Salt::new(HKDF_SHA256, b"doorward").extract(main);
     extracted.expand(&[label], KeyLength).and_then(|okm| okm.fill(&mut *key)).map_err(|_| SealError)?;
-    RandomizedNonceKey::new(&AES_256_GCM_SIV, &*key).map_err(|_| SealError)
+    Ok(key)
 }
 
 #[cfg(test)]

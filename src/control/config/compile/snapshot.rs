@@ -46,7 +46,7 @@ pub(in crate::control::config) fn assemble(
         entrance: draft.entrance,
         tls: draft.tls?,
         devices: draft.devices,
-        audit_sheds: draft.audit_sheds,
+        audit_sheds: draft.audit.sheds,
     };
     for app in draft.apps {
         add(&mut snapshot, app, &mut making)?;
