@@ -79,7 +79,8 @@ impl Keys {
         let mut stored = store.signing_keys().await?;
         if stored.is_empty() {
             // The first key signs at once: nobody has read a key set yet.
-            stored = vec![make(store, clock::now()).await?];
+            make(store, None, clock::now()).await?;
+            stored = store.signing_keys().await?;
         }
         Ok(Self(ArcSwap::from_pointee(publish(&stored, clock::now())?)))
     }
@@ -90,8 +91,9 @@ impl Keys {
     }
 
     async fn rotate_at(&self, store: &Store, now: Timestamp) -> Result<(), Error> {
-        if now.since(self.0.load().newest) + OVERLAP >= SIGNS {
-            make(store, now).await?;
+        let newest = self.0.load().newest;
+        if now.since(newest) + OVERLAP >= SIGNS {
+            make(store, Some(newest), now).await?;
         }
         let mut stored = store.signing_keys().await?;
         // A key that has signed for a while: nothing that an older one signed is good any more.
@@ -140,13 +142,13 @@ impl Keys {
     }
 }
 
-async fn make(store: &Store, now: Timestamp) -> Result<StoredKey, Error> {
+/// Makes a key, unless another process has made one after the newest that is known here.
+async fn make(store: &Store, newest: Option<Timestamp>, now: Timestamp) -> Result<(), Error> {
     let random_key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| Error::Crypto)?;
     let pkcs8 = random_key.to_pkcs8v1().map_err(|_| Error::Crypto)?.as_ref().to_vec().into();
     let id = URL_SAFE_NO_PAD.encode(random::<12>().map_err(store::Error::from)?);
     let key = StoredKey { id, created: now, pkcs8 };
-    store.keep_signing_key(&key).await?;
-    Ok(key)
+    Ok(store.keep_signing_key(&key, newest).await?)
 }
 
 fn publish(stored: &[StoredKey], now: Timestamp) -> Result<Published, Error> {

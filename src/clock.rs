@@ -8,16 +8,22 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// The time now, to about 4 ms.
 pub fn now() -> Timestamp {
-    let time = clock_gettime(ClockId::RealtimeCoarse);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    let milliseconds = u64::try_from(time.tv_nsec / 1_000_000).unwrap_or(0);
-    Timestamp::from_millis(seconds.saturating_mul(1000).saturating_add(milliseconds))
+    Timestamp::from_millis(milliseconds(ClockId::RealtimeCoarse))
+}
+
+/// Milliseconds since the machine was started, those included in which it, or this process, was stopped; never 0.
+pub fn elapsed() -> u64 {
+    milliseconds(ClockId::Boottime).max(1)
 }
 
 /// Milliseconds of a clock that nobody sets, to about 4 ms; never 0.
 pub fn ticks() -> u64 {
-    let time = clock_gettime(ClockId::MonotonicCoarse);
+    milliseconds(ClockId::MonotonicCoarse).max(1)
+}
+
+fn milliseconds(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let milliseconds = u64::try_from(time.tv_nsec / 1_000_000).unwrap_or(0);
-    seconds.saturating_mul(1000).saturating_add(milliseconds).max(1)
+    seconds.saturating_mul(1000).saturating_add(milliseconds)
 }

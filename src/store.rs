@@ -4,11 +4,15 @@
 //! has ended before its row is gone.
 
 mod app_sessions;
+mod changes;
+mod database;
 mod devices;
+mod follow;
+mod freshness;
 mod live;
 mod logouts;
-mod others;
 mod people;
+mod postgres;
 mod registry;
 pub mod seal;
 mod sign_ins;
@@ -19,7 +23,10 @@ mod sqlite;
 mod tests;
 
 pub use app_sessions::Handoff;
+pub use database::Location;
 pub use devices::devices;
+pub use follow::Followed;
+pub use freshness::OutOfReach;
 pub use live::{AppSession, Life, SignIn};
 pub use logouts::Logout;
 pub use people::people;
@@ -28,20 +35,20 @@ pub use signing_keys::StoredKey;
 
 use crate::model::Lifetimes;
 use crate::model::secret::NoRandomness;
+use database::Database;
 use registry::Registry;
 use seal::KeyRing;
-use sqlx::SqlitePool;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// The store of one process.
 pub struct Store {
-    readers: SqlitePool,
-    writer: SqlitePool,
+    database: Database,
     ring: KeyRing,
     registry: Registry,
     told: devices::Told,
+    follower: Arc<follow::Follower>,
     runtime: Handle,
     renewals: UnboundedSender<Arc<SignIn>>,
     renewals_asked: Mutex<Option<UnboundedReceiver<Arc<SignIn>>>>,
@@ -51,8 +58,14 @@ pub struct Store {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// `store:` is not a location that this version knows.
-    #[error("the store `{0}` is not of the form sqlite:PATH")]
+    #[error("the location of the store: {0}")]
     Location(String),
+    /// The server only follows another one.
+    #[error("the database server is a standby: connect to its primary")]
+    Standby,
+    /// Replicas must be told where the keys are that they share.
+    #[error("it is not said where the sealing keys are")]
+    NoKeys,
     /// The key file can't be read or written.
     #[error("the key file {path}: {cause}")]
     Keys {
@@ -67,6 +80,9 @@ pub enum Error {
     /// The tables can't be brought up to date.
     #[error("the database can't be brought up to date: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// The database took too long to answer.
+    #[error("the database does not answer in time")]
+    Late,
     /// A row does not read back.
     #[error("a row of {0} is damaged")]
     Damaged(&'static str),
@@ -82,27 +98,32 @@ pub enum Error {
 }
 
 /// The keys that vouch for the audit trails of a store. Changes nothing, and makes none.
-pub fn trail_keys(location: &str) -> Result<seal::TrailKeys, Error> {
-    Ok(KeyRing::read(&keys_beside(sqlite::database(location)?))?.trail_keys()?)
-}
-
-fn keys_beside(path: &str) -> String {
-    format!("{path}.keys")
+pub fn trail_keys(location: &Location) -> Result<seal::TrailKeys, Error> {
+    let keys = location.keys.as_deref().ok_or(Error::NoKeys)?;
+    Ok(KeyRing::load(keys, false)?.trail_keys()?)
 }
 
 impl Store {
     /// Opens (and makes, where there is none) the database and its key file. `runtime` is where every query runs.
     pub async fn open(location: &str, runtime: Handle) -> Result<Arc<Self>, Error> {
-        let path = sqlite::database(location)?;
-        let (readers, writer) = sqlite::open(path).await?;
-        let ring = KeyRing::load(&keys_beside(path))?;
+        Self::open_at(Location::parse(location)?, runtime).await
+    }
+
+    /// The same, of a location that was read.
+    pub async fn open_at(location: Location, runtime: Handle) -> Result<Arc<Self>, Error> {
+        let keys = location.keys.clone().ok_or(Error::NoKeys)?;
+        let shared = location.is_shared();
+        let database = Database::open(location).await?;
+        let ring = KeyRing::load(&keys, !shared)?;
         let (renewals, asked) = unbounded_channel();
         let renewals_asked = Mutex::new(Some(asked));
-        let (registry, told) = (Registry::default(), devices::Told::default());
-        let store = Self { readers, writer, ring, registry, told, runtime, renewals, renewals_asked };
+        let (registry, told, follower) = (Registry::default(), devices::Told::default(), Arc::default());
+        let store = Self { database, ring, registry, told, follower, runtime, renewals, renewals_asked };
         store.reseal_signing_keys().await?;
         store.read_told().await?;
-        Ok(Arc::new(store))
+        let store = Arc::new(store);
+        follow::start(&store);
+        Ok(store)
     }
 
     /// The keys that vouch for the audit trail.
@@ -129,12 +150,21 @@ impl Store {
 
     /// Whether the database answers.
     pub async fn is_up(&self) -> bool {
-        sqlx::query("SELECT 1").execute(&self.readers).await.is_ok()
+        if self.is_shared() {
+            return !self.is_behind();
+        }
+        sqlx::query("SELECT 1").execute(&self.readers()).await.is_ok()
     }
 
     /// Writes down what changed little by little, removes what is over; called every few seconds and before the end.
     pub async fn tidy(&self, lifetimes: Lifetimes) -> Result<(), Error> {
         self.write_last_seen().await?;
-        self.remove_expired(lifetimes).await
+        if self.is_shared() {
+            self.read_last_seen(lifetimes).await?;
+        }
+        if self.has_settled() {
+            self.remove_expired(lifetimes).await?;
+        }
+        changes::trim(&mut *self.writer().acquire().await?).await
     }
 }

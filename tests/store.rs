@@ -232,7 +232,7 @@ async fn nothing_in_the_files_lets_anybody_in() {
     let (code, flow) = bench.handoff(&sign_in, now().plus(HOUR)).await;
     let session = bench.app_cookie(&sign_in).await;
     let key = StoredKey { id: "a-key".into(), created: now(), pkcs8: b"the-private-key".to_vec().into() };
-    bench.store.keep_signing_key(&key).await.unwrap();
+    bench.store.keep_signing_key(&key, None).await.unwrap();
     let bytes = bench.bytes();
     assert!(contains(&bytes, HOST) && contains(&bytes, "a-key"), "this is the database");
     for token in [&cookie, &code, &flow, &session] {

@@ -1,13 +1,16 @@
 //! App sessions, and the handoff codes that they are made from. In: hashes of cookies and codes. Out: live objects. Must never
 //! take a code twice, at another host, or from another browser.
 
+use super::changes::{Change, note};
 use super::live::AppSession;
-use super::sign_ins::to_sql;
+use super::sign_ins::{sign_ins, to_sql};
 use super::{Error, Store};
 use crate::clock;
 use crate::model::{SignInId, Timestamp, TokenHash};
 use sqlx::Row as _;
 use std::sync::Arc;
+
+const OF_APP_SESSION: &str = sign_ins!("JOIN app_sessions a ON a.sign_in = s.id WHERE a.cookie = $1 AND a.host = $2");
 
 /// A code that carries a sign-in from the auth host to one app host, once.
 #[derive(Clone, Debug)]
@@ -29,31 +32,36 @@ impl Store {
     pub async fn create_handoff(&self, handoff: &Handoff) -> Result<bool, Error> {
         let query = sqlx::query(
             "INSERT INTO handoffs (code, sign_in, host, binding, expires_at)
-             SELECT ?, id, ?, ?, ? FROM sign_ins WHERE id = ?",
+             SELECT $1, id, $2, $3, $4 FROM sign_ins WHERE id = $5",
         );
         let query = query.bind(handoff.code.as_bytes()).bind(&handoff.host).bind(handoff.binding.as_bytes());
         let query = query.bind(to_sql(handoff.expires)).bind(handoff.sign_in.0);
-        Ok(query.execute(&self.writer).await?.rows_affected() > 0)
+        match query.execute(&self.writer()).await {
+            Ok(done) => Ok(done.rows_affected() > 0),
+            // It ended at this very moment.
+            Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Takes a handoff and makes the app session whose cookie hashes to `cookie`; false when there is none to take.
     /// A code that is tried is gone, whoever tried it.
     pub async fn take_handoff(&self, code: &TokenHash, host: &str, binding: &TokenHash, cookie: &TokenHash) -> Result<bool, Error> {
         // Anybody can make a code up: only one that is there is worth the one writer.
-        let known = sqlx::query("SELECT 1 FROM handoffs WHERE code = ?").bind(code.as_bytes());
-        if known.fetch_optional(&self.readers).await?.is_none() {
+        let known = sqlx::query("SELECT 1 FROM handoffs WHERE code = $1").bind(code.as_bytes());
+        if known.fetch_optional(&self.readers()).await?.is_none() {
             return Ok(false);
         }
         let now = to_sql(clock::now());
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let query = sqlx::query("DELETE FROM handoffs WHERE code = ? RETURNING sign_in, host, binding, expires_at");
+        let mut transaction = self.write().await?;
+        let query = sqlx::query("DELETE FROM handoffs WHERE code = $1 RETURNING sign_in, host, binding, expires_at");
         let row = query.bind(code.as_bytes()).fetch_optional(&mut *transaction).await?;
         let Some(row) = row else { return Ok(false) };
         let theirs: Vec<u8> = row.try_get("binding")?;
         let fits =
             row.try_get::<&str, _>("host")? == host && theirs == binding.as_bytes() && row.try_get::<i64, _>("expires_at")? > now;
         if fits {
-            let query = sqlx::query("INSERT INTO app_sessions (cookie, sign_in, host, created_at) VALUES (?, ?, ?, ?)");
+            let query = sqlx::query("INSERT INTO app_sessions (cookie, sign_in, host, created_at) VALUES ($1, $2, $3, $4)");
             let query = query.bind(cookie.as_bytes()).bind(row.try_get::<i64, _>("sign_in")?).bind(host).bind(now);
             query.execute(&mut *transaction).await?;
         }
@@ -71,12 +79,9 @@ impl Store {
     async fn load_app_session(&self, cookie: TokenHash, host: Box<str>) -> Result<Option<Arc<AppSession>>, Error> {
         loop {
             let generation = self.registry.generation();
-            let query = sqlx::query(
-                "SELECT s.*, u.provider, u.subject FROM app_sessions a
-                 JOIN sign_ins s ON s.id = a.sign_in JOIN users u ON u.id = s.user_id WHERE a.cookie = ? AND a.host = ?",
-            );
+            let query = sqlx::query(OF_APP_SESSION);
             let query = query.bind(cookie.as_bytes()).bind(&*host);
-            let Some(row) = query.fetch_optional(&self.readers).await? else {
+            let Some(row) = query.fetch_optional(&self.readers()).await? else {
                 return Ok(None);
             };
             let Some(fresh) = self.read_sign_in(&row)? else { return Ok(None) };
@@ -91,14 +96,15 @@ impl Store {
 
     /// Ends one app's session.
     pub async fn end_app_session(&self, cookie: &TokenHash) -> Result<(), Error> {
-        let known = sqlx::query("SELECT 1 FROM app_sessions WHERE cookie = ?").bind(cookie.as_bytes());
-        if known.fetch_optional(&self.readers).await?.is_none() {
+        let known = sqlx::query("SELECT 1 FROM app_sessions WHERE cookie = $1").bind(cookie.as_bytes());
+        if known.fetch_optional(&self.readers()).await?.is_none() {
             return Ok(());
         }
-        let query = sqlx::query("DELETE FROM app_sessions WHERE cookie = ?").bind(cookie.as_bytes());
-        if query.execute(&self.writer).await?.rows_affected() > 0 {
-            self.registry.end_app_session(cookie);
-        }
+        let mut transaction = self.write().await?;
+        sqlx::query("DELETE FROM app_sessions WHERE cookie = $1").bind(cookie.as_bytes()).execute(&mut *transaction).await?;
+        note(&mut transaction, &[Change::AppSessionEnded(*cookie)]).await?;
+        transaction.commit().await?;
+        self.registry.end_app_session(cookie);
         Ok(())
     }
 }

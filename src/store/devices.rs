@@ -1,21 +1,29 @@
 //! What the administration API was told of devices and risks. In: checked values. Out: rows, and a table in memory of all of them
 //! that anybody reads without a lock. Must never show in the table what is not in its row yet.
 
+use super::changes::{Change, note};
+use super::database::Location;
 use super::sign_ins::to_sql;
-use super::sqlite::database;
 use super::{Error, Store};
 use crate::model::device::entry::Entry;
 use crate::model::inventory::{Inventory, Taken};
 use crate::model::risks::{Risks, Whose};
 use crate::model::{Device, Observed, Risk, RiskLevel, Source, Timestamp};
 use arc_swap::{ArcSwap, Guard};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
-use sqlx::{ConnectOptions as _, Row as _, SqliteExecutor};
+use sqlx::any::AnyRow;
+use sqlx::{Any, Executor, Row as _};
+use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-const PUT_DEVICE: &str = "INSERT INTO devices (id, fingerprint, entry) VALUES (?, ?, ?)
+const PUT_DEVICE: &str = "INSERT INTO devices (id, fingerprint, entry) VALUES ($1, $2, $3)
     ON CONFLICT (id) DO UPDATE SET fingerprint = excluded.fingerprint, entry = excluded.entry";
+const PUT_RISK: &str = "INSERT INTO risks (kind, name, level, reasons, observed_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (kind, name) DO UPDATE SET level = excluded.level, reasons = excluded.reasons,
+    observed_at = excluded.observed_at, expires_at = excluded.expires_at";
+
+const RISKS: &str = "SELECT kind, name, level, reasons, observed_at, expires_at FROM risks";
+const RISK: &str = "SELECT level, reasons, observed_at, expires_at FROM risks WHERE kind = $1 AND name = $2";
 
 /// The tables in memory, and the right to change them.
 #[derive(Default)]
@@ -46,8 +54,11 @@ impl Store {
             return Ok(Err(taken));
         }
         // A certificate that another process gave away meanwhile is an error, and no reason to forget that device.
-        let query = sqlx::query(PUT_DEVICE);
-        query.bind(id).bind(fingerprint).bind(entry).execute(&self.writer).await?;
+        let mut transaction = self.write().await?;
+        let query = sqlx::query(PUT_DEVICE).bind(&id).bind(fingerprint).bind(entry);
+        query.execute(&mut *transaction).await?;
+        note(&mut transaction, &[Change::Device(id)]).await?;
+        transaction.commit().await?;
         self.told.devices.store(Arc::new(devices));
         Ok(Ok(()))
     }
@@ -57,7 +68,10 @@ impl Store {
         let _writing = self.told.writing.lock().await;
         let mut devices = Inventory::clone(&self.devices());
         let was_there = devices.remove(id).is_some();
-        sqlx::query("DELETE FROM devices WHERE id = ?").bind(id).execute(&self.writer).await?;
+        let mut transaction = self.write().await?;
+        sqlx::query("DELETE FROM devices WHERE id = $1").bind(id).execute(&mut *transaction).await?;
+        note(&mut transaction, &[Change::Device(id.to_owned())]).await?;
+        transaction.commit().await?;
         self.told.devices.store(Arc::new(devices));
         Ok(was_there)
     }
@@ -67,10 +81,13 @@ impl Store {
         let _writing = self.told.writing.lock().await;
         let mut risks = Risks::clone(&self.risks());
         let reasons = serde_json::to_string(&risk.value.reasons).map_err(|_| Error::Damaged("risks"))?;
-        let query = sqlx::query("INSERT OR REPLACE INTO risks VALUES (?, ?, ?, ?, ?, ?)");
+        let query = sqlx::query(PUT_RISK);
         let query = query.bind(whose.kind()).bind(whose.to_string());
         let query = query.bind(risk.value.level.code()).bind(reasons).bind(to_sql(risk.observed_at));
-        query.bind(risk.expires_at.map(to_sql)).execute(&self.writer).await?;
+        let mut transaction = self.write().await?;
+        query.bind(risk.expires_at.map(to_sql)).execute(&mut *transaction).await?;
+        note(&mut transaction, &[Change::Risk(whose.clone())]).await?;
+        transaction.commit().await?;
         risks.put(whose, risk);
         self.told.risks.store(Arc::new(risks));
         Ok(())
@@ -81,8 +98,11 @@ impl Store {
         let _writing = self.told.writing.lock().await;
         let mut risks = Risks::clone(&self.risks());
         let was_there = risks.remove(whose).is_some();
-        let query = sqlx::query("DELETE FROM risks WHERE kind = ? AND name = ?");
-        query.bind(whose.kind()).bind(whose.to_string()).execute(&self.writer).await?;
+        let query = sqlx::query("DELETE FROM risks WHERE kind = $1 AND name = $2");
+        let mut transaction = self.write().await?;
+        query.bind(whose.kind()).bind(whose.to_string()).execute(&mut *transaction).await?;
+        note(&mut transaction, &[Change::Risk(whose.clone())]).await?;
+        transaction.commit().await?;
         self.told.risks.store(Arc::new(risks));
         Ok(was_there)
     }
@@ -90,9 +110,9 @@ impl Store {
     /// Makes the tables of the rows: at the start, and when another process may have changed those.
     pub(super) async fn read_told(&self) -> Result<(), Error> {
         let _writing = self.told.writing.lock().await;
-        let devices = read(&self.readers).await?;
+        let devices = read(&self.readers()).await?;
         let mut risks = Risks::default();
-        for row in sqlx::query("SELECT * FROM risks").fetch_all(&self.readers).await? {
+        for row in sqlx::query(RISKS).fetch_all(&self.readers()).await? {
             let whose = Whose::parse(row.try_get("kind")?, row.try_get("name")?).ok_or(Error::Damaged("risks"))?;
             risks.put(whose, risk(&row)?);
         }
@@ -104,11 +124,10 @@ impl Store {
 
 /// The devices that a store was told of. Changes nothing, and makes no store.
 pub async fn devices(location: &str) -> Result<Inventory, Error> {
-    let options = SqliteConnectOptions::new().filename(database(location)?).read_only(true);
-    read(&mut options.connect().await?).await
+    read(&mut Location::parse(location)?.read().await?).await
 }
 
-async fn read(from: impl SqliteExecutor<'_>) -> Result<Inventory, Error> {
+async fn read<'e>(from: impl Executor<'e, Database = Any>) -> Result<Inventory, Error> {
     let mut devices = Inventory::default();
     for row in sqlx::query("SELECT entry FROM devices").fetch_all(from).await? {
         devices.put(device(&row)?).map_err(|_| Error::Damaged("devices"))?;
@@ -116,12 +135,50 @@ async fn read(from: impl SqliteExecutor<'_>) -> Result<Inventory, Error> {
     Ok(devices)
 }
 
-fn device(row: &SqliteRow) -> Result<Device, Error> {
+impl Store {
+    /// Reads again what is known of these devices.
+    pub(super) async fn read_devices(&self, ids: HashSet<String>) -> Result<(), Error> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let _writing = self.told.writing.lock().await;
+        let (mut devices, mut known) = (Inventory::clone(&self.devices()), Vec::new());
+        for id in &ids {
+            let query = sqlx::query("SELECT entry FROM devices WHERE id = $1").bind(id);
+            known.extend(query.fetch_optional(&self.readers()).await?.as_ref().map(device).transpose()?);
+            devices.remove(id);
+        }
+        // A certificate may have gone from one to the other.
+        known.into_iter().try_for_each(|device| devices.put(device)).map_err(|_| Error::Damaged("devices"))?;
+        self.told.devices.store(Arc::new(devices));
+        Ok(())
+    }
+
+    /// Reads again what is said of these risks.
+    pub(super) async fn read_risks(&self, whose: HashSet<Whose>) -> Result<(), Error> {
+        if whose.is_empty() {
+            return Ok(());
+        }
+        let _writing = self.told.writing.lock().await;
+        let mut risks = Risks::clone(&self.risks());
+        for whose in whose {
+            let query = sqlx::query(RISK).bind(whose.kind()).bind(whose.to_string());
+            match query.fetch_optional(&self.readers()).await? {
+                Some(row) => risks.put(whose, risk(&row)?),
+                None => drop(risks.remove(&whose)),
+            }
+        }
+        self.told.risks.store(Arc::new(risks));
+        Ok(())
+    }
+}
+
+fn device(row: &AnyRow) -> Result<Device, Error> {
     let entry: Entry = serde_json::from_str(row.try_get("entry")?).map_err(|_| Error::Damaged("devices"))?;
     entry.check(Timestamp::default()).map_err(|_| Error::Damaged("devices"))
 }
 
-fn risk(row: &SqliteRow) -> Result<Observed<Arc<Risk>>, Error> {
+fn risk(row: &AnyRow) -> Result<Observed<Arc<Risk>>, Error> {
     let time = |millis: i64| Timestamp::from_millis(u64::try_from(millis).unwrap_or(0));
     let level = RiskLevel::parse(row.try_get("level")?).ok_or(Error::Damaged("risks"))?;
     let reasons = serde_json::from_str(row.try_get("reasons")?).map_err(|_| Error::Damaged("risks"))?;

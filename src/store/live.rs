@@ -142,12 +142,22 @@ impl SignIn {
         self.renewing.send_if_modified(|renewing| !std::mem::replace(renewing, true))
     }
 
-    pub(super) fn renew(&self, identity: Identity, renewal: Option<Renewal>) {
-        self.identity.store(Arc::new(identity));
-        self.version.fetch_add(1, Ordering::Release);
-        let at = |time: Option<Timestamp>| time.map_or(u64::MAX, Timestamp::millis);
-        self.renew_at.store(at(renewal.map(|r| r.at)), Ordering::Relaxed);
-        self.stale_at.store(at(renewal.map(|r| r.stale)), Ordering::Relaxed);
+    /// Takes over what its row says now.
+    pub(super) fn become_like(&self, fresh: &Self) {
+        let identity = fresh.identity();
+        if **self.identity() != **identity {
+            self.identity.store(Arc::clone(&identity));
+            self.version.fetch_add(1, Ordering::Release);
+        }
+        self.renew_at.store(fresh.renew_at.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.stale_at.store(fresh.stale_at.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.was_seen(Timestamp::from_millis(fresh.last_seen.load(Ordering::Relaxed)));
+    }
+
+    /// Another process has written down a use.
+    pub(super) fn was_seen(&self, seen: Timestamp) {
+        self.last_seen.fetch_max(seen.millis(), Ordering::Relaxed);
+        self.written(seen);
     }
 
     pub(super) fn end(&self) {

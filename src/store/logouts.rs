@@ -7,7 +7,7 @@ use crate::clock;
 use crate::model::identity::Subject;
 use crate::model::{ProviderName, SignInId, Timestamp, TokenHash};
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 /// The sign-ins that a provider wants ended.
 #[derive(Clone, Debug)]
@@ -25,15 +25,16 @@ pub struct Logout {
 }
 
 const MEANT: &str = "SELECT s.id, u.subject FROM sign_ins s JOIN users u ON u.id = s.user_id
-    WHERE u.provider = ?1 AND (?2 IS NULL OR u.subject = ?2) AND (?3 IS NULL OR s.provider_sid = ?3)";
+    WHERE u.provider = $1 AND ($2 IS NULL OR u.subject = $2) AND ($3 IS NULL OR s.provider_sid = $3)";
 
 impl Store {
     /// Ends them, in the transaction that notes the token; whose they were. `None` when the token was taken before.
     pub async fn log_out(&self, logout: &Logout) -> Result<Option<Vec<Subject>>, Error> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let over = sqlx::query("DELETE FROM logout_tokens WHERE expires_at <= ?").bind(to_sql(clock::now()));
+        let mut transaction = self.write().await?;
+        let over = sqlx::query("DELETE FROM logout_tokens WHERE expires_at <= $1").bind(to_sql(clock::now()));
         over.execute(&mut *transaction).await?;
-        let note = sqlx::query("INSERT OR IGNORE INTO logout_tokens VALUES (?, ?)").bind(logout.token.as_bytes());
+        let note = sqlx::query("INSERT INTO logout_tokens (token, expires_at) VALUES ($1, $2) ON CONFLICT (token) DO NOTHING")
+            .bind(logout.token.as_bytes());
         if note.bind(to_sql(logout.until)).execute(&mut *transaction).await?.rows_affected() == 0 {
             return Ok(None);
         }
@@ -49,7 +50,7 @@ impl Store {
     }
 }
 
-fn read(row: &SqliteRow, provider: &ProviderName) -> Result<(SignInId, Subject), Error> {
+fn read(row: &AnyRow, provider: &ProviderName) -> Result<(SignInId, Subject), Error> {
     let subject = Subject { provider: provider.clone(), subject: row.try_get("subject")? };
     Ok((SignInId(row.try_get("id")?), subject))
 }

@@ -2,22 +2,21 @@
 //! make one: it is read beside the process that it belongs to.
 
 use super::Error;
-use super::sqlite::database;
+use super::database::Location;
 use crate::model::identity::{Profile, Subject};
 use crate::model::{Identity, ProviderName, Timestamp};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
-use sqlx::{ConnectOptions as _, Row as _};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
 /// Reads them all.
 pub async fn people(location: &str) -> Result<Vec<Identity>, Error> {
-    let options = SqliteConnectOptions::new().filename(database(location)?).read_only(true);
-    let mut connection = options.connect().await?;
+    let mut connection = Location::parse(location)?.read().await?;
     let rows =
         sqlx::query("SELECT provider, subject, profile, last_sign_in FROM users ORDER BY id").fetch_all(&mut connection).await?;
     rows.iter().map(person).collect()
 }
 
-fn person(row: &SqliteRow) -> Result<Identity, Error> {
+fn person(row: &AnyRow) -> Result<Identity, Error> {
     let damaged = || Error::Damaged("users");
     let profile: Profile = serde_json::from_str(row.try_get("profile")?).map_err(|_| damaged())?;
     let provider = ProviderName::parse(row.try_get("provider")?).ok_or_else(damaged)?;

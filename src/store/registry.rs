@@ -36,7 +36,11 @@ impl Registry {
             return Err(Outdated);
         }
         if let Some(live) = entries.sign_ins.get(&fresh.id).and_then(Weak::upgrade) {
-            return Ok(live);
+            if live.created == fresh.created {
+                return Ok(live);
+            }
+            // A database that was put back gives numbers again: this is somebody else.
+            live.end();
         }
         let live = Arc::new(fresh);
         entries.sign_ins.insert(live.id, Arc::downgrade(&live));
@@ -55,6 +59,11 @@ impl Registry {
         let live = Arc::new(fresh);
         entries.app_sessions.insert(live.cookie, Arc::downgrade(&live));
         Ok(live)
+    }
+
+    /// What was read before this must not be taken in.
+    pub(super) fn outdate(&self) {
+        self.entries().generation += 1;
     }
 
     /// After the row is gone: nobody's copy is good any more.

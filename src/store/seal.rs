@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use subtle::ConstantTimeEq as _;
 
 /// What a sealed value is for.
@@ -40,25 +41,15 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// Reads the key file (a line a key: its number and 32 bytes in base64); makes one where there is none, readable by
-    /// the owner alone.
-    pub(super) fn load(path: &str) -> Result<Self, Error> {
-        let wrong = |cause: String| Error::Keys { path: path.to_owned(), cause };
-        match fs::read_to_string(path) {
-            Ok(text) => Self::parse(path, &zeroize::Zeroizing::new(text)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::parse(path, &create(path)?),
-            Err(error) => Err(wrong(error.to_string())),
-        }
-    }
-
-    /// Reads the key file, and makes none.
-    pub(super) fn read(path: &str) -> Result<Self, Error> {
-        let wrong = |error: std::io::Error| Error::Keys { path: path.to_owned(), cause: error.to_string() };
-        Self::parse(path, &zeroize::Zeroizing::new(fs::read_to_string(path).map_err(wrong)?))
-    }
-
-    fn parse(path: &str, text: &str) -> Result<Self, Error> {
-        let wrong = |cause: String| Error::Keys { path: path.to_owned(), cause };
+    /// Reads the key file (a line a key: its number and 32 bytes in base64); where there is none and it may be made, makes
+    /// one, readable by the owner alone.
+    pub(super) fn load(path: &Path, make: bool) -> Result<Self, Error> {
+        let wrong = |cause: String| Error::Keys { path: path.display().to_string(), cause };
+        let text = match fs::read_to_string(path) {
+            Ok(text) => zeroize::Zeroizing::new(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && make => create(path)?,
+            Err(error) => return Err(wrong(error.to_string())),
+        };
         let keys: Option<Vec<_>> = text.lines().map(parse).collect();
         match keys {
             Some(keys) if !keys.is_empty() && are_distinct(&keys) => Ok(Self { keys }),
@@ -97,11 +88,11 @@ impl KeyRing {
     }
 }
 
-fn create(path: &str) -> Result<zeroize::Zeroizing<String>, Error> {
+fn create(path: &Path) -> Result<zeroize::Zeroizing<String>, Error> {
     let text = zeroize::Zeroizing::new(format!("1 {}\n", STANDARD.encode(random::<32>()?)));
     let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
-    written.map_err(|error| Error::Keys { path: path.to_owned(), cause: error.to_string() })?;
+    written.map_err(|error| Error::Keys { path: path.display().to_string(), cause: error.to_string() })?;
     Ok(text)
 }
 
@@ -168,10 +159,10 @@ mod tests {
     #[test]
     fn a_sealed_value_opens_for_its_purpose_and_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keys").to_string_lossy().into_owned();
-        let ring = KeyRing::load(&path).unwrap();
+        let path = folder.path().join("keys");
+        let ring = KeyRing::load(&path, true).unwrap();
         let sealed = ring.seal(Purpose::Tokens, "7", b"secret").unwrap();
-        let again = KeyRing::load(&path).unwrap();
+        let again = KeyRing::load(&path, true).unwrap();
         assert_eq!(again.open(Purpose::Tokens, "7", &sealed).unwrap(), b"secret");
         assert_eq!(again.open(Purpose::Tokens, "8", &sealed), Err(SealError));
         assert_eq!(again.open(Purpose::Flow, "7", &sealed), Err(SealError));
@@ -181,7 +172,7 @@ mod tests {
     #[test]
     fn two_keys_of_one_number_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keys").to_string_lossy().into_owned();
+        let path = folder.path().join("keys");
         let key = |byte: u8| STANDARD.encode([byte; 32]);
         for (text, fine) in [
             (format!("1 {}\n2 {}\n", key(1), key(2)), true),
@@ -189,7 +180,7 @@ mod tests {
             (String::new(), false),
         ] {
             fs::write(&path, &text).unwrap();
-            assert_eq!(KeyRing::load(&path).is_ok(), fine, "{text}");
+            assert_eq!(KeyRing::load(&path, true).is_ok(), fine, "{text}");
         }
     }
 }

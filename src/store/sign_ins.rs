@@ -1,6 +1,8 @@
 //! Sign-ins: made at a callback, renewed with their claims, ended once. In: checked identities and tokens. Out: live
 //! objects. Must never hand out a sign-in whose row is gone.
 
+use super::changes::{Change, note};
+use super::follow::placeholders;
 use super::live::{Life, Renewal, SignIn};
 use super::seal::Purpose;
 use super::{Error, Store};
@@ -8,8 +10,9 @@ use crate::clock;
 use crate::model::identity::{Profile, Subject};
 use crate::model::{Identity, Lifetimes, ProviderName, SignInId, Timestamp, TokenHash};
 use serde::{Deserialize, Serialize};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::AssertSqlSafe;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +53,12 @@ pub struct Ended {
     pub id_token: String,
 }
 
+/// How many are written, or asked for, with one statement.
+const AT_ONCE: usize = 200;
+/// How much later than here a use may be written down elsewhere.
+const LAG: Duration = Duration::from_secs(60);
+/// How long before the end it is asked whether a sign-in is in use elsewhere.
+const SOON: Duration = Duration::from_secs(30);
 /// How long before the claims are stale they are renewed: a tenth of their life, a minute at most.
 const RENEW_AHEAD: Duration = Duration::from_secs(60);
 
@@ -65,21 +74,38 @@ impl Tokens {
     }
 }
 
-const BY_COOKIE: &str = "SELECT s.*, u.provider, u.subject FROM sign_ins s JOIN users u ON u.id = s.user_id WHERE s.cookie = ?";
-const BY_ID: &str = "SELECT s.*, u.provider, u.subject FROM sign_ins s JOIN users u ON u.id = s.user_id WHERE s.id = ?";
+/// A query for what [`Store::read_sign_in`] reads. Columns are named: another version may add some while this one runs.
+macro_rules! sign_ins {
+    ($of:literal) => {
+        concat!(
+            "SELECT s.id, s.profile, s.authenticated_at, s.created_at, s.last_seen, s.ends_at, s.tokens, u.provider, u.subject
+             FROM sign_ins s JOIN users u ON u.id = s.user_id ",
+            $of
+        )
+    };
+}
+pub(super) use sign_ins;
+
+const BY_COOKIE: &str = sign_ins!("WHERE s.cookie = $1");
+const BY_ID: &str = sign_ins!("WHERE s.id = $1");
+const RENEW: &str = "UPDATE sign_ins SET profile = $1, tokens = $2, authenticated_at = $3 WHERE id = $4";
+/// By the clock of the database, which is the same for all.
+const TAKE_ON: &str = "UPDATE sign_ins SET renewing_until = (SELECT now FROM clock) + $2
+    WHERE id = $1 AND renewing_until <= (SELECT now FROM clock)";
+const OVER: &str = "SELECT id FROM sign_ins WHERE ends_at <= $1 OR last_seen <= $2 OR created_at <= $3";
 
 impl Store {
     /// Makes a sign-in, and ends the one that it replaces.
     pub async fn create_sign_in(&self, new: NewSignIn) -> Result<Arc<SignIn>, Error> {
         let now = clock::now();
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.write().await?;
         if let Some(old) = new.replaces {
             delete(&mut transaction, old).await?;
         }
         let user = upsert_user(&mut transaction, &new.identity, now).await?;
         let id = insert(&mut transaction, user, &new, now).await?;
         let sealed = self.seal_tokens(id, &new.tokens)?;
-        sqlx::query("UPDATE sign_ins SET tokens = ? WHERE id = ?").bind(sealed).bind(id.0).execute(&mut *transaction).await?;
+        sqlx::query("UPDATE sign_ins SET tokens = $1 WHERE id = $2").bind(sealed).bind(id.0).execute(&mut *transaction).await?;
         transaction.commit().await?;
         if let Some(old) = new.replaces {
             self.registry.end_sign_in(old);
@@ -92,7 +118,7 @@ impl Store {
         loop {
             let generation = self.registry.generation();
             let query = sqlx::query(BY_COOKIE);
-            let Some(row) = query.bind(cookie.as_bytes()).fetch_optional(&self.readers).await? else {
+            let Some(row) = query.bind(cookie.as_bytes()).fetch_optional(&self.readers()).await? else {
                 return Ok(None);
             };
             let Some(fresh) = self.read_sign_in(&row)? else { return Ok(None) };
@@ -104,7 +130,7 @@ impl Store {
 
     /// The sealed tokens of a sign-in.
     pub async fn tokens(&self, id: SignInId) -> Result<Option<Tokens>, Error> {
-        let row = sqlx::query("SELECT tokens FROM sign_ins WHERE id = ?").bind(id.0).fetch_optional(&self.readers).await?;
+        let row = sqlx::query("SELECT tokens FROM sign_ins WHERE id = $1").bind(id.0).fetch_optional(&self.readers()).await?;
         row.map(|row| self.open_tokens(id, &row)).transpose()
     }
 
@@ -112,18 +138,34 @@ impl Store {
     pub async fn renew_sign_in(&self, sign_in: &SignIn, identity: Identity, tokens: Tokens) -> Result<bool, Error> {
         let profile = to_json(&identity.profile)?;
         let sealed = self.seal_tokens(sign_in.id, &tokens)?;
-        let query = sqlx::query("UPDATE sign_ins SET profile = ?, tokens = ?, authenticated_at = ? WHERE id = ?");
-        let query = query.bind(profile).bind(sealed).bind(to_sql(identity.authenticated_at)).bind(sign_in.id.0);
-        let found = query.execute(&self.writer).await?.rows_affected() > 0;
-        if found {
-            sign_in.renew(identity, tokens.renewal(clock::now()));
-        }
+        let query = sqlx::query(RENEW).bind(profile).bind(sealed).bind(to_sql(identity.authenticated_at)).bind(sign_in.id.0);
+        let mut transaction = self.write().await?;
+        let found = query.execute(&mut *transaction).await?.rows_affected() > 0;
+        note(&mut transaction, &[Change::Renewed(sign_in.id)]).await?;
+        transaction.commit().await?;
+        self.look_again(&[sign_in.id]).await?;
         Ok(found)
+    }
+
+    /// Takes on the renewal of a sign-in's claims, for a while; false when another process has it.
+    pub async fn take_on_renewal(&self, id: SignInId, patience: Duration) -> Result<bool, Error> {
+        let until = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
+        let taken = sqlx::query(TAKE_ON).bind(id.0).bind(until).execute(&self.writer()).await?;
+        // Whoever had it before may have written down what it got, and that may not be known here yet.
+        self.look_again(&[id]).await?;
+        Ok(taken.rows_affected() > 0)
+    }
+
+    /// Gives it back, done or not.
+    pub async fn give_back_renewal(&self, id: SignInId) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE sign_ins SET renewing_until = 0 WHERE id = $1");
+        query.bind(id.0).execute(&self.writer()).await?;
+        Ok(())
     }
 
     /// Ends a sign-in and everything made from it; `None` when it had ended before, or its tokens can't be opened.
     pub async fn end_sign_in(&self, id: SignInId) -> Result<Option<Ended>, Error> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.write().await?;
         let row = sqlx::query(BY_ID).bind(id.0).fetch_optional(&mut *transaction).await?;
         delete(&mut transaction, id).await?;
         transaction.commit().await?;
@@ -134,39 +176,69 @@ impl Store {
     pub(super) async fn write_last_seen(&self) -> Result<(), Error> {
         let live = self.registry.live_sign_ins();
         let unwritten: Vec<_> = live.iter().filter_map(|sign_in| Some((sign_in, sign_in.unwritten()?))).collect();
-        if unwritten.is_empty() {
-            return Ok(());
+        for some in unwritten.chunks(AT_ONCE) {
+            let rows: Vec<String> = (0..some.len()).map(|index| format!("(${}, ${})", index * 2 + 1, index * 2 + 2)).collect();
+            // Both databases call the columns of such a list so.
+            let text = format!(
+                "UPDATE sign_ins SET last_seen = seen.column2 FROM (VALUES {}) AS seen
+                 WHERE sign_ins.id = seen.column1 AND sign_ins.last_seen < seen.column2",
+                rows.join(", ")
+            );
+            let query = some
+                .iter()
+                .fold(sqlx::query(AssertSqlSafe(text)), |query, (sign_in, seen)| query.bind(sign_in.id.0).bind(to_sql(*seen)));
+            let mut transaction = self.write().await?;
+            query.execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            some.iter().for_each(|(sign_in, seen)| sign_in.written(*seen));
         }
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        for (sign_in, seen) in &unwritten {
-            let query = sqlx::query("UPDATE sign_ins SET last_seen = max(last_seen, ?) WHERE id = ?");
-            query.bind(to_sql(*seen)).bind(sign_in.id.0).execute(&mut *transaction).await?;
+        Ok(())
+    }
+
+    /// A sign-in that is idle here may be in use at another replica: reads when those were used last that would end soon.
+    pub(super) async fn read_last_seen(&self, lifetimes: Lifetimes) -> Result<(), Error> {
+        let soon = clock::now().plus(SOON);
+        let live = self.registry.live_sign_ins();
+        let idle: Vec<_> = live.iter().filter(|sign_in| sign_in.life(soon, lifetimes) == Life::Expired).collect();
+        for some in idle.chunks(AT_ONCE) {
+            let text = format!("SELECT id, last_seen FROM sign_ins WHERE id IN ({})", placeholders(some.len()));
+            let query = some.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, sign_in| query.bind(sign_in.id.0));
+            for row in query.fetch_all(&self.readers()).await? {
+                if let Some(held) = self.registry.held(SignInId(row.try_get("id")?)) {
+                    held.was_seen(time(&row, "last_seen")?);
+                }
+            }
         }
-        transaction.commit().await?;
-        unwritten.iter().for_each(|(sign_in, seen)| sign_in.written(*seen));
         Ok(())
     }
 
     pub(super) async fn remove_expired(&self, lifetimes: Lifetimes) -> Result<(), Error> {
-        let time = clock::now();
-        let now = to_sql(time);
-        let before = |duration: Duration| now.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
-        let over = sqlx::query_scalar("SELECT id FROM sign_ins WHERE ends_at <= ? OR last_seen <= ? OR created_at <= ?");
-        let over = over.bind(now).bind(before(lifetimes.idle)).bind(before(lifetimes.lifetime));
-        let over: Vec<i64> = over.fetch_all(&self.readers).await?;
-        // A row may lag behind the object that is in use.
-        let lives = |id: SignInId| self.registry.held(id).is_some_and(|held| held.life(time, lifetimes) == Life::Live);
-        let over: Vec<_> = over.into_iter().map(SignInId).filter(|id| !lives(*id)).collect();
-        if !over.is_empty() {
-            self.remove(&over).await?;
+        let now = to_sql(clock::now());
+        if !self.over(&self.readers(), lifetimes).await?.is_empty() {
+            self.remove(lifetimes).await?;
         }
-        sqlx::query("DELETE FROM handoffs WHERE expires_at <= ?").bind(now).execute(&self.writer).await?;
+        sqlx::query("DELETE FROM handoffs WHERE expires_at <= $1").bind(now).execute(&self.writer()).await?;
         Ok(())
     }
 
-    async fn remove(&self, over: &[SignInId]) -> Result<(), Error> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        for id in over {
+    /// What is over, by its rows and by what is held.
+    async fn over(&self, executor: impl sqlx::AnyExecutor<'_>, lifetimes: Lifetimes) -> Result<Vec<SignInId>, Error> {
+        let time = clock::now();
+        let before = |duration: Duration| to_sql(time).saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
+        // Another replica writes down what is used after a while, and its clock may go otherwise.
+        let idle = if self.is_shared() { lifetimes.idle.saturating_add(LAG) } else { lifetimes.idle };
+        let over = sqlx::query_scalar(OVER).bind(to_sql(time)).bind(before(idle)).bind(before(lifetimes.lifetime));
+        let over: Vec<i64> = over.fetch_all(executor).await?;
+        // A row may lag behind the object that is in use.
+        let lives = |id: SignInId| self.registry.held(id).is_some_and(|held| held.life(time, lifetimes) == Life::Live);
+        Ok(over.into_iter().map(SignInId).filter(|id| !lives(*id)).collect())
+    }
+
+    async fn remove(&self, lifetimes: Lifetimes) -> Result<(), Error> {
+        let mut transaction = self.write().await?;
+        // Others may have written meanwhile, and cannot any more.
+        let over = self.over(&mut *transaction, lifetimes).await?;
+        for id in &over {
             delete(&mut transaction, *id).await?;
         }
         transaction.commit().await?;
@@ -175,7 +247,7 @@ impl Store {
     }
 
     /// A sign-in; `None` where its tokens were sealed with a key that is gone: then it is over, and the person signs in again.
-    pub(super) fn read_sign_in(&self, row: &SqliteRow) -> Result<Option<SignIn>, Error> {
+    pub(super) fn read_sign_in(&self, row: &AnyRow) -> Result<Option<SignIn>, Error> {
         let id = SignInId(row.try_get("id")?);
         let identity = read_identity(row)?;
         let tokens = match self.open_tokens(id, row) {
@@ -189,7 +261,7 @@ impl Store {
         Ok(Some(SignIn::new(id, identity, time(row, "created_at")?, time(row, "last_seen")?, time(row, "ends_at")?, renewal)))
     }
 
-    fn ended(&self, id: SignInId, row: &SqliteRow) -> Result<Ended, Error> {
+    fn ended(&self, id: SignInId, row: &AnyRow) -> Result<Ended, Error> {
         Ok(Ended { provider: read_identity(row)?.subject.provider, id_token: self.open_tokens(id, row)?.id_token })
     }
 
@@ -197,16 +269,16 @@ impl Store {
         Ok(self.ring.seal(Purpose::Tokens, &format!("sign_ins {}", id.0), to_json(tokens)?.as_bytes())?)
     }
 
-    fn open_tokens(&self, id: SignInId, row: &SqliteRow) -> Result<Tokens, Error> {
+    fn open_tokens(&self, id: SignInId, row: &AnyRow) -> Result<Tokens, Error> {
         let sealed: Vec<u8> = row.try_get("tokens")?;
         let plain = self.ring.open(Purpose::Tokens, &format!("sign_ins {}", id.0), &sealed)?;
         serde_json::from_slice(&plain).map_err(|_| Error::Damaged("sign_ins"))
     }
 }
 
-async fn upsert_user(connection: &mut SqliteConnection, identity: &Identity, now: Timestamp) -> Result<i64, Error> {
+async fn upsert_user(connection: &mut AnyConnection, identity: &Identity, now: Timestamp) -> Result<i64, Error> {
     let query = sqlx::query(
-        "INSERT INTO users (provider, subject, profile, first_seen, last_sign_in) VALUES (?1, ?2, ?3, ?4, ?4)
+        "INSERT INTO users (provider, subject, profile, first_seen, last_sign_in) VALUES ($1, $2, $3, $4, $4)
          ON CONFLICT (provider, subject) DO UPDATE SET profile = excluded.profile, last_sign_in = excluded.last_sign_in
          RETURNING id",
     );
@@ -215,22 +287,23 @@ async fn upsert_user(connection: &mut SqliteConnection, identity: &Identity, now
     Ok(query.fetch_one(connection).await?.try_get(0)?)
 }
 
-async fn insert(connection: &mut SqliteConnection, user: i64, new: &NewSignIn, now: Timestamp) -> Result<SignInId, Error> {
+async fn insert(connection: &mut AnyConnection, user: i64, new: &NewSignIn, now: Timestamp) -> Result<SignInId, Error> {
     let query = sqlx::query(
         "INSERT INTO sign_ins (cookie, user_id, profile, authenticated_at, created_at, last_seen, ends_at, provider_sid)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7)",
+         VALUES ($1, $2, $3, $4, $5, $5, $6, $7) RETURNING id",
     );
     let query = query.bind(new.cookie.as_bytes()).bind(user).bind(to_json(&new.identity.profile)?);
     let query = query.bind(to_sql(new.identity.authenticated_at)).bind(to_sql(now)).bind(to_sql(new.ends)).bind(&new.provider_sid);
-    Ok(SignInId(query.execute(connection).await?.last_insert_rowid()))
+    Ok(SignInId(query.fetch_one(connection).await?.try_get(0)?))
 }
 
-pub(super) async fn delete(connection: &mut SqliteConnection, id: SignInId) -> Result<(), Error> {
-    sqlx::query("DELETE FROM sign_ins WHERE id = ?").bind(id.0).execute(connection).await?;
-    Ok(())
+/// Deletes one, and says so to all others.
+pub(super) async fn delete(connection: &mut AnyConnection, id: SignInId) -> Result<(), Error> {
+    let gone = sqlx::query("DELETE FROM sign_ins WHERE id = $1").bind(id.0).execute(&mut *connection).await?;
+    if gone.rows_affected() > 0 { note(connection, &[Change::Ended(id)]).await } else { Ok(()) }
 }
 
-fn read_identity(row: &SqliteRow) -> Result<Identity, Error> {
+fn read_identity(row: &AnyRow) -> Result<Identity, Error> {
     let profile: &str = row.try_get("profile")?;
     let profile: Profile = serde_json::from_str(profile).map_err(|_| Error::Damaged("sign_ins"))?;
     let provider = ProviderName::parse(row.try_get("provider")?).ok_or(Error::Damaged("users"))?;
@@ -246,7 +319,7 @@ pub(super) fn to_sql(time: Timestamp) -> i64 {
     i64::try_from(time.millis()).unwrap_or(i64::MAX)
 }
 
-fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, Error> {
+fn time(row: &AnyRow, column: &str) -> Result<Timestamp, Error> {
     let milliseconds: i64 = row.try_get(column)?;
     Ok(Timestamp::from_millis(u64::try_from(milliseconds).unwrap_or(0)))
 }

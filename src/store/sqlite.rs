@@ -1,30 +1,38 @@
 //! SQLite: one writer, several readers, write-ahead log. In: a path. Out: two pools. Must never lose what was acknowledged.
 
 use super::Error;
-use sqlx::SqlitePool;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use super::database::{Pools, options};
+use sqlx::any::AnyPoolOptions;
+use sqlx::migrate::Migrator;
+use sqlx::{AnyConnection, ConnectOptions as _, Executor as _};
 use std::time::Duration;
 
-/// The path of the database.
-pub(super) fn database(location: &str) -> Result<&str, Error> {
-    location.strip_prefix("sqlite:").filter(|path| !path.is_empty()).ok_or_else(|| Error::Location(location.to_owned()))
-}
+/// How a transaction begins that is the only one that writes.
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+/// The log is synced before a commit is acknowledged.
+const DURABLE: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000";
+const MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
 
 /// Pools of readers and of the one writer, with the tables up to date.
-pub(super) async fn open(path: &str) -> Result<(SqlitePool, SqlitePool), Error> {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(5));
-    let pool = |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(5));
-    let writer = pool(1).connect_with(options.clone()).await?;
+pub(super) async fn open(path: &str) -> Result<Pools, Error> {
+    let pool = |connections| AnyPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(5));
+    let durable = pool(1).after_connect(|connection, _| Box::pin(async { connection.execute(DURABLE).await.map(drop) }));
+    let writer = durable.connect_with(options(&url(path, "rwc"))?).await?;
     restrict(path)?;
-    sqlx::migrate!("src/store/migrations").run(&writer).await?;
-    let readers = pool(4).connect_with(options.read_only(true)).await?;
-    Ok((readers, writer))
+    MIGRATIONS.run(&writer).await?;
+    let readers = pool(4).connect_with(options(&url(path, "ro"))?).await?;
+    Ok(Pools { readers, writer })
+}
+
+/// One connection that can only read, to a database that is there.
+pub(super) async fn read(path: &str) -> Result<AnyConnection, Error> {
+    Ok(options(&url(path, "ro"))?.connect().await?)
+}
+
+/// Whatever the path is made of, in a form that no parser of URLs takes for anything else.
+fn url(path: &str, mode: &str) -> String {
+    let encode = |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    format!("sqlite:{}?mode={mode}", path.bytes().map(encode).collect::<String>())
 }
 
 /// The file is the operator's alone.

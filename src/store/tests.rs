@@ -40,20 +40,20 @@ async fn sign_in(store: &Store) -> TokenHash {
     let cookie = hash();
     let id = store.create_sign_in(new_sign_in(cookie)).await.unwrap().id;
     let long_ago = clock::now().millis() - 7_200_000;
-    let query = sqlx::query("UPDATE sign_ins SET last_seen = ? WHERE id = ?");
-    query.bind(i64::try_from(long_ago).unwrap()).bind(id.0).execute(&store.writer).await.unwrap();
+    let query = sqlx::query("UPDATE sign_ins SET last_seen = $1 WHERE id = $2");
+    query.bind(i64::try_from(long_ago).unwrap()).bind(id.0).execute(&store.writer()).await.unwrap();
     cookie
 }
 
 impl Store {
     /// Removes a row behind the back of whoever holds it, as another process would.
     pub async fn lose_sign_in(&self, id: SignInId) {
-        sqlx::query("DELETE FROM sign_ins WHERE id = ?").bind(id.0).execute(&self.writer).await.unwrap();
+        sqlx::query("DELETE FROM sign_ins WHERE id = $1").bind(id.0).execute(&self.writer()).await.unwrap();
     }
 }
 
 async fn rows(store: &Store, query: &'static str) -> i64 {
-    sqlx::query_scalar(query).fetch_one(&store.readers).await.unwrap()
+    sqlx::query_scalar(query).fetch_one(&store.readers()).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,10 +63,10 @@ async fn a_use_that_could_not_be_written_down_is_written_later() {
     let held = store.sign_in(&cookie).await.unwrap().unwrap();
     let now = clock::now();
     held.seen(now);
-    sqlx::query("ALTER TABLE sign_ins RENAME TO away").execute(&store.writer).await.unwrap();
+    sqlx::query("ALTER TABLE sign_ins RENAME TO away").execute(&store.writer()).await.unwrap();
     store.tidy(LASTING).await.unwrap_err();
     assert_eq!(held.life(now, LASTING), Life::Live, "what can't be written is not removed either");
-    sqlx::query("ALTER TABLE away RENAME TO sign_ins").execute(&store.writer).await.unwrap();
+    sqlx::query("ALTER TABLE away RENAME TO sign_ins").execute(&store.writer()).await.unwrap();
     store.tidy(LASTING).await.unwrap();
     assert_eq!(rows(&store, "SELECT last_seen FROM sign_ins").await, i64::try_from(now.millis()).unwrap());
 }
@@ -97,7 +97,7 @@ async fn a_sign_in_that_is_removed_ends_for_everybody_who_holds_it() {
 async fn made_up_cookies_and_codes_cost_no_write() {
     let (_folder, store) = store().await;
     let generation = store.registry.generation();
-    let _busy = store.writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let _busy = store.write().await.unwrap();
     let made_up = async {
         store.end_app_session(&hash()).await.unwrap();
         assert!(!store.take_handoff(&hash(), HOST, &hash(), &hash()).await.unwrap());
@@ -126,7 +126,7 @@ async fn an_app_session_that_is_ended_ends_for_everybody_who_holds_it() {
 async fn signing_keys_outlive_the_sealing_key_that_they_were_made_under() {
     let (folder, first) = store().await;
     let key = StoredKey { id: "k".to_owned(), created: clock::now(), pkcs8: b"secret".to_vec().into() };
-    first.keep_signing_key(&key).await.unwrap();
+    first.keep_signing_key(&key, None).await.unwrap();
     let ring = folder.path().join("db.keys");
     let old = std::fs::read_to_string(&ring).unwrap();
     let new = "2 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";

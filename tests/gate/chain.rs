@@ -32,7 +32,7 @@ impl Scene {
     }
 
     fn keys(&self) -> TrailKeys {
-        store::trail_keys(&format!("sqlite:{}", self.0.path().join("db").display())).unwrap()
+        store::trail_keys(&store::Location::parse(&format!("sqlite:{}", self.0.path().join("db").display())).unwrap()).unwrap()
     }
 
     /// A process that writes to it.

@@ -3,6 +3,7 @@
 use super::super::channel;
 use super::*;
 use crate::model::chain::Chained;
+use crate::store::{Location, trail_keys};
 use std::sync::Mutex;
 
 /// Takes a few bytes at once, and every now and then none.
@@ -32,7 +33,8 @@ impl Write for Narrow {
 fn a_disk_that_is_full_in_the_middle_of_a_line_breaks_no_line() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("db.keys"), format!("1 {}\n", "A".repeat(43) + "=")).unwrap();
-    let keys = crate::store::trail_keys(&format!("sqlite:{}", folder.path().join("db").display())).unwrap();
+    let location = Location::parse(&format!("sqlite:{}", folder.path().join("db").display())).unwrap();
+    let keys = trail_keys(&location).unwrap();
     let (taken, (sender, receiver)) = (Arc::default(), channel());
     let out = Out::Stream(Box::new(Narrow(Arc::clone(&taken))));
     let last = IntGauge::new("last", "last").unwrap();

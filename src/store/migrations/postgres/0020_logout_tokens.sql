@@ -1,0 +1,6 @@
+-- Logout tokens that have been taken, so that none is taken twice while it would still count.
+CREATE TABLE logout_tokens (
+  token      BYTEA  PRIMARY KEY,
+  expires_at BIGINT NOT NULL
+);
+CREATE INDEX sign_ins_provider_sid ON sign_ins (provider_sid);

@@ -1,0 +1,140 @@
+//! PostgreSQL, which replicas share. In: a location. Out: one pool, whose connections give up rather than hang. Must never show the
+//! password of a location, nor speak to another machine without knowing whom it speaks to.
+
+use super::Error;
+use super::database::{Pools, options};
+use super::follow::Follower;
+use sqlx::any::AnyPoolOptions;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::PgListener;
+use sqlx::{AnyConnection, ConnectOptions as _, Connection as _, Executor as _, Row as _};
+use std::sync::Weak;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+use url::{Host, Url};
+
+/// How a transaction begins that is the only one that writes, of all replicas: whatever it reads stays so until it commits, and
+/// nothing needs to be tried again.
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(4919131752989213764)";
+/// How many connections a replica may use, besides the one that listens.
+const CONNECTIONS: u32 = 10;
+/// How long to wait for a connection.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Where the server says that there are changes.
+const CHANNEL: &str = "doorward_changes";
+const SILENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_secs(1);
+/// A server that loses its power must not lose what was acknowledged; stricter settings stay.
+const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+/// What the server ends by itself, so that a replica that has stopped in the middle of a transaction holds nobody up.
+const LIMITS: [(&str, &str); 3] =
+    [("statement_timeout", "5000"), ("lock_timeout", "4000"), ("idle_in_transaction_session_timeout", "2000")];
+/// What may be said in a location beside the server and the database.
+const PARAMETERS: [&str; 7] = ["application_name", "host", "options", "sslcert", "sslkey", "sslmode", "sslrootcert"];
+const MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/postgres");
+
+/// A location that was checked.
+#[derive(Clone)]
+pub(super) struct Location(Url);
+
+impl Location {
+    /// Reads a location; what is wrong with it, without what is secret in it.
+    pub(super) fn parse(location: &str) -> Result<Self, String> {
+        let mut url = Url::parse(location).map_err(|error| format!("not a URL: {error}"))?;
+        if url.host().is_none() && !url.query_pairs().any(|(name, _)| name == "host") {
+            return Err("no server is named".to_owned());
+        }
+        if let Some((name, _)) = url.query_pairs().find(|(name, _)| !PARAMETERS.contains(&&**name)) {
+            return Err(format!("`{name}` is not a parameter that this version knows: {}", PARAMETERS.join(", ")));
+        }
+        if !url.query_pairs().any(|(name, _)| name == "sslmode") && !is_here(&url) {
+            url.query_pairs_mut().append_pair("sslmode", "verify-full");
+        }
+        Ok(Self(url))
+    }
+
+    /// The location without what is secret in it.
+    pub(super) fn shown(&self) -> String {
+        let port = self.0.port().map_or_else(String::new, |port| format!(":{port}"));
+        format!("postgres://{}{port}{}", self.0.host_str().unwrap_or(""), self.0.path())
+    }
+
+    /// With limits on what the server does for us.
+    fn limited(&self) -> String {
+        let mut url = self.0.clone();
+        for (name, value) in LIMITS {
+            url.query_pairs_mut().append_pair(&format!("options[{name}]"), value);
+        }
+        url.into()
+    }
+
+    /// Without: for what may take long, or waits.
+    pub(super) fn unlimited(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+/// Whether the server is on this machine: then nobody is in between.
+fn is_here(url: &Url) -> bool {
+    match url.host() {
+        None => true,
+        Some(Host::Domain(name)) => name == "localhost" || name.to_ascii_lowercase().starts_with("%2f"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+    }
+}
+
+/// A pool, with the tables up to date.
+pub(super) async fn open(location: &Location) -> Result<Pools, Error> {
+    let mut connection = options(location.unlimited())?.connect().await?;
+    check(&mut connection).await?;
+    MIGRATIONS.run(&mut connection).await?;
+    connection.close().await?;
+    pool(location)
+}
+
+/// A pool that connects when it is first used.
+pub(super) fn pool(location: &Location) -> Result<Pools, Error> {
+    let pool = AnyPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE).max_lifetime(Duration::from_secs(1800));
+    let durable = pool.after_connect(|connection, _| Box::pin(async { connection.execute(DURABLE).await.map(drop) }));
+    let pool = durable.connect_lazy_with(options(&location.limited())?);
+    Ok(Pools { readers: pool.clone(), writer: pool })
+}
+
+/// One connection, to a database that is there.
+pub(super) async fn read(location: &Location) -> Result<AnyConnection, Error> {
+    Ok(options(location.unlimited())?.connect().await?)
+}
+
+/// Wakes the follower whenever a change is committed, for as long as there is one. It looks anyway: this only makes it faster.
+pub(super) async fn listen(location: Location, follower: Weak<Follower>) {
+    while follower.strong_count() > 0 {
+        if let Ok(Ok(mut listener)) = timeout(PATIENCE, listener(&location)).await {
+            // A connection that is silent may be dead: another costs little.
+            while let Ok(Ok(Some(_))) = timeout(SILENCE, listener.try_recv()).await {
+                let Some(follower) = follower.upgrade() else { return };
+                follower.wake.notify_one();
+            }
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn listener(location: &Location) -> Result<PgListener, sqlx::Error> {
+    let mut listener = PgListener::connect(location.unlimited()).await?;
+    listener.eager_reconnect(false);
+    listener.listen(CHANNEL).await?;
+    Ok(listener)
+}
+
+/// A standby is behind, and a server that does not sync forgets.
+async fn check(connection: &mut AnyConnection) -> Result<(), Error> {
+    let row = connection.fetch_one("SELECT pg_is_in_recovery() AS standby, current_setting('fsync') AS fsync").await?;
+    if row.try_get("standby")? {
+        return Err(Error::Standby);
+    }
+    if row.try_get::<&str, _>("fsync")? != "on" {
+        tracing::warn!("the database runs with fsync off: what it has acknowledged can be lost with its machine");
+    }
+    Ok(())
+}
