@@ -192,11 +192,13 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
     });
     let configuration = Arc::new(metrics::Configuration::new(&registry)?);
     configuration.applied(1);
-    configuration.databases(snapshot.load().geo.built());
+    ages(&configuration, &snapshot.load());
     let bound = Bound::new(listen, inherited).map_err(Error::Listen)?;
     let sockets = bound.copies().map_err(Error::Listen)?;
     let trail = trail(&gate);
-    let state = admin::State { registry, store: Arc::clone(&store), control: Arc::clone(&control), token: admin_token, trail };
+    let devices = metrics::Devices::new(&registry)?;
+    let state =
+        admin::State { registry, devices, store: Arc::clone(&store), control: Arc::clone(&control), token: admin_token, trail };
     let admin = bound.admin.map(|listener| admin::start(listener, state)).transpose().map_err(Error::Listen)?;
     control.start();
     let workers = listen::start(&bound.gate, cores(), &gate).map_err(Error::Listen)?;
@@ -324,6 +326,12 @@ fn trail(gate: &Arc<Gate>) -> Trail {
     }
 }
 
+/// Shows how old is what was read from elsewhere.
+fn ages(configuration: &metrics::Configuration, snapshot: &Snapshot) {
+    configuration.databases(snapshot.geo.built());
+    configuration.revocation_lists(snapshot.tls.devices.as_ref().map_or((None, None), |devices| devices.listed));
+}
+
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -355,7 +363,7 @@ fn follow(path: PathBuf, snapshot: Arc<ArcSwap<Snapshot>>, started: Started, con
             Outcome::Applied { epoch, warnings } => {
                 warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
                 configuration.applied(epoch);
-                configuration.databases(current.load().geo.built());
+                ages(&configuration, &current.load());
                 notify::reloaded("the configuration was reloaded");
                 tracing::info!(epoch, "the configuration was reloaded");
             }

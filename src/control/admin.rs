@@ -7,6 +7,7 @@ mod explain;
 mod risks;
 
 use super::Control;
+use crate::model::Inventory;
 use crate::store::{self, Store};
 use crate::telemetry::metrics;
 use axum::extract::{Request, State as Shared};
@@ -31,6 +32,8 @@ use tokio::task::AbortHandle;
 pub struct State {
     /// The metrics.
     pub registry: Registry,
+    /// Those that are looked at when somebody asks.
+    pub devices: metrics::Devices,
     /// The store.
     pub store: Arc<Store>,
     /// The control plane.
@@ -126,6 +129,11 @@ async fn ready(Shared(inner): Shared<Arc<Inner>>) -> Response {
 
 async fn numbers(Shared(inner): Shared<Arc<Inner>>) -> Response {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
+    let count = |source, inventory: &Inventory| {
+        inner.state.devices.set(source, inventory.len(), inventory.all().map(|device| device.reported_at).max());
+    };
+    count("file", &inner.state.control.snapshot.load().devices);
+    count("api", &inner.state.store.devices());
     ([(header::CONTENT_TYPE, kind)], metrics::render(&inner.state.registry)).into_response()
 }
 

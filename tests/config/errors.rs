@@ -427,7 +427,7 @@ fn when_the_audit_file_is_put_aside() {
     check(&[
         ("store:", "audit: { file: a, rotate: { size: 10 } }\nstore:", 12, "not a size", "`100MB`"),
         ("store:", "audit: { file: a, rotate: { size: 999KB } }\nstore:", 12, "too small", "at least `1MB`"),
-        ("store:", "audit: { file: a, rotate: { size: 1MB, keep: 0 } }\nstore:", 12, "0", ""),
+        ("store:", "audit: { file: a, rotate: { size: 1MB, keep: 0 } }\nstore:", 12, "not a number", ""),
         ("store:", "audit: { rotate: { size: 1MB } }\nstore:", 12, "no file to put aside", "with `file`"),
     ]);
 }

@@ -31,23 +31,17 @@ pub(super) struct Strange {
 const BACK: (u64, u64) = (64 << 10, 4 << 20);
 
 impl TrailFile {
-    /// Opens it, or makes it for the owner alone. `link` becomes the last record, of this file or of those that were put aside.
-    pub(super) fn open(path: &Path, rotation: Option<Rotation>, link: &mut Link) -> io::Result<Self> {
-        let file = open(path)?;
-        if file.metadata()?.len() == 0 {
-            *link = aside(path)?.into_iter().max_by_key(|last| last.number).unwrap_or(*link);
-        }
-        Ok(Self { path: path.to_owned(), file, length: 0, rotation })
+    /// Opens it, or makes it for the owner alone.
+    pub(super) fn open(path: &Path, rotation: Option<Rotation>) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), file: open(path)?, length: 0, rotation })
     }
 
     /// Waits until nobody else writes, in the file that has the name then; `link` becomes the last record.
     pub(super) fn take_hold(&mut self, link: &mut Link) -> io::Result<Option<Strange>> {
         let mut strange = None;
         loop {
-            match self.file.lock() {
-                Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
-                _ => strange = self.catch_up(link)?.or(strange),
-            }
+            where_there_are_locks(self.file.lock())?;
+            strange = self.catch_up(link)?.or(strange);
             if self.has_its_name()? {
                 return Ok(strange);
             }
@@ -72,18 +66,18 @@ impl TrailFile {
         self.length == 0
     }
 
-    /// Puts it aside under the number of its last record, and goes on in a new one. It is let go of only then, so that whoever waits for
-    /// it knows the last record.
+    /// Puts it aside under the number of its last record: what has its name is to be taken hold of anew.
     pub(super) fn rotate(&mut self, last: u64) -> io::Result<()> {
         let name = named(&self.path, &last.to_string());
         if name.exists() {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is there", name.display())));
         }
-        fs::rename(&self.path, name)?;
-        let next = open(&self.path)?;
-        next.lock().or_else(|error| if error.kind() == io::ErrorKind::Unsupported { Ok(()) } else { Err(error) })?;
-        (self.file, self.length) = (next, 0);
-        self.remove_old()
+        let renamed = fs::rename(&self.path, name);
+        if renamed.is_err() {
+            // It goes on as it is, without a try at every record.
+            self.rotation = None;
+        }
+        renamed.and_then(|()| self.remove_old())
     }
 
     /// Removes the oldest of those that were put aside.
@@ -101,7 +95,12 @@ impl TrailFile {
     /// Finds the last record, where somebody else has written since.
     fn catch_up(&mut self, link: &mut Link) -> io::Result<Option<Strange>> {
         let length = self.file.metadata()?.len();
-        if length == std::mem::replace(&mut self.length, length) || length == 0 {
+        let is_known = length == std::mem::replace(&mut self.length, length);
+        if length == 0 {
+            // Another may have put the one before aside, and be about to write here.
+            *link = self.aside()?.into_iter().chain([*link]).max_by_key(|last| last.number).unwrap_or(*link);
+        }
+        if is_known || length == 0 {
             return Ok(None);
         }
         let (last, strange) = end(&self.file, length)?;
@@ -111,10 +110,31 @@ impl TrailFile {
         Ok(strange.filter(|strange| strange.breaks_off || !is_new))
     }
 
+    /// The last records of those that were put aside, by us or by others.
+    fn aside(&self) -> io::Result<Vec<Link>> {
+        let mut found = Vec::new();
+        for (_, path) in beside(&self.path)? {
+            // What can't be read is not ours to judge.
+            let Ok(file) = File::open(&path) else { continue };
+            let metadata = file.metadata()?;
+            // It would wait for itself.
+            if metadata.is_file() && !self.is(&metadata)? {
+                // Whoever has it still may be writing.
+                where_there_are_locks(file.lock_shared())?;
+                found.extend(end(&file, file.metadata()?.len())?.0);
+            }
+        }
+        Ok(found)
+    }
+
+    fn is(&self, other: &Metadata) -> io::Result<bool> {
+        let own = self.file.metadata()?;
+        Ok((own.dev(), own.ino()) == (other.dev(), other.ino()))
+    }
+
     fn has_its_name(&self) -> io::Result<bool> {
-        let id = |metadata: Metadata| (metadata.dev(), metadata.ino());
         match fs::metadata(&self.path) {
-            Ok(named) => Ok(id(named) == id(self.file.metadata()?)),
+            Ok(named) => self.is(&named),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
@@ -132,6 +152,11 @@ impl Write for TrailFile {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Some file systems have none: there, one process must write alone.
+fn where_there_are_locks(locked: io::Result<()>) -> io::Result<()> {
+    locked.or_else(|error| if error.kind() == io::ErrorKind::Unsupported { Ok(()) } else { Err(error) })
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -155,20 +180,6 @@ fn beside(path: &Path) -> io::Result<Vec<(String, PathBuf)>> {
         let other = entry.file_name().to_string_lossy().into_owned();
         if let Some(suffix) = other.strip_prefix(&name).filter(|suffix| suffix.starts_with(['.', '-'])) {
             found.push((suffix.to_owned(), entry.path()));
-        }
-    }
-    Ok(found)
-}
-
-/// The last records of those that were put aside, by us or by others.
-fn aside(path: &Path) -> io::Result<Vec<Link>> {
-    let mut found = Vec::new();
-    for (_, path) in beside(path)? {
-        // What can't be read is not ours to judge.
-        let Ok(file) = File::open(&path) else { continue };
-        let metadata = file.metadata()?;
-        if metadata.is_file() {
-            found.extend(end(&file, metadata.len())?.0);
         }
     }
     Ok(found)

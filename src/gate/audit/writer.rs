@@ -37,13 +37,13 @@ const UNSEALED: (u64, Duration) = (10_000, Duration::from_secs(10));
 
 /// Opens the file (made for the owner alone) and starts the thread, which ends when every sender is gone.
 pub fn start(receiver: Receiver, destination: Destination) -> io::Result<JoinHandle<()>> {
-    let mut link = Link::START;
     let out = match &destination.file {
-        Some(path) if is_file(path) => Out::File(Box::new(TrailFile::open(path, destination.rotation, &mut link)?)),
+        Some(path) if is_file(path) => Out::File(Box::new(TrailFile::open(path, destination.rotation)?)),
         Some(path) => Out::Stream(Box::new(fs::OpenOptions::new().append(true).open(path)?)),
         None => Out::Stream(Box::new(io::stdout())),
     };
     let Destination { keys, last, .. } = destination;
+    let link = Link::START;
     let writer = Writer { receiver, out, keys, last, link, text: Vec::new(), unsealed: 0, sealed: Instant::now() };
     thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run())
 }
@@ -116,10 +116,9 @@ impl Writer {
 
     /// Writes records, and then what the trail says of itself. Nobody else writes meanwhile.
     fn write(&mut self, records: &[u8], event: Option<Event>) {
-        if !self.take_hold() {
+        if !self.take_hold() || (self.rotates() && !self.take_hold()) {
             return;
         }
-        self.rotate();
         if matches!((&self.out, event), (Out::File(file), None | Some(Event::Checkpoint | Event::Stopped)) if file.is_empty()) {
             self.say(Event::Continued, "");
         }
@@ -155,18 +154,19 @@ impl Writer {
         true
     }
 
-    /// Puts the file aside where it is time.
-    fn rotate(&mut self) {
+    /// Puts the file aside where it is time; whether it did.
+    fn rotates(&mut self) -> bool {
         if !matches!(&self.out, Out::File(file) if file.is_full()) {
-            return;
+            return false;
         }
         self.say(Event::Rotated, "");
         self.flush();
         if let Out::File(file) = &mut self.out
             && let Err(error) = file.rotate(self.link.number)
         {
-            tracing::error!(%error, "the audit file can't be put aside: it goes on as it is");
+            tracing::error!(%error, "the audit file can't be put aside, or an old one not be removed");
         }
+        true
     }
 
     /// A record of the trail's own, sealed.
