@@ -14,7 +14,7 @@ use doorward::model::identity::{Profile, Subject};
 use doorward::model::{self, Email, ProviderName, Timestamp, Token};
 use doorward::policy::{Facts, Principal};
 use doorward::snapshot::{Access, Snapshot};
-use doorward::store::{Handoff, NewSignIn, Store, Tokens};
+use doorward::store::{Client, Handoff, NewSignIn, Store, Tokens};
 use doorward::telemetry::metrics;
 use doorward::{clock, cookies};
 use futures_util::FutureExt as _;
@@ -92,8 +92,16 @@ async fn sign_in(store: &Arc<Store>, groups: usize, host: &str) -> String {
     let (sso, code, cookie) = (Token::random().unwrap(), Token::random().unwrap(), Token::random().unwrap());
     let tokens = Tokens { id_token: String::new(), refresh_token: None, expires: None };
     let ends = clock::now().plus(Duration::from_secs(36_000));
-    let new = NewSignIn { cookie: sso.hash(), identity: identity(groups), provider_sid: None, tokens, ends, replaces: None };
-    let made = store.create_sign_in(new).await.unwrap();
+    let new = NewSignIn {
+        cookie: sso.hash(),
+        identity: identity(groups),
+        provider_sid: None,
+        tokens,
+        ends,
+        replaces: None,
+        client: Client::default(),
+    };
+    let made = store.create_sign_in(new).await.unwrap().unwrap();
     let handoff = Handoff { code: code.hash(), sign_in: made.id, host: host.to_owned(), binding: code.hash(), expires: ends };
     assert!(store.create_handoff(&handoff).await.unwrap());
     assert!(store.take_handoff(&code.hash(), host, &code.hash(), &cookie.hash()).await.unwrap());

@@ -350,8 +350,8 @@ fn reserved(control: Arc<Control>) -> Reserved {
 }
 
 async fn answer(control: &Control, asked: ReservedRequest) -> Result<http::Response<bytes::Bytes>, crate::model::Refusal> {
-    let ReservedRequest { request, snapshot, host, authority, site } = asked;
-    let place = control::Place { snapshot, host, authority, is_auth: site == Site::Auth };
+    let ReservedRequest { request, snapshot, host, authority, site, client } = asked;
+    let place = control::Place { snapshot, host, authority, is_auth: site == Site::Auth, client };
     control.answer(request, place).await
 }
 

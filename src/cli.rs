@@ -1,12 +1,15 @@
 //! The commands. In: the command line. Out: an exit code: 0 fine or allowed, 1 denied or invalid
 //! configuration, 2 usage, 3 challenged.
 
+pub mod administration;
 pub mod audit;
 pub mod check;
 pub mod explain;
+pub mod locks;
 pub mod reach;
 pub mod replay;
 pub mod schema;
+pub mod sessions;
 pub mod test;
 
 use crate::{app, demo, telemetry};
@@ -57,6 +60,10 @@ enum Command {
     WhoCan(reach::WhoCan),
     /// Say what somebody could reach, and under which conditions.
     WhatCan(reach::WhatCan),
+    /// Say who is signed in at the process that runs, and end sessions there.
+    Sessions(sessions::Arguments),
+    /// Lock people and devices out at the process that runs, and let them in again.
+    Locks(locks::Arguments),
     /// Run a whole installation on this machine to try things out: provider, apps, certificates and all.
     Demo {
         /// The port for browsers; the five after it are used too.
@@ -95,6 +102,8 @@ pub fn main() -> ExitCode {
         Command::Schema { cedar: false } => {
             report(schema::schema().map(|schema| print!("{schema}")).map_err(|error| error.to_string()))
         }
+        Command::Sessions(arguments) => show(sessions::run(arguments)),
+        Command::Locks(arguments) => show(locks::run(arguments)),
         Command::Demo { port, state } => run(demonstrate(demo::Options { port, state })),
     }
 }

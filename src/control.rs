@@ -24,6 +24,7 @@ mod target;
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;
 pub mod trail;
+mod webhooks;
 
 use crate::assertion;
 use crate::model::{Reason, Refusal};
@@ -40,6 +41,7 @@ use http_body_util::{BodyExt as _, Limited};
 use oidc::discovery::Directory;
 pub use oidc::discovery::ProviderStatus;
 use query::Query;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +72,8 @@ pub struct Place {
     pub authority: String,
     /// Whether it is the host where people sign in.
     pub is_auth: bool,
+    /// Who is on the other end, as far as proxies are trusted.
+    pub client: IpAddr,
 }
 
 /// A request under `/.doorward/`.
@@ -90,7 +94,9 @@ impl Control {
         snapshot: Arc<ArcSwap<Snapshot>>,
         metrics: ControlMetrics,
     ) -> Arc<Self> {
-        Arc::new(Self { store, keys, snapshot, directory: Directory::new(metrics.clone()), metrics })
+        let control = Self { store, keys, snapshot, directory: Directory::new(metrics.clone()), metrics };
+        webhooks::subscribe(&control, &control.snapshot.load());
+        Arc::new(control)
     }
 
     /// Starts what goes on in the background, on the current runtime: discovery, the renewal of claims, tidying up, the
@@ -104,6 +110,9 @@ impl Control {
         tokio::spawn(async move { control.tidy().await });
         let control = Arc::clone(self);
         tokio::spawn(async move { control.rotate().await });
+        let control = Arc::clone(self);
+        tokio::spawn(async move { control.count().await });
+        tokio::spawn(webhooks::work(Arc::clone(self)));
     }
 
     /// The configured providers, and whether each has been discovered.
@@ -162,6 +171,14 @@ impl Control {
             if let Err(error) = self.store.tidy(lifetimes).await {
                 tracing::error!(%error, "the store can't be tidied");
             }
+        }
+    }
+
+    /// Counts what ends.
+    async fn count(&self) {
+        let Some(mut applied) = self.store.applied() else { return };
+        while let Some(applied) = applied.recv().await {
+            self.metrics.revoked(applied.cause.code(), applied.count, applied.lag);
         }
     }
 

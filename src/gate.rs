@@ -97,6 +97,7 @@ pub async fn judge<B>(
 ) -> Result<(Request<B>, Permit), Refusal> {
     visit.trail.place(place);
     limit::address(visit, place.app)?;
+    device::admit(visit.circumstances())?;
     let permit = match decide::for_anybody(place, &request) {
         Some(decided) => decided?,
         None => {

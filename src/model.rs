@@ -6,6 +6,8 @@ pub mod device;
 pub mod identity;
 pub mod ids;
 pub mod inventory;
+pub mod locks;
+pub mod notice;
 pub mod origin;
 pub mod reason;
 pub mod risks;

@@ -150,6 +150,14 @@ pub const fn explanation(reason: Reason) -> (&'static str, &'static str) {
             "This device’s certificate is not good",
             "This page is open to known devices only, and the certificate that your browser has shown does not tell which one it is.",
         ),
+        Reason::DeviceLocked => (
+            "This device is locked",
+            "It was locked by an administrator, and can’t be used here until that is lifted. Ask your help desk.",
+        ),
+        Reason::UserLocked => (
+            "Your account is locked",
+            "It was locked by an administrator: you can’t sign in until that is lifted. Ask your help desk.",
+        ),
         Reason::PolicyError => (
             "Access can’t be decided",
             "The rules for this page could not be worked out, so nobody is let in. Tell the owner of the app.",

@@ -15,6 +15,7 @@ pub mod rotation;
 pub mod servers;
 pub mod tls;
 pub mod upstream;
+pub mod webhooks;
 
 use crate::model::identity::is_domain;
 use crate::model::{AppIndex, Inventory, Lifetimes, Origin, ProviderName, Strength};
@@ -36,6 +37,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use webhooks::Webhook;
 
 pub use upstream::Upstream;
 
@@ -69,6 +71,8 @@ pub struct Snapshot {
     pub devices: Inventory,
     /// Whether requests go on when the audit trail can't keep up.
     pub audit_sheds: bool,
+    /// Who is told of locks and revocations.
+    pub webhooks: Vec<Webhook>,
 }
 
 /// One app.

@@ -10,10 +10,13 @@ mod devices;
 mod follow;
 mod freshness;
 mod live;
+mod locks;
 mod logouts;
+mod notices;
 mod people;
 mod postgres;
 mod registry;
+mod revoke;
 pub mod seal;
 mod sign_ins;
 mod signing_keys;
@@ -21,25 +24,31 @@ mod sqlite;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;
+mod used_devices;
 
-pub use app_sessions::Handoff;
+pub use app_sessions::{Handoff, name};
 pub use database::Location;
 pub use devices::devices;
 pub use follow::Followed;
 pub use freshness::OutOfReach;
 pub use live::{AppSession, Life, SignIn};
+pub use locks::Barred;
 pub use logouts::Logout;
+pub use notices::{Notice, Subscriber};
 pub use people::people;
-pub use sign_ins::{Ended, NewSignIn, Tokens};
+pub use revoke::{Applied, Cause, Found, Grounds, Part, Revoked, Selection};
+pub use sign_ins::{Client, Ended, NewSignIn, Tokens};
 pub use signing_keys::StoredKey;
 
 use crate::model::Lifetimes;
 use crate::model::secret::NoRandomness;
+use arc_swap::ArcSwap;
 use database::Database;
 use registry::Registry;
 use seal::KeyRing;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// The store of one process.
@@ -48,10 +57,15 @@ pub struct Store {
     ring: KeyRing,
     registry: Registry,
     told: devices::Told,
+    unwritten: used_devices::Unwritten,
     follower: Arc<follow::Follower>,
     runtime: Handle,
     renewals: UnboundedSender<Arc<SignIn>>,
     renewals_asked: Mutex<Option<UnboundedReceiver<Arc<SignIn>>>>,
+    applied: UnboundedSender<Applied>,
+    applied_here: Mutex<Option<UnboundedReceiver<Applied>>>,
+    subscribers: ArcSwap<Vec<Subscriber>>,
+    noted: Notify,
 }
 
 /// What can go wrong.
@@ -118,8 +132,25 @@ impl Store {
         let (renewals, asked) = unbounded_channel();
         let renewals_asked = Mutex::new(Some(asked));
         let (registry, told, follower) = (Registry::default(), devices::Told::default(), Arc::default());
-        let store = Self { database, ring, registry, told, follower, runtime, renewals, renewals_asked };
+        let (unwritten, (applied, here)) = (used_devices::Unwritten::default(), unbounded_channel());
+        let (applied_here, subscribers, noted) = (Mutex::new(Some(here)), ArcSwap::default(), Notify::new());
+        let store = Self {
+            database,
+            ring,
+            registry,
+            told,
+            unwritten,
+            follower,
+            runtime,
+            renewals,
+            renewals_asked,
+            applied,
+            applied_here,
+            subscribers,
+            noted,
+        };
         store.reseal_signing_keys().await?;
+        store.complete().await?;
         store.read_told().await?;
         let store = Arc::new(store);
         follow::start(&store);
@@ -148,6 +179,11 @@ impl Store {
         self.renewals_asked.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// What ends in this process; given out once, to the one who counts.
+    pub fn applied(&self) -> Option<UnboundedReceiver<Applied>> {
+        self.applied_here.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Whether the database answers.
     pub async fn is_up(&self) -> bool {
         if self.is_shared() {
@@ -159,6 +195,8 @@ impl Store {
     /// Writes down what changed little by little, removes what is over; called every few seconds and before the end.
     pub async fn tidy(&self, lifetimes: Lifetimes) -> Result<(), Error> {
         self.write_last_seen().await?;
+        self.write_devices().await?;
+        self.remove_old_locks().await?;
         if self.is_shared() {
             self.read_last_seen(lifetimes).await?;
         }

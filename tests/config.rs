@@ -24,3 +24,5 @@ mod scene;
 mod upstream;
 #[path = "config/warnings.rs"]
 mod warnings;
+#[path = "config/webhooks.rs"]
+mod webhooks;

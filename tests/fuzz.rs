@@ -1,12 +1,28 @@
-//! What the fuzz targets stand on compiles and works, without the tools that fuzzing needs: a target that does not build finds
-//! nothing, and nobody would notice.
+//! The fuzz targets compile, work, and hold for their seeds, without the tools that fuzzing needs: a target that does not build
+//! finds nothing, and nobody would notice.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(dead_code, unreachable_pub)]
 
+#[path = "../fuzz/src/configuration.rs"]
+mod configuration;
+#[path = "../fuzz/src/cookies.rs"]
+mod cookies;
+#[path = "../fuzz/src/framing.rs"]
+mod framing;
 #[path = "../fuzz/src/gate.rs"]
 mod gate;
+#[path = "../fuzz/src/headers.rs"]
+mod headers;
+#[path = "../fuzz/src/paths.rs"]
+mod paths;
+#[path = "../fuzz/src/proxy.rs"]
+mod proxy;
 #[path = "../fuzz/src/request.rs"]
 mod request;
+#[path = "world/strict.rs"]
+mod strict;
+#[path = "../fuzz/src/target.rs"]
+mod target;
 
 use gate::{EMAIL, HOST, Walk};
 use std::path::Path;
@@ -35,4 +51,23 @@ fn every_target_is_built_has_seeds_and_is_listed() {
         assert!(page.contains(&format!("| `{name}` |")), "{name}");
         assert!(std::fs::read_dir(Path::new("fuzz/seeds").join(name)).unwrap().next().is_some(), "{name}");
     }
+}
+
+#[test]
+fn what_the_targets_check_holds_for_their_seeds() {
+    let targets: [(&str, fn(&[u8])); 7] = [
+        ("configuration", configuration::check),
+        ("cookies", cookies::check),
+        ("framing", framing::check),
+        ("headers", headers::check),
+        ("paths", paths::check),
+        ("proxy", proxy::check),
+        ("target", target::check),
+    ];
+    for (name, check) in targets {
+        for seed in std::fs::read_dir(Path::new("fuzz/seeds").join(name)).unwrap() {
+            check(&std::fs::read(seed.unwrap().path()).unwrap());
+        }
+    }
+    assert_eq!(std::fs::read_dir("fuzz/targets").unwrap().count(), targets.len());
 }

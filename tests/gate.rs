@@ -14,6 +14,8 @@ mod chain;
 mod cookies;
 #[path = "gate/denials.rs"]
 mod denials;
+#[path = "gate/device_locks.rs"]
+mod device_locks;
 #[path = "gate/devices.rs"]
 mod devices;
 #[path = "gate/entrance.rs"]
@@ -40,6 +42,8 @@ mod retries;
 mod revocation;
 #[path = "gate/rewriting.rs"]
 mod rewriting;
+#[path = "gate/sessions.rs"]
+mod sessions;
 #[path = "gate/signals.rs"]
 mod signals;
 #[path = "gate/streams.rs"]
@@ -52,5 +56,7 @@ mod timeouts;
 mod trail;
 #[path = "gate/upstream.rs"]
 mod upstream;
+#[path = "gate/webhooks.rs"]
+mod webhooks;
 #[path = "world/world.rs"]
 mod world;

@@ -4,7 +4,7 @@
 use doorward::clock::now;
 use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Identity, Lifetimes, ProviderName, Timestamp, Token};
-use doorward::store::{AppSession, Handoff, Life, NewSignIn, SignIn, Store, StoredKey, Tokens};
+use doorward::store::{AppSession, Cause, Client, Handoff, Life, NewSignIn, SignIn, Store, StoredKey, Tokens};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Bench {
     /// A sign-in and its cookie.
     async fn sign_in(&self) -> (Arc<SignIn>, Token) {
         let cookie = Token::random().unwrap();
-        (self.store.create_sign_in(new_sign_in(&cookie)).await.unwrap(), cookie)
+        (self.store.create_sign_in(new_sign_in(&cookie)).await.unwrap().unwrap(), cookie)
     }
 
     async fn handoff(&self, sign_in: &SignIn, expires: Timestamp) -> (Token, Token) {
@@ -76,6 +76,7 @@ fn new_sign_in(cookie: &Token) -> NewSignIn {
         tokens: tokens(),
         ends: now().plus(HOUR),
         replaces: None,
+        client: Client::default(),
     }
 }
 
@@ -107,14 +108,14 @@ async fn a_sign_in_that_has_ended_is_over_for_every_holder_at_once() {
         held.push(bench.app_session(session).await.unwrap());
     }
     assert!(Arc::ptr_eq(&held[0], &held[1]) && Arc::ptr_eq(&held[0].sign_in, &held[2].sign_in), "there is one object of each");
-    let ended = bench.store.end_sign_in(sign_in.id).await.unwrap().unwrap();
+    let ended = bench.store.end_sign_in(sign_in.id, Cause::SignedOut).await.unwrap().unwrap();
     assert_eq!((ended.id_token.as_str(), ended.provider.as_str()), ("the-id-token", "staff"));
     assert!(held.iter().all(|session| session.life(now(), LASTING) == Life::Ended));
     assert_eq!(sign_in.life(now(), LASTING), Life::Ended);
     assert!(bench.store.sign_in(&cookie.hash()).await.unwrap().is_none());
     assert!(bench.app_session(&sessions[0]).await.is_none(), "its app sessions go with it");
     assert!(bench.store.tokens(sign_in.id).await.unwrap().is_none());
-    assert!(bench.store.end_sign_in(sign_in.id).await.unwrap().is_none(), "once");
+    assert!(bench.store.end_sign_in(sign_in.id, Cause::SignedOut).await.unwrap().is_none(), "once");
     assert!(!bench.store.renew_sign_in(&sign_in, identity(&["admins"]), tokens()).await.unwrap(), "nothing brings it back");
 }
 
@@ -124,7 +125,7 @@ async fn one_app_session_ends_alone() {
     let (sign_in, _) = bench.sign_in().await;
     let [gone, stays] = [bench.app_cookie(&sign_in).await, bench.app_cookie(&sign_in).await];
     let (held, other) = (bench.app_session(&gone).await.unwrap(), bench.app_session(&stays).await.unwrap());
-    bench.store.end_app_session(&gone.hash()).await.unwrap();
+    bench.store.end_app_session(&gone.hash(), Cause::SignedOut).await.unwrap();
     assert_eq!((held.life(now(), LASTING), other.life(now(), LASTING)), (Life::Ended, Life::Live));
     assert!(bench.app_session(&gone).await.is_none());
 }
@@ -149,7 +150,7 @@ async fn whoever_loads_while_a_sign_in_ends_holds_nothing_that_lives() {
         let loads: Vec<_> = loads.collect();
         let ending = {
             let bench = Arc::clone(&bench);
-            tokio::spawn(async move { bench.store.end_sign_in(id).await.unwrap() })
+            tokio::spawn(async move { bench.store.end_sign_in(id, Cause::SignedOut).await.unwrap() })
         };
         ending.await.unwrap();
         for load in loads {
@@ -165,7 +166,7 @@ async fn a_new_sign_in_ends_the_one_that_it_replaces() {
     let bench = Bench::new().await;
     let (old, cookie) = bench.sign_in().await;
     let new = NewSignIn { replaces: Some(old.id), ..new_sign_in(&Token::random().unwrap()) };
-    let new = bench.store.create_sign_in(new).await.unwrap();
+    let new = bench.store.create_sign_in(new).await.unwrap().unwrap();
     assert_eq!((old.life(now(), LASTING), new.life(now(), LASTING)), (Life::Ended, Life::Live));
     assert!(bench.store.sign_in(&cookie.hash()).await.unwrap().is_none());
     assert_ne!(old.id, new.id);
@@ -218,7 +219,7 @@ async fn a_handoff_ends_with_its_sign_in() {
     let bench = Bench::new().await;
     let (sign_in, _) = bench.sign_in().await;
     let (code, flow) = bench.handoff(&sign_in, now().plus(HOUR)).await;
-    bench.store.end_sign_in(sign_in.id).await.unwrap();
+    bench.store.end_sign_in(sign_in.id, Cause::SignedOut).await.unwrap();
     assert!(bench.take(&code, HOST, &flow).await.is_none());
     let handoff =
         Handoff { code: code.hash(), sign_in: sign_in.id, host: HOST.into(), binding: flow.hash(), expires: now().plus(HOUR) };
@@ -264,7 +265,7 @@ async fn what_was_acknowledged_is_there_after_a_crash() {
     let bench = Bench::new().await;
     let (ends, stays) = (bench.sign_in().await, bench.sign_in().await);
     let (gone, kept) = (bench.app_cookie(&ends.0).await, bench.app_cookie(&stays.0).await);
-    bench.store.end_sign_in(ends.0.id).await.unwrap();
+    bench.store.end_sign_in(ends.0.id, Cause::SignedOut).await.unwrap();
     // The files as they are at this moment, which is all that a crash leaves.
     let after = tempfile::tempdir().unwrap();
     for name in ["store.db", "store.db-wal", "store.db.keys"] {
@@ -295,7 +296,7 @@ async fn renewed_claims_are_seen_by_every_holder_and_written_down() {
 async fn what_is_over_is_removed_and_what_is_used_stays() {
     let bench = Bench::new().await;
     let over = NewSignIn { ends: now(), ..new_sign_in(&Token::random().unwrap()) };
-    let over = bench.store.create_sign_in(over).await.unwrap();
+    let over = bench.store.create_sign_in(over).await.unwrap().unwrap();
     assert_eq!(over.life(now(), LASTING), Life::Expired);
     let ((idle, _), (used, _)) = (bench.sign_in().await, bench.sign_in().await);
     let (code, flow) = bench.handoff(&used, Timestamp::from_millis(1)).await;

@@ -84,7 +84,7 @@ async fn once(client: &Client) -> io::Result<Vec<u8>> {
 }
 
 /// TLS 1.3 with the key exchange and the cipher that wrk and nginx agree on, and never a second time with the same secrets.
-fn tls() -> ClientConfig {
+pub(super) fn tls() -> ClientConfig {
     let provider = CryptoProvider {
         cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384],
         kx_groups: vec![aws_lc_rs::kx_group::X25519],

@@ -1,15 +1,18 @@
-//! What `benches/compare` needs around the servers that it measures. In: the command line. Out: one of three things: an identity
-//! provider, a store full of sessions, a client that shakes hands anew for every request. Must never be part of what is measured.
+//! What `benches/compare` and `benches/revocation` need around the servers that they measure. In: the command line. Out: an identity
+//! provider, a store full of sessions, a client that shakes hands anew for every request, many open WebSockets and the app behind them. Must never be part of what is measured.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod handshakes;
 mod provider;
+mod revocation;
 mod sessions;
 
 const USAGE: &str = "\
 surroundings provider PORT REDIRECT_URI...
 surroundings sessions STORE HOST COUNT          (prints the cookies)
-surroundings handshakes ADDRESS SERVER_NAME CONNECTIONS SECONDS   (reads the request)";
+surroundings handshakes ADDRESS SERVER_NAME CONNECTIONS SECONDS   (reads the request)
+surroundings hold PORT
+surroundings revocation HOST ADMIN_ADDRESS TOKEN WEBSOCKETS ADDRESS...   (reads cookies)";
 
 fn main() {
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
@@ -21,6 +24,15 @@ fn main() {
         ["handshakes", address, name, connections, seconds] => {
             handshakes::run(address.parse().unwrap(), name, connections.parse().unwrap(), seconds.parse().unwrap());
         }
+        ["hold", port] => revocation::hold(port.parse().unwrap()),
+        ["revocation", host, admin, token, sockets, ref addresses @ ..] => revocation::measure(revocation::Bench {
+            host: host.to_owned(),
+            admin: admin.parse().unwrap(),
+            token: token.to_owned(),
+            sockets: sockets.parse().unwrap(),
+            addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+            cookies: std::io::stdin().lines().map(Result::unwrap).collect(),
+        }),
         _ => panic!("usage:\n{USAGE}"),
     }
 }

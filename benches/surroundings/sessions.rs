@@ -4,7 +4,7 @@
 use doorward::clock;
 use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Email, Identity, ProviderName, Token};
-use doorward::store::{Handoff, NewSignIn, Store, Tokens};
+use doorward::store::{Client, Handoff, NewSignIn, Store, Tokens};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +22,16 @@ async fn sign_in(store: &Arc<Store>, number: usize, host: &str) -> String {
     let (sso, code, cookie) = (Token::random().unwrap(), Token::random().unwrap(), Token::random().unwrap());
     let tokens = Tokens { id_token: String::new(), refresh_token: None, expires: None };
     let ends = clock::now().plus(Duration::from_secs(12 * 3600));
-    let new = NewSignIn { cookie: sso.hash(), identity: identity(number), provider_sid: None, tokens, ends, replaces: None };
-    let made = store.create_sign_in(new).await.unwrap();
+    let new = NewSignIn {
+        cookie: sso.hash(),
+        identity: identity(number),
+        provider_sid: None,
+        tokens,
+        ends,
+        replaces: None,
+        client: Client::default(),
+    };
+    let made = store.create_sign_in(new).await.unwrap().unwrap();
     let handoff = Handoff { code: code.hash(), sign_in: made.id, host: host.to_owned(), binding: code.hash(), expires: ends };
     assert!(store.create_handoff(&handoff).await.unwrap());
     assert!(store.take_handoff(&code.hash(), host, &code.hash(), &cookie.hash()).await.unwrap());

@@ -8,7 +8,7 @@ use doorward::gate::{self, audit, limit, route, session, target};
 use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Email, Identity, ProviderName, Token};
 use doorward::snapshot::Snapshot;
-use doorward::store::{Handoff, NewSignIn, Store, Tokens};
+use doorward::store::{Client, Handoff, NewSignIn, Store, Tokens};
 use doorward::telemetry::metrics;
 use doorward::{clock, cookies};
 use http::{HeaderValue, Request};
@@ -114,8 +114,16 @@ async fn sign_in(store: &Arc<Store>) -> String {
     let (sso, code, cookie) = (Token::random().unwrap(), Token::random().unwrap(), Token::random().unwrap());
     let tokens = Tokens { id_token: String::new(), refresh_token: None, expires: None };
     let ends = clock::now().plus(Duration::from_secs(360_000));
-    let new = NewSignIn { cookie: sso.hash(), identity: identity(), provider_sid: None, tokens, ends, replaces: None };
-    let made = store.create_sign_in(new).await.unwrap();
+    let new = NewSignIn {
+        cookie: sso.hash(),
+        identity: identity(),
+        provider_sid: None,
+        tokens,
+        ends,
+        replaces: None,
+        client: Client::default(),
+    };
+    let made = store.create_sign_in(new).await.unwrap().unwrap();
     let handoff = Handoff { code: code.hash(), sign_in: made.id, host: HOST.to_owned(), binding: code.hash(), expires: ends };
     assert!(store.create_handoff(&handoff).await.unwrap());
     assert!(store.take_handoff(&code.hash(), HOST, &code.hash(), &cookie.hash()).await.unwrap());

@@ -39,3 +39,8 @@ pub fn written<B>(request: &Request<B>) -> Vec<u8> {
     }
     bytes
 }
+
+/// A name as CGI-style backends see it.
+pub fn folded(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
+}

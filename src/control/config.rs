@@ -78,11 +78,25 @@ pub fn load(path: &Path, epoch: u64) -> Result<Loaded, Problems> {
     }
 }
 
-fn read(path: &Path, epoch: u64, sources: &mut Sources) -> Result<Loaded, Problems> {
+/// Where the administration API of a configuration is, and the token for it. Nothing else of the file has to be right where this is
+/// asked: its other secrets may be the service's alone.
+pub fn administration(path: &Path) -> Result<(SocketAddr, SecretString), Problems> {
+    let mut sources = Sources::beside(path).map_err(|error| unreadable(path, &error.to_string()))?;
+    let (document, file) = parse(path, &mut sources)?;
+    let mut findings = Findings::default();
+    let found = file.and_then(|file| compile::administration(&file, &mut sources, &mut findings));
+    found.ok_or_else(|| document.errors(findings))
+}
+
+fn parse(path: &Path, sources: &mut Sources) -> Result<(Document, Option<file::File>), Problems> {
     let name = path.file_name().ok_or_else(|| unreadable(path, "not the name of a file"))?;
     let bytes = sources.read(name).map_err(|error| unreadable(path, &error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|_| unreadable(path, "not UTF-8"))?;
-    let (document, file) = Document::parse(path.to_owned(), &text);
+    Ok(Document::parse(path.to_owned(), &text))
+}
+
+fn read(path: &Path, epoch: u64, sources: &mut Sources) -> Result<Loaded, Problems> {
+    let (document, file) = parse(path, sources)?;
     let mut findings = Findings::default();
     let Some(file) = file else {
         return Err(document.errors(findings));

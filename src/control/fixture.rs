@@ -51,6 +51,7 @@ pub(super) fn snapshot(providers: Vec<Provider>) -> Snapshot {
         entrance: Default::default(),
         tls: tls(),
         audit_sheds: false,
+        webhooks: Vec::new(),
     }
 }
 

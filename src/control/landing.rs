@@ -8,7 +8,7 @@ use super::{Call, Control, unavailable};
 use crate::cookies;
 use crate::model::identity::Act;
 use crate::model::{Reason, Refusal, Token};
-use crate::store::AppSession;
+use crate::store::{AppSession, Cause};
 use std::sync::Arc;
 
 /// How long the mark of a landing stays, in seconds: as many landings as a person can't do by hand make a loop.
@@ -63,7 +63,7 @@ impl Control {
         let stays = held.as_ref().is_some_and(same);
         let ends = if stays { Some(cookie.hash()) } else { token(call, cookies::SESSION).map(|old| old.hash()) };
         if let Some(ends) = ends {
-            self.store.end_app_session(&ends).await.map_err(unavailable)?;
+            self.store.end_app_session(&ends, Cause::Replaced).await.map_err(unavailable)?;
         }
         let mut lines = vec![landed(call, held.is_some() && !call.query.has("step_up"))];
         lines.extend(flow_cookie(call).map(|name| cookies::expire(&name)));

@@ -9,7 +9,7 @@ use crate::model::identity::Act;
 use crate::model::{Refusal, Token};
 use crate::pages;
 use crate::snapshot::Snapshot;
-use crate::store::{Ended, SignIn};
+use crate::store::{Cause, Ended, SignIn};
 use http::Method;
 use http::header::ORIGIN;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl Control {
             return Ok(signed_out());
         };
         let held = self.app_session(call).await?;
-        self.store.end_app_session(&cookie.hash()).await.map_err(unavailable)?;
+        self.store.end_app_session(&cookie.hash(), Cause::SignedOut).await.map_err(unavailable)?;
         let lines = [cookies::expire(cookies::SESSION), cookies::expire(cookies::LANDED)];
         let answer = answer::with_cookies(signed_out(), lines);
         Ok(match held {
@@ -70,7 +70,7 @@ impl Control {
         let mut all = Vec::new();
         for token in tokens {
             if let Some(sign_in) = self.store.sign_in(&token.hash()).await.map_err(unavailable)? {
-                let ended = self.store.end_sign_in(sign_in.id).await.map_err(unavailable)?;
+                let ended = self.store.end_sign_in(sign_in.id, Cause::SignedOut).await.map_err(unavailable)?;
                 all.extend(ended.map(|ended| (sign_in, ended)));
             }
         }

@@ -16,6 +16,8 @@ pub(super) mod logout;
 pub(super) mod refresh;
 mod user_info;
 
+pub(super) use self::http::is_loopback;
+
 use crate::model::{Reason, Refusal};
 use crate::snapshot::Provider;
 

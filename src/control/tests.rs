@@ -33,7 +33,7 @@ pub(super) fn place(authority: &str) -> Place {
 
 fn place_in(snapshot: Arc<Snapshot>, authority: &str) -> Place {
     let host = authority.split(':').next().unwrap_or("").to_owned();
-    Place { is_auth: host == snapshot.auth.host(), snapshot, host, authority: authority.to_owned() }
+    Place { is_auth: host == snapshot.auth.host(), snapshot, host, authority: authority.to_owned(), client: [127, 0, 0, 1].into() }
 }
 
 pub(super) fn call<'a>(place: &'a Place, headers: &'a HeaderMap, query: Query) -> Call<'a> {

@@ -161,6 +161,15 @@ pub(super) fn risk(at: Circumstances<'_>, identity: &Identity) -> Option<Observe
     store.risks().worst(identity, shown.map(|device| &*device.id), owned.map(|device| &*device.id))
 }
 
+/// Refuses whoever shows a device that is locked.
+pub(super) fn admit(at: Circumstances<'_>) -> Result<(), Reason> {
+    let Some(shown) = at.certificate else { return Ok(()) };
+    let Ok(certified) = &shown.judged.verdict else { return Ok(()) };
+    let id = shown.device.as_ref().map(|device| &*device.id);
+    let is_locked = at.gate.store.locks().has_device(id, certified.fingerprint, at.now);
+    if is_locked { Err(Reason::DeviceLocked) } else { Ok(()) }
+}
+
 /// Says to somebody who needs a device that the certificate is not good; nothing where it is, or where there is none.
 pub(super) fn complaint(visit: &Visit) -> Option<Refusal> {
     let fault = visit.certificate.as_ref()?.judged.verdict.as_ref().err()?;

@@ -71,6 +71,7 @@ const fn status(reason: Reason) -> StatusCode {
         Reason::NotSignedIn | Reason::SessionInvalid | Reason::SessionExpired => StatusCode::UNAUTHORIZED,
         Reason::ProviderNotAccepted | Reason::StepUpRequired => StatusCode::UNAUTHORIZED,
         Reason::AccessEnded | Reason::DeviceCertificateInvalid => StatusCode::FORBIDDEN,
+        Reason::DeviceLocked | Reason::UserLocked => StatusCode::FORBIDDEN,
         Reason::NotAllowed | Reason::DeniedByRule | Reason::PolicyError => StatusCode::FORBIDDEN,
         Reason::SignInRefused | Reason::StepUpFailed => StatusCode::FORBIDDEN,
         Reason::UnknownHost => StatusCode::MISDIRECTED_REQUEST,

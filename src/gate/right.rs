@@ -73,6 +73,11 @@ impl Right {
         }
     }
 
+    /// When its session was ended by somebody, where it was.
+    pub fn ended(&self) -> Option<Timestamp> {
+        self.permit.session()?.known().session.ended()
+    }
+
     /// Whether anything has changed on which it depends. Has claims renewed that are due, as a request would.
     pub fn is_in_doubt(&self, moment: &Moment<'_>) -> bool {
         let judged = self.judged.get();
@@ -119,6 +124,7 @@ impl Right {
             client: self.client,
             certificate: certificate.as_ref(),
         };
+        device::admit(at)?;
         decide::again(at, &place, &self.permit, (&self.target, &self.method), |rules| self.asked(before, rules))
     }
 

@@ -2,16 +2,17 @@
 //! things. Must never take a cookie at another host than its own, nor any other cookie of ours for a session.
 
 use super::decide::Memo;
+use super::device::Presented;
 use super::headers::{Carried, OwnCopy};
 use super::target::Target;
 use super::visit::Visit;
 use crate::clock;
 use crate::cookies;
 use crate::model::{Lifetimes, Reason, Refusal, Timestamp, Token, TokenHash};
-use crate::store::{AppSession, Life, SignIn};
+use crate::store::{self, AppSession, Life, SignIn};
 use http::HeaderMap;
-use std::cell::Cell;
-use std::rc::Rc;
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 use subtle::ConstantTimeEq as _;
@@ -44,11 +45,13 @@ pub struct Recognized {
     /// Whether a second request has come with it.
     pub(super) again: Cell<bool>,
     pub(super) own: OwnCopy,
+    /// The certificate that it last came with.
+    shown: RefCell<Weak<Presented>>,
 }
 
 impl Recognized {
     fn new(known: Arc<Known>, cookie: &str) -> Rc<Self> {
-        Rc::new(Self { known, cookie: cookie.into(), again: Cell::new(false), own: OwnCopy::default() })
+        Rc::new(Self { known, cookie: cookie.into(), again: Cell::new(false), own: OwnCopy::default(), shown: RefCell::default() })
     }
 
     /// What names it in audit and assertions without giving it away.
@@ -64,6 +67,20 @@ impl Recognized {
     /// Whether it is good at this time.
     pub(super) fn life(&self, now: Timestamp, lifetimes: Lifetimes) -> Life {
         self.known.session.life(now, lifetimes)
+    }
+
+    /// Notes the device that it comes from, once a certificate.
+    fn comes_from(&self, visit: &Visit) {
+        let Some(shown) = &visit.certificate else { return };
+        let mut last = self.shown.borrow_mut();
+        if std::ptr::eq(last.as_ptr(), Rc::as_ptr(shown)) {
+            return;
+        }
+        *last = Rc::downgrade(shown);
+        if let Ok(certified) = &shown.judged.verdict {
+            let device = shown.device.as_ref().map(|device| &*device.id);
+            visit.gate().store.used_with(self.sign_in(), certified.fingerprint, device);
+        }
     }
 
     pub(super) fn known(&self) -> &Known {
@@ -136,7 +153,7 @@ async fn find(visit: &mut Visit, target: &Target, cookie: &str) -> Result<Option
     visit.now = clock::now();
     let gate = visit.gate();
     Ok(session.map(|session| {
-        let id = TokenHash::of(hash.as_bytes()).encode().into();
+        let id = store::name(&hash).into();
         let known = Arc::new(Known { id, session, memo: Memo::default(), carried: Carried::default() });
         gate.sessions.insert(hash, Arc::clone(&known));
         known
@@ -159,6 +176,7 @@ fn check(visit: &Visit, recognized: Rc<Recognized>) -> Session {
     match life(visit, &recognized) {
         Life::Live => {
             recognized.sign_in().seen(visit.now);
+            recognized.comes_from(visit);
             Session::Valid(recognized)
         }
         life => {

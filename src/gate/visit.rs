@@ -70,6 +70,8 @@ pub struct ReservedRequest {
     pub authority: String,
     /// Whose host it is.
     pub site: Site,
+    /// Who is on the other end, as far as proxies are trusted.
+    pub client: IpAddr,
 }
 
 /// The future of an answer.
@@ -358,7 +360,7 @@ pub async fn hand_over(
     let snapshot = Arc::clone(visit.snapshot.shared());
     let (host, authority) = (target.host().to_owned(), target.authority().to_owned());
     let request = request.map(RequestBody::moved);
-    let asked = ReservedRequest { request, snapshot, host, authority, site };
+    let asked = ReservedRequest { request, snapshot, host, authority, site, client: visit.client };
     let mut response = (visit.gate().reserved)(asked).await?;
     visit.trail.reason = Some(Reason::Reserved);
     visit.trail.acted = response.extensions_mut().remove();

@@ -30,6 +30,8 @@ pub enum Reason {
     DeniedByRule,
     /// A rule needs a device, and the device's certificate is not good.
     DeviceCertificateInvalid,
+    /// An administrator has locked the device.
+    DeviceLocked,
     /// The handoff code is unknown, used, expired or another browser's.
     HandoffInvalid,
     /// None of the app's servers is healthy.
@@ -86,6 +88,8 @@ pub enum Reason {
     UpstreamTimeout,
     /// The app can't be reached.
     UpstreamUnreachable,
+    /// An administrator has locked the person out.
+    UserLocked,
 }
 
 impl Reason {
@@ -104,6 +108,7 @@ impl Reason {
             Self::BodyTooLarge => "body_too_large",
             Self::DeniedByRule => "denied_by_rule",
             Self::DeviceCertificateInvalid => "device_certificate_invalid",
+            Self::DeviceLocked => "device_locked",
             Self::HandoffInvalid => "handoff_invalid",
             Self::NoHealthyUpstream => "no_healthy_upstream",
             Self::NotAllowed => "not_allowed",
@@ -132,6 +137,7 @@ impl Reason {
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamUnreachable => "upstream_unreachable",
+            Self::UserLocked => "user_locked",
         }
     }
 }

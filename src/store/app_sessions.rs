@@ -1,8 +1,8 @@
 //! App sessions, and the handoff codes that they are made from. In: hashes of cookies and codes. Out: live objects. Must never
 //! take a code twice, at another host, or from another browser.
 
-use super::changes::{Change, note};
 use super::live::AppSession;
+use super::revoke::{Cause, Selection};
 use super::sign_ins::{sign_ins, to_sql};
 use super::{Error, Store};
 use crate::clock;
@@ -61,8 +61,9 @@ impl Store {
         let fits =
             row.try_get::<&str, _>("host")? == host && theirs == binding.as_bytes() && row.try_get::<i64, _>("expires_at")? > now;
         if fits {
-            let query = sqlx::query("INSERT INTO app_sessions (cookie, sign_in, host, created_at) VALUES ($1, $2, $3, $4)");
-            let query = query.bind(cookie.as_bytes()).bind(row.try_get::<i64, _>("sign_in")?).bind(host).bind(now);
+            let query = "INSERT INTO app_sessions (cookie, name, sign_in, host, created_at) VALUES ($1, $2, $3, $4, $5)";
+            let query = sqlx::query(query).bind(cookie.as_bytes()).bind(name(cookie));
+            let query = query.bind(row.try_get::<i64, _>("sign_in")?).bind(host).bind(now);
             query.execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
@@ -95,16 +96,17 @@ impl Store {
     }
 
     /// Ends one app's session.
-    pub async fn end_app_session(&self, cookie: &TokenHash) -> Result<(), Error> {
+    pub async fn end_app_session(&self, cookie: &TokenHash, cause: Cause) -> Result<(), Error> {
+        // Anybody can make a cookie up.
         let known = sqlx::query("SELECT 1 FROM app_sessions WHERE cookie = $1").bind(cookie.as_bytes());
-        if known.fetch_optional(&self.readers()).await?.is_none() {
-            return Ok(());
+        if known.fetch_optional(&self.readers()).await?.is_some() {
+            self.revoke(&Selection::Session(name(cookie)), cause.into()).await?;
         }
-        let mut transaction = self.write().await?;
-        sqlx::query("DELETE FROM app_sessions WHERE cookie = $1").bind(cookie.as_bytes()).execute(&mut *transaction).await?;
-        note(&mut transaction, &[Change::AppSessionEnded(*cookie)]).await?;
-        transaction.commit().await?;
-        self.registry.end_app_session(cookie);
         Ok(())
     }
+}
+
+/// What names a session in audit and assertions without giving it away.
+pub fn name(cookie: &TokenHash) -> String {
+    TokenHash::of(cookie.as_bytes()).encode()
 }

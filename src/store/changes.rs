@@ -25,6 +25,8 @@ pub(super) enum Change {
     Device(String),
     /// The same of a risk.
     Risk(Whose),
+    /// Somebody or something was locked out, or is no more.
+    Lock(Whose),
     /// More than could be listed: all that is held is looked up anew. So is what a newer version says that this one does not know.
     Everything,
 }
@@ -52,18 +54,21 @@ impl Change {
             Self::Renewed(id) => ("renewed", id.0.to_string()),
             Self::Device(id) => ("device", id.clone()),
             Self::Risk(whose) => ("risk", format!("{} {whose}", whose.kind())),
+            Self::Lock(whose) => ("lock", format!("{} {whose}", whose.kind())),
             Self::Everything => ("everything", String::new()),
         }
     }
 
     fn of_row(kind: &str, name: &str) -> Self {
         let id = || name.parse().ok().map(SignInId);
+        let whose = || name.split_once(' ').and_then(|(kind, name)| Whose::parse(kind, name));
         let known = match kind {
             "ended" => id().map(Self::Ended),
             "app_session_ended" => TokenHash::decode(name).map(Self::AppSessionEnded),
             "renewed" => id().map(Self::Renewed),
             "device" => Some(Self::Device(name.to_owned())),
-            "risk" => name.split_once(' ').and_then(|(kind, name)| Whose::parse(kind, name)).map(Self::Risk),
+            "risk" => whose().map(Self::Risk),
+            "lock" => whose().map(Self::Lock),
             _ => None,
         };
         known.unwrap_or(Self::Everything)

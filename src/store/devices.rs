@@ -7,6 +7,7 @@ use super::sign_ins::to_sql;
 use super::{Error, Store};
 use crate::model::device::entry::Entry;
 use crate::model::inventory::{Inventory, Taken};
+use crate::model::locks::Locks;
 use crate::model::risks::{Risks, Whose};
 use crate::model::{Device, Observed, Risk, RiskLevel, Source, Timestamp};
 use arc_swap::{ArcSwap, Guard};
@@ -30,7 +31,8 @@ const RISK: &str = "SELECT level, reasons, observed_at, expires_at FROM risks WH
 pub(super) struct Told {
     devices: ArcSwap<Inventory>,
     risks: ArcSwap<Risks>,
-    writing: Mutex<()>,
+    pub(super) locks: ArcSwap<Locks>,
+    pub(super) writing: Mutex<()>,
 }
 
 impl Store {
@@ -118,6 +120,7 @@ impl Store {
         }
         self.told.devices.store(Arc::new(devices));
         self.told.risks.store(Arc::new(risks));
+        self.told.locks.store(Arc::new(self.read_all_locks().await?));
         Ok(())
     }
 }

@@ -155,23 +155,27 @@ impl Store {
 
     async fn apply(&self, changes: Vec<Change>) -> Result<(), Error> {
         let count = u64::try_from(changes.len()).unwrap_or(0);
-        let (mut renewed, mut devices, mut risks, mut everything) = (Vec::new(), HashSet::new(), HashSet::new(), false);
+        let (mut ended, mut sessions, mut renewed) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut devices, mut risks, mut locks, mut everything) = (HashSet::new(), HashSet::new(), HashSet::new(), false);
         for change in changes {
             match change {
-                Change::Ended(id) => self.registry.end_sign_in(id),
-                Change::AppSessionEnded(cookie) => self.registry.end_app_session(&cookie),
+                Change::Ended(id) => ended.push(id),
+                Change::AppSessionEnded(cookie) => sessions.push(cookie),
                 Change::Renewed(id) => renewed.push(id),
                 Change::Device(id) => drop(devices.insert(id)),
                 Change::Risk(whose) => drop(risks.insert(whose)),
+                Change::Lock(whose) => drop(locks.insert(whose)),
                 Change::Everything => everything = true,
             }
         }
+        self.registry.end(&ended, &sessions);
         if everything {
             return self.catch_up().await;
         }
         self.look_again(&renewed).await?;
         in_time(self.read_devices(devices)).await?;
         in_time(self.read_risks(risks)).await?;
+        in_time(self.read_locks(locks)).await?;
         self.follower.applied.fetch_add(count, Ordering::Relaxed);
         Ok(())
     }
@@ -197,7 +201,7 @@ impl Store {
             for held in some {
                 match fresh.remove(&held.id) {
                     Some(fresh) => held.become_like(&fresh),
-                    None => self.registry.end_sign_in(held.id),
+                    None => self.registry.end(&[held.id], &[]),
                 }
             }
         }
@@ -209,7 +213,8 @@ impl Store {
         let query = cookies.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, cookie| query.bind(cookie.as_bytes()));
         let rows = in_time(async { Ok(query.fetch_all(&self.readers()).await?) }).await?;
         let there = rows.iter().map(|row| row.try_get("cookie")).collect::<Result<HashSet<&[u8]>, _>>()?;
-        cookies.iter().filter(|cookie| !there.contains(cookie.as_bytes())).for_each(|cookie| self.registry.end_app_session(cookie));
+        let gone: Vec<_> = cookies.iter().filter(|cookie| !there.contains(cookie.as_bytes())).copied().collect();
+        self.registry.end(&[], &gone);
         Ok(())
     }
 }

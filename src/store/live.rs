@@ -1,10 +1,10 @@
 //! Sign-ins and app sessions in memory, one object each however many hold it. In: rows. Out: answers to "is it still good?"
 //! without a lock. Must never come back to life.
 
-use crate::model::{Identity, Lifetimes, SignInId, Timestamp, TokenHash};
+use crate::model::{Fingerprint, Identity, Lifetimes, SignInId, Timestamp, TokenHash};
 use arc_swap::ArcSwap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 /// One sign-in of one person in one browser.
@@ -20,10 +20,13 @@ pub struct SignIn {
     version: AtomicU64,
     last_seen: AtomicU64,
     last_written: AtomicU64,
-    ended: AtomicBool,
+    /// When it ended, in milliseconds; 0 while it goes on.
+    ended: AtomicU64,
     renew_at: AtomicU64,
     stale_at: AtomicU64,
     renewing: watch::Sender<bool>,
+    /// The devices that it was used with since it is held here.
+    devices: Mutex<Vec<Fingerprint>>,
 }
 
 /// Whether a sign-in is still good.
@@ -46,7 +49,8 @@ pub struct AppSession {
     pub host: Box<str>,
     /// What it was made from.
     pub sign_in: Arc<SignIn>,
-    ended: AtomicBool,
+    /// When it ended, in milliseconds; 0 while it goes on.
+    ended: AtomicU64,
 }
 
 /// The claims can be renewed: from when on to try, and from when on they are stale.
@@ -75,10 +79,11 @@ impl SignIn {
             version: AtomicU64::new(0),
             last_seen: AtomicU64::new(seen.millis()),
             last_written: AtomicU64::new(seen.millis()),
-            ended: AtomicBool::new(false),
+            ended: AtomicU64::new(0),
             renew_at: AtomicU64::new(renewal.at.millis()),
             stale_at: AtomicU64::new(renewal.stale.millis()),
             renewing: watch::Sender::new(false),
+            devices: Mutex::default(),
         }
     }
 
@@ -94,13 +99,18 @@ impl SignIn {
 
     /// Whether it is good at this time.
     pub fn life(&self, now: Timestamp, lifetimes: Lifetimes) -> Life {
-        if self.ended.load(Ordering::Acquire) {
+        if self.ended.load(Ordering::Acquire) != 0 {
             return Life::Ended;
         }
-        let idle_since = Timestamp::from_millis(self.last_seen.load(Ordering::Relaxed));
+        let idle_since = self.last_seen();
         // A lifetime that was shortened since counts too.
         let over = now >= self.ends || now.since(self.created) >= lifetimes.lifetime || now.since(idle_since) >= lifetimes.idle;
         if over { Life::Expired } else { Life::Live }
+    }
+
+    /// When it was last used.
+    pub fn last_seen(&self) -> Timestamp {
+        Timestamp::from_millis(self.last_seen.load(Ordering::Relaxed))
     }
 
     /// Notes that it was used.
@@ -160,8 +170,19 @@ impl SignIn {
         self.written(seen);
     }
 
-    pub(super) fn end(&self) {
-        self.ended.store(true, Ordering::Release);
+    /// It ends at this time, or has ended before.
+    pub(super) fn end(&self, at: Timestamp) {
+        end(&self.ended, at);
+    }
+
+    /// Whether it was not used with this device before, as far as that is known here.
+    pub(super) fn is_new_with(&self, fingerprint: Fingerprint) -> bool {
+        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = !devices.contains(&fingerprint);
+        if is_new {
+            devices.push(fingerprint);
+        }
+        is_new
     }
 
     /// The time of the last use, where it is not written down yet.
@@ -178,15 +199,27 @@ impl SignIn {
 
 impl AppSession {
     pub(super) const fn new(cookie: TokenHash, host: Box<str>, sign_in: Arc<SignIn>) -> Self {
-        Self { cookie, host, sign_in, ended: AtomicBool::new(false) }
+        Self { cookie, host, sign_in, ended: AtomicU64::new(0) }
     }
 
     /// Whether it is good at this time.
     pub fn life(&self, now: Timestamp, lifetimes: Lifetimes) -> Life {
-        if self.ended.load(Ordering::Acquire) { Life::Ended } else { self.sign_in.life(now, lifetimes) }
+        if self.ended.load(Ordering::Acquire) != 0 { Life::Ended } else { self.sign_in.life(now, lifetimes) }
     }
 
-    pub(super) fn end(&self) {
-        self.ended.store(true, Ordering::Release);
+    /// When it was ended by somebody, where it was.
+    pub fn ended(&self) -> Option<Timestamp> {
+        let at = [&self.ended, &self.sign_in.ended].map(|ended| ended.load(Ordering::Acquire)).into_iter().find(|at| *at != 0);
+        at.map(Timestamp::from_millis)
     }
+
+    pub(super) fn end(&self, at: Timestamp) {
+        end(&self.ended, at);
+    }
+}
+
+/// The first end is the one that counts.
+fn end(ended: &AtomicU64, at: Timestamp) {
+    // Nothing is left to do where it had ended before.
+    let _ = ended.compare_exchange(0, at.millis().max(1), Ordering::AcqRel, Ordering::Acquire);
 }

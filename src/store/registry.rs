@@ -2,6 +2,7 @@
 //! Must never take in what was read before a revocation that has since been acknowledged: that is what the generation is for.
 
 use super::live::{AppSession, SignIn};
+use crate::clock;
 use crate::model::{SignInId, TokenHash};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -40,7 +41,7 @@ impl Registry {
                 return Ok(live);
             }
             // A database that was put back gives numbers again: this is somebody else.
-            live.end();
+            live.end(clock::now());
         }
         let live = Arc::new(fresh);
         entries.sign_ins.insert(live.id, Arc::downgrade(&live));
@@ -66,21 +67,22 @@ impl Registry {
         self.entries().generation += 1;
     }
 
-    /// After the row is gone: nobody's copy is good any more.
-    pub(super) fn end_sign_in(&self, id: SignInId) {
-        let mut entries = self.entries();
-        entries.generation += 1;
-        if let Some(live) = entries.sign_ins.remove(&id).and_then(|live| live.upgrade()) {
-            live.end();
+    /// After the rows are gone: nobody's copy is good any more.
+    pub(super) fn end(&self, sign_ins: &[SignInId], app_sessions: &[TokenHash]) {
+        if sign_ins.is_empty() && app_sessions.is_empty() {
+            return;
         }
-    }
-
-    /// The same for one app's session.
-    pub(super) fn end_app_session(&self, cookie: &TokenHash) {
-        let mut entries = self.entries();
+        let (mut entries, now) = (self.entries(), clock::now());
         entries.generation += 1;
-        if let Some(live) = entries.app_sessions.remove(cookie).and_then(|live| live.upgrade()) {
-            live.end();
+        for id in sign_ins {
+            if let Some(live) = entries.sign_ins.remove(id).and_then(|live| live.upgrade()) {
+                live.end(now);
+            }
+        }
+        for cookie in app_sessions {
+            if let Some(live) = entries.app_sessions.remove(cookie).and_then(|live| live.upgrade()) {
+                live.end(now);
+            }
         }
     }
 

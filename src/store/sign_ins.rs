@@ -4,6 +4,8 @@
 use super::changes::{Change, note};
 use super::follow::placeholders;
 use super::live::{Life, Renewal, SignIn};
+use super::locks::{Barred, barred};
+use super::revoke::{Cause, Revoked, Selection, address};
 use super::seal::Purpose;
 use super::{Error, Store};
 use crate::clock;
@@ -13,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +34,17 @@ pub struct NewSignIn {
     pub ends: Timestamp,
     /// The sign-in whose cookie the browser had: it ends in the same transaction.
     pub replaces: Option<SignInId>,
+    /// Where from.
+    pub client: Client,
+}
+
+/// Where somebody signs in from.
+#[derive(Clone, Debug, Default)]
+pub struct Client {
+    /// The address.
+    pub address: Option<IpAddr>,
+    /// What the browser calls itself.
+    pub agent: Option<String>,
 }
 
 /// Tokens of a provider; sealed in the store.
@@ -88,29 +102,31 @@ pub(super) use sign_ins;
 
 const BY_COOKIE: &str = sign_ins!("WHERE s.cookie = $1");
 const BY_ID: &str = sign_ins!("WHERE s.id = $1");
-const RENEW: &str = "UPDATE sign_ins SET profile = $1, tokens = $2, authenticated_at = $3 WHERE id = $4";
+const RENEW: &str = "UPDATE sign_ins SET profile = $1, tokens = $2, authenticated_at = $3, email = $4 WHERE id = $5";
 /// By the clock of the database, which is the same for all.
 const TAKE_ON: &str = "UPDATE sign_ins SET renewing_until = (SELECT now FROM clock) + $2
     WHERE id = $1 AND renewing_until <= (SELECT now FROM clock)";
 const OVER: &str = "SELECT id FROM sign_ins WHERE ends_at <= $1 OR last_seen <= $2 OR created_at <= $3";
 
 impl Store {
-    /// Makes a sign-in, and ends the one that it replaces.
-    pub async fn create_sign_in(&self, new: NewSignIn) -> Result<Arc<SignIn>, Error> {
+    /// Makes a sign-in, and ends the one that it replaces; neither where something keeps the person out.
+    pub async fn create_sign_in(&self, new: NewSignIn) -> Result<Result<Arc<SignIn>, Barred>, Error> {
         let now = clock::now();
         let mut transaction = self.write().await?;
-        if let Some(old) = new.replaces {
-            delete(&mut transaction, old).await?;
+        if let Some(barred) = barred(&mut transaction, &new.identity).await? {
+            return Ok(Err(barred));
         }
+        let replaced = match new.replaces {
+            Some(old) => self.end(&mut transaction, &Selection::SignIns(vec![old]), Cause::Replaced.into()).await?,
+            None => Revoked::default(),
+        };
         let user = upsert_user(&mut transaction, &new.identity, now).await?;
         let id = insert(&mut transaction, user, &new, now).await?;
         let sealed = self.seal_tokens(id, &new.tokens)?;
         sqlx::query("UPDATE sign_ins SET tokens = $1 WHERE id = $2").bind(sealed).bind(id.0).execute(&mut *transaction).await?;
         transaction.commit().await?;
-        if let Some(old) = new.replaces {
-            self.registry.end_sign_in(old);
-        }
-        self.sign_in(&new.cookie).await?.ok_or(Error::Damaged("sign_ins"))
+        self.apply_here(&replaced, Cause::Replaced);
+        Ok(self.sign_in(&new.cookie).await?.ok_or(Barred::Ended))
     }
 
     /// The sign-in of this cookie.
@@ -134,13 +150,17 @@ impl Store {
         row.map(|row| self.open_tokens(id, &row)).transpose()
     }
 
-    /// New claims and tokens for a sign-in that is still there; false when it is not.
+    /// New claims and tokens for a sign-in that is still there; false when it is not, or when they tell somebody who is kept out.
     pub async fn renew_sign_in(&self, sign_in: &SignIn, identity: Identity, tokens: Tokens) -> Result<bool, Error> {
         let profile = to_json(&identity.profile)?;
         let sealed = self.seal_tokens(sign_in.id, &tokens)?;
-        let query = sqlx::query(RENEW).bind(profile).bind(sealed).bind(to_sql(identity.authenticated_at)).bind(sign_in.id.0);
+        let query = sqlx::query(RENEW).bind(profile).bind(sealed).bind(to_sql(identity.authenticated_at));
+        let query = query.bind(address(&identity.profile)).bind(sign_in.id.0);
         let mut transaction = self.write().await?;
         let found = query.execute(&mut *transaction).await?.rows_affected() > 0;
+        if found && barred(&mut transaction, &identity).await?.is_some() {
+            return Ok(false);
+        }
         note(&mut transaction, &[Change::Renewed(sign_in.id)]).await?;
         transaction.commit().await?;
         self.look_again(&[sign_in.id]).await?;
@@ -164,12 +184,14 @@ impl Store {
     }
 
     /// Ends a sign-in and everything made from it; `None` when it had ended before, or its tokens can't be opened.
-    pub async fn end_sign_in(&self, id: SignInId) -> Result<Option<Ended>, Error> {
+    pub async fn end_sign_in(&self, id: SignInId, cause: Cause) -> Result<Option<Ended>, Error> {
         let mut transaction = self.write().await?;
         let row = sqlx::query(BY_ID).bind(id.0).fetch_optional(&mut *transaction).await?;
-        delete(&mut transaction, id).await?;
+        let revoked = self.end(&mut transaction, &Selection::SignIns(vec![id]), cause.into()).await?;
         transaction.commit().await?;
-        self.registry.end_sign_in(id);
+        self.apply_here(&revoked, cause);
+        // Where the row was gone before, whoever holds it learns so.
+        self.registry.end(&[id], &[]);
         Ok(row.and_then(|row| self.ended(id, &row).ok()))
     }
 
@@ -238,11 +260,12 @@ impl Store {
         let mut transaction = self.write().await?;
         // Others may have written meanwhile, and cannot any more.
         let over = self.over(&mut *transaction, lifetimes).await?;
-        for id in &over {
-            delete(&mut transaction, *id).await?;
+        let mut all = Vec::new();
+        for some in over.chunks(AT_ONCE) {
+            all.push(self.end(&mut transaction, &Selection::SignIns(some.to_vec()), Cause::Expired.into()).await?);
         }
         transaction.commit().await?;
-        over.iter().for_each(|id| self.registry.end_sign_in(*id));
+        all.iter().for_each(|revoked| self.apply_here(revoked, Cause::Expired));
         Ok(())
     }
 
@@ -289,18 +312,14 @@ async fn upsert_user(connection: &mut AnyConnection, identity: &Identity, now: T
 
 async fn insert(connection: &mut AnyConnection, user: i64, new: &NewSignIn, now: Timestamp) -> Result<SignInId, Error> {
     let query = sqlx::query(
-        "INSERT INTO sign_ins (cookie, user_id, profile, authenticated_at, created_at, last_seen, ends_at, provider_sid)
-         VALUES ($1, $2, $3, $4, $5, $5, $6, $7) RETURNING id",
+        "INSERT INTO sign_ins
+           (cookie, user_id, profile, authenticated_at, created_at, last_seen, ends_at, provider_sid, email, address, agent)
+         VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10) RETURNING id",
     );
     let query = query.bind(new.cookie.as_bytes()).bind(user).bind(to_json(&new.identity.profile)?);
     let query = query.bind(to_sql(new.identity.authenticated_at)).bind(to_sql(now)).bind(to_sql(new.ends)).bind(&new.provider_sid);
-    Ok(SignInId(query.fetch_one(connection).await?.try_get(0)?))
-}
-
-/// Deletes one, and says so to all others.
-pub(super) async fn delete(connection: &mut AnyConnection, id: SignInId) -> Result<(), Error> {
-    let gone = sqlx::query("DELETE FROM sign_ins WHERE id = $1").bind(id.0).execute(&mut *connection).await?;
-    if gone.rows_affected() > 0 { note(connection, &[Change::Ended(id)]).await } else { Ok(()) }
+    let query = query.bind(address(&new.identity.profile)).bind(new.client.address.map(|address| address.to_string()));
+    Ok(SignInId(query.bind(&new.client.agent).fetch_one(connection).await?.try_get(0)?))
 }
 
 fn read_identity(row: &AnyRow) -> Result<Identity, Error> {
@@ -319,7 +338,7 @@ pub(super) fn to_sql(time: Timestamp) -> i64 {
     i64::try_from(time.millis()).unwrap_or(i64::MAX)
 }
 
-fn time(row: &AnyRow, column: &str) -> Result<Timestamp, Error> {
+pub(super) fn time(row: &AnyRow, column: &str) -> Result<Timestamp, Error> {
     let milliseconds: i64 = row.try_get(column)?;
     Ok(Timestamp::from_millis(u64::try_from(milliseconds).unwrap_or(0)))
 }

@@ -1,5 +1,8 @@
 //! Sign-ins and sessions over time: what is written down, what is removed, what ends.
 
+mod locks;
+mod revoking;
+
 use super::*;
 use crate::clock;
 use crate::model::device::entry::Entry;
@@ -32,13 +35,14 @@ fn new_sign_in(cookie: TokenHash) -> NewSignIn {
         tokens: Tokens { id_token: String::new(), refresh_token: None, expires: None },
         ends: clock::now().plus(HOUR),
         replaces: None,
+        client: Client::default(),
     }
 }
 
 /// A sign-in whose row was last written two hours ago; nobody holds it.
 async fn sign_in(store: &Store) -> TokenHash {
     let cookie = hash();
-    let id = store.create_sign_in(new_sign_in(cookie)).await.unwrap().id;
+    let id = store.create_sign_in(new_sign_in(cookie)).await.unwrap().unwrap().id;
     let long_ago = clock::now().millis() - 7_200_000;
     let query = sqlx::query("UPDATE sign_ins SET last_seen = $1 WHERE id = $2");
     query.bind(i64::try_from(long_ago).unwrap()).bind(id.0).execute(&store.writer()).await.unwrap();
@@ -99,7 +103,7 @@ async fn made_up_cookies_and_codes_cost_no_write() {
     let generation = store.registry.generation();
     let _busy = store.write().await.unwrap();
     let made_up = async {
-        store.end_app_session(&hash()).await.unwrap();
+        store.end_app_session(&hash(), Cause::SignedOut).await.unwrap();
         assert!(!store.take_handoff(&hash(), HOST, &hash(), &hash()).await.unwrap());
         assert!(store.sign_in(&hash()).await.unwrap().is_none());
     };
@@ -111,13 +115,13 @@ async fn made_up_cookies_and_codes_cost_no_write() {
 async fn an_app_session_that_is_ended_ends_for_everybody_who_holds_it() {
     let (_folder, store) = store().await;
     let (code, cookie) = (hash(), hash());
-    let sign_in = store.create_sign_in(new_sign_in(hash())).await.unwrap();
+    let sign_in = store.create_sign_in(new_sign_in(hash())).await.unwrap().unwrap();
     let expires = clock::now().plus(HOUR);
     let handoff = Handoff { code, sign_in: sign_in.id, host: HOST.to_owned(), binding: code, expires };
     assert!(store.create_handoff(&handoff).await.unwrap());
     assert!(store.take_handoff(&code, HOST, &code, &cookie).await.unwrap());
     let held = store.app_session(cookie, HOST).await.unwrap().unwrap();
-    store.end_app_session(&cookie).await.unwrap();
+    store.end_app_session(&cookie, Cause::SignedOut).await.unwrap();
     assert_eq!(held.life(clock::now(), LASTING), Life::Ended);
     assert!(store.app_session(cookie, HOST).await.unwrap().is_none());
 }
@@ -144,7 +148,7 @@ async fn what_another_process_ends_ends_here_soon_and_nothing_else_does() {
     let other = Store::open(&format!("sqlite:{}", folder.path().join("db").display()), Handle::current()).await.unwrap();
     let mut held = Vec::new();
     for _ in 0..3 {
-        let sign_in = store.create_sign_in(new_sign_in(hash())).await.unwrap();
+        let sign_in = store.create_sign_in(new_sign_in(hash())).await.unwrap().unwrap();
         let (code, cookie) = (hash(), hash());
         let expires = clock::now().plus(HOUR);
         let handoff = Handoff { code, sign_in: sign_in.id, host: HOST.to_owned(), binding: code, expires };
@@ -164,11 +168,11 @@ async fn what_another_process_ends_ends_here_soon_and_nothing_else_does() {
         panic!("{index} is still {:?}", life(index));
     };
     tokio::time::sleep(Duration::from_millis(600)).await;
-    other.end_sign_in(held[0].sign_in.id).await.unwrap();
+    other.end_sign_in(held[0].sign_in.id, Cause::SignedOut).await.unwrap();
     eventually(0, (Life::Ended, Life::Ended)).await;
-    other.end_app_session(&held[1].cookie).await.unwrap();
+    other.end_app_session(&held[1].cookie, Cause::SignedOut).await.unwrap();
     eventually(1, (Life::Live, Life::Ended)).await;
-    other.create_sign_in(new_sign_in(hash())).await.unwrap();
+    other.create_sign_in(new_sign_in(hash())).await.unwrap().unwrap();
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!(life(2), (Life::Live, Life::Live));
     following.abort();
@@ -178,10 +182,10 @@ async fn what_another_process_ends_ends_here_soon_and_nothing_else_does() {
 async fn what_another_process_did_last_is_found_out_when_it_is_gone() {
     let (folder, store) = store().await;
     let other = Store::open(&format!("sqlite:{}", folder.path().join("db").display()), Handle::current()).await.unwrap();
-    let ended = store.create_sign_in(new_sign_in(hash())).await.unwrap();
+    let ended = store.create_sign_in(new_sign_in(hash())).await.unwrap().unwrap();
     let entry = Entry { id: "mac-1".to_owned(), owner: "shared".to_owned(), ..Entry::default() };
     other.put_device(entry.check(clock::now()).unwrap()).await.unwrap().unwrap();
-    other.end_sign_in(ended.id).await.unwrap();
+    other.end_sign_in(ended.id, Cause::SignedOut).await.unwrap();
     drop(other);
     store.catch_up().await.unwrap();
     assert!(store.devices().by_id("mac-1").is_some());

@@ -68,6 +68,16 @@ fn the_caret_stands_where_it_should_after_letters_outside_ascii() {
     assert!(lines[at - 1].chars().skip(below).collect::<String>().starts_with("user: x"), "{problems}");
 }
 
+/// Every break that YAML knows (1.2, section 5.4) ends a line: what is counted otherwise is shown, and masked, in the wrong place.
+#[test]
+fn a_carriage_return_alone_ends_a_line_too() {
+    let yaml = BASE.replace("store: sqlite:doorward.db", "store: mysql:x");
+    for breaks in [format!("# a\r# b\r{yaml}"), format!("# a\r\n# b\r{yaml}"), format!("#\n#\n{yaml}").replace('\n', "\r")] {
+        let (_, _, problems) = checked(&Scene::new(), &breaks);
+        assert!(problems.contains("doorward.yaml:14:8\n") && problems.contains("\n14 | store: mysql:x\n"), "{problems}");
+    }
+}
+
 #[test]
 fn a_secret_is_never_shown() {
     let scene = Scene::new();
@@ -86,9 +96,12 @@ fn a_secret_is_never_shown() {
         "issuer2: https://eve:hunter2@idp.corp.example",
     ];
     for attempt in attempts {
-        let (code, output, problems) = checked(&scene, &with("    client_id", &format!("    {attempt}\n    client_id")));
-        assert_eq!(code, 1, "{attempt}");
-        assert!(!problems.contains("hunter2") && !output.contains("hunter2"), "{attempt}:\n{problems}");
+        let yaml = with("    client_id", &format!("    {attempt}\n    client_id"));
+        for yaml in [format!("# a\r# b\r{yaml}"), yaml.replace('\n', "\r"), yaml] {
+            let (code, output, problems) = checked(&scene, &yaml);
+            assert_eq!(code, 1, "{attempt}");
+            assert!(!problems.contains("hunter2") && !output.contains("hunter2"), "{attempt}:\n{problems}");
+        }
     }
     let token = format!("{BASE}admin: {{ token: hunter2 }}\n");
     assert!(!checked(&scene, &token).2.contains("hunter2"));

@@ -21,16 +21,16 @@ use tokio::net::TcpSocket;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+pub(crate) const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 
 /// Doorward that asks for certificates of this authority.
-fn asking(authority: &Authority) -> Setup {
+pub(crate) fn asking(authority: &Authority) -> Setup {
     Setup { tls: ", device_ca: devices.pem", files: vec![("devices.pem", authority.pem().into())], ..Setup::default() }
 }
 
 /// A client that shows this certificate, and remembers its sessions.
-fn client(world: &World, version: &'static SupportedProtocolVersion, shown: Option<&Shown>) -> Arc<ClientConfig> {
+pub(crate) fn client(world: &World, version: &'static SupportedProtocolVersion, shown: Option<&Shown>) -> Arc<ClientConfig> {
     let builder = ClientConfig::builder_with_protocol_versions(&[version]).with_root_certificates(Arc::clone(&world.roots));
     Arc::new(match shown {
         Some(shown) => builder.with_client_auth_cert(shown.chain.clone(), shown.key.clone_key()).unwrap(),
@@ -38,7 +38,7 @@ fn client(world: &World, version: &'static SupportedProtocolVersion, shown: Opti
     })
 }
 
-async fn connect(world: &World, client: &Arc<ClientConfig>) -> std::io::Result<TlsStream<tokio::net::TcpStream>> {
+pub(crate) async fn connect(world: &World, client: &Arc<ClientConfig>) -> std::io::Result<TlsStream<tokio::net::TcpStream>> {
     connect_from(Ipv4Addr::LOCALHOST, world, client).await
 }
 
@@ -370,7 +370,7 @@ async fn nobody_is_asked_for_a_certificate_where_nobody_vouches_for_devices() {
     }
 }
 
-const APPS: &str = "
+pub(crate) const APPS: &str = "
   shop:
     url: https://shop.corp.test:HTTPS
     upstream: http://127.0.0.1:APP
@@ -382,7 +382,7 @@ const APPS: &str = "
 ";
 
 /// What somebody gets who has this session and shows this certificate.
-async fn served(world: &World, session: &str, shown: Option<&Shown>, path: &str) -> (u16, Option<String>, String) {
+pub(crate) async fn served(world: &World, session: &str, shown: Option<&Shown>, path: &str) -> (u16, Option<String>, String) {
     let stream = connect(world, &client(world, BOTH[1], shown)).await.unwrap();
     let mut connection = Connection::over(stream);
     let lines = format!("Cookie: {session}\r\nAccept: application/json\r\n");

@@ -7,12 +7,12 @@ use serde_json::json;
 use std::fs;
 use std::time::Duration;
 
-const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+pub(crate) const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 /// A masked text frame, `hi`.
 const FRAME: &[u8] = &[0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
 /// What says to a client that it has to go.
-const FAREWELL: &[u8] = b"\x88\x0e\x03\xf0access ended";
+pub(crate) const FAREWELL: &[u8] = b"\x88\x0e\x03\xf0access ended";
 
 async fn open(world: &World, host: &str, path: &str, cookie: &str, lines: &str) -> Connection {
     let mut connection = Connection::tls(world, host).await;
@@ -23,14 +23,14 @@ async fn open(world: &World, host: &str, path: &str, cookie: &str, lines: &str) 
 }
 
 /// An open WebSocket through which something has passed.
-async fn websocket(world: &World, host: &str, path: &str, cookie: &str) -> Connection {
+pub(crate) async fn websocket(world: &World, host: &str, path: &str, cookie: &str) -> Connection {
     let mut connection = open(world, host, path, cookie, UPGRADE).await;
     assert!(speaks(&mut connection).await);
     connection
 }
 
 /// Whether a frame comes back, twice as the app does it.
-async fn speaks(connection: &mut Connection) -> bool {
+pub(crate) async fn speaks(connection: &mut Connection) -> bool {
     connection.write(FRAME).await;
     let mut heard = Vec::new();
     while heard.len() < FRAME.len() * 2 {
@@ -50,7 +50,7 @@ async fn sign_out(world: &World, cookie: &str) {
 }
 
 /// Why the record of this path says that it was cut.
-async fn cause(world: &World, path: &str) -> String {
+pub(crate) async fn cause(world: &World, path: &str) -> String {
     let record = world.record(path).await;
     assert_eq!((&record["decision"], &record["reason"]), (&json!("allow"), &json!("access_ended")), "{record}");
     // A refusal in place of the app's answer went out whole.

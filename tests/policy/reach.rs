@@ -184,7 +184,7 @@ fn what_can_names_every_route_of_a_group_or_a_person() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_in_the_store_is_judged_by_what_is_known_of_them() {
-    use doorward::store::{NewSignIn, Store, Tokens};
+    use doorward::store::{Client, NewSignIn, Store, Tokens};
     let scene = Scene::of(TWO);
     let location = format!("sqlite:{}", scene.path().join("x.db").display());
     let store = Store::open(&location, tokio::runtime::Handle::current()).await.unwrap();
@@ -196,8 +196,9 @@ async fn who_is_in_the_store_is_judged_by_what_is_known_of_them() {
             tokens: Tokens { id_token: String::new(), refresh_token: None, expires: None },
             ends: Timestamp::from_millis(u64::MAX / 4),
             replaces: None,
+            client: Client::default(),
         };
-        store.create_sign_in(sign_in).await.unwrap();
+        store.create_sign_in(sign_in).await.unwrap().unwrap();
     }
     let folder = scene.path().to_owned();
     let who = move |app: &str| {

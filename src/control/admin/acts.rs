@@ -54,13 +54,13 @@ fn begin(request: &Request<Body>, peer: SocketAddr) -> Value {
         "method": request.method().as_str(),
         "path": format!("{API}{}", request.uri().path()),
         "peer": peer.ip(),
-        "administrator": text(request.headers(), "x-administrator"),
-        "why": text(request.headers(), "x-why"),
+        "administrator": word(request.headers(), "x-administrator"),
+        "why": word(request.headers(), "x-why"),
     })
 }
 
 /// What a header says, which is UTF-8 where it is more than ASCII.
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+pub(super) fn word<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     str::from_utf8(headers.get(name)?.as_bytes()).ok()
 }
 

@@ -55,8 +55,8 @@ fn shown(whose: &Whose, risk: &Observed<Arc<Risk>>) -> Value {
     })
 }
 
-/// Whose risk a path names.
-fn whose(kind: &str, name: &str) -> Result<Whose, Box<Response>> {
+/// Whom or what a path names.
+pub(super) fn whose(kind: &str, name: &str) -> Result<Whose, Box<Response>> {
     let help = "of a `user` (an e-mail address or `provider:subject`) or of a `device` (its id)";
     Whose::parse(kind, name).ok_or_else(|| Box::new(error(StatusCode::NOT_FOUND, help)))
 }

@@ -24,10 +24,12 @@ mod servers;
 mod snapshot;
 mod upstream;
 mod values;
+mod webhooks;
 mod when;
 
 pub(super) use apps::Drafted;
 pub use audit::AuditTrail;
+pub(super) use listen::administration;
 pub(super) use paths::Access;
 pub(super) use rules::Written;
 pub(super) use snapshot::assemble;
@@ -43,6 +45,7 @@ use crate::policy::Files;
 use crate::snapshot::Provider;
 use crate::snapshot::entrance::Entrance;
 use crate::snapshot::geo::Geo;
+use crate::snapshot::webhooks::Webhook;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,6 +79,7 @@ pub(super) struct Draft {
     pub(super) devices: Inventory,
     pub(super) policies: Files,
     pub(super) geo: Geo,
+    pub(super) webhooks: Vec<Webhook>,
 }
 
 /// Checks everything.
@@ -104,6 +108,7 @@ pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Finding
         lifetimes: listen::lifetimes(file, context),
         policies: policies::compile(file, context),
         geo: geo::compile(file, context),
+        webhooks: webhooks::compile(file, context),
         auth,
         providers,
         apps,

@@ -29,6 +29,11 @@ pub(super) struct Document {
     broken: HashSet<Place>,
 }
 
+/// The lines as the parser counts them: a carriage return alone ends one too (YAML 1.2, section 5.4).
+fn lines(text: &str) -> Vec<String> {
+    text.replace("\r\n", "\n").split(['\n', '\r']).map(str::to_owned).collect()
+}
+
 /// Something wrong with the shape of the file.
 #[derive(Clone, Debug)]
 struct Fault {
@@ -42,13 +47,7 @@ impl Document {
     /// Reads the text into `T`; what is wrong is kept in the document, and stands as an empty value in `T`. No `T` when
     /// the text is not YAML.
     pub(super) fn parse<T: DeserializeOwned>(file: PathBuf, text: &str) -> (Self, Option<T>) {
-        let mut document = Self {
-            file,
-            lines: text.lines().map(str::to_owned).collect(),
-            root: None,
-            problems: Vec::new(),
-            broken: HashSet::new(),
-        };
+        let mut document = Self { file, lines: lines(text), root: None, problems: Vec::new(), broken: HashSet::new() };
         let (root, mut faults) = compose::compose(text);
         document.lines = match &root {
             Some(root) => mask::tree(document.lines, root),

@@ -12,12 +12,14 @@ pub mod rules;
 pub mod servers;
 pub mod signals;
 pub mod upstream;
+mod webhooks;
 
 pub use audit::{Audit, WhenFull};
 pub use denials::ExplainDenials;
 pub use devices::Devices;
 pub use limits::Limits;
 pub use rules::Rule;
+pub use webhooks::Webhook;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
@@ -70,6 +72,9 @@ pub struct File {
     pub apps: BTreeMap<String, App>,
     /// The audit trail.
     pub audit: Option<Audit>,
+    /// Who is told of locks and revocations.
+    #[serde(default)]
+    pub webhooks: Vec<Webhook>,
 }
 
 /// The addresses that Doorward listens on, each as `address:port`.

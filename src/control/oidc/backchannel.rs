@@ -6,10 +6,10 @@ use super::id_token::{ALGORITHMS, payload};
 use crate::clock;
 use crate::control::answer::{self, Answer};
 use crate::control::{Call, Control, unavailable};
-use crate::model::identity::{Act, Acted};
+use crate::model::identity::{Act, Acted, Subject};
 use crate::model::{Refusal, TokenHash};
 use crate::snapshot::{Provider, Snapshot};
-use crate::store::Logout;
+use crate::store::{Logout, Selection};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
@@ -59,8 +59,8 @@ pub(in crate::control) async fn answer(control: &Control, call: &Call<'_>) -> Re
     match ended {
         Ok(ended) => {
             let mut answer = answer::document("application/json", "no-store", "{}\n");
-            let acted = ended.into_iter().next().map(|subject| Acted {
-                subject,
+            let acted = ended.found.into_iter().next().map(|found| Acted {
+                subject: found.subject,
                 email: None,
                 act: Act::SignedOutByProvider,
                 profile: None,
@@ -169,13 +169,16 @@ fn check_claims(provider: &Provider, claims: &Map<String, Value>) -> Result<Logo
     }
     let id = text(claims, "jti", Invalid::NoId)?.ok_or(Invalid::NoId)?;
     let (subject, sid) = (text(claims, "sub", Invalid::Nobody)?, text(claims, "sid", Invalid::Nobody)?);
-    if subject.is_none() && sid.is_none() {
-        return Err(Invalid::Nobody);
-    }
     let token = TokenHash::of(format!("{}\n{id}", provider.name.as_str()).as_bytes());
     // Longer than it can count, whichever way the clocks differ.
     let until = now.plus(RECENT + provider.leeway * 2);
-    Ok(Logout { provider: provider.name.clone(), subject, sid, token, until })
+    let provider = provider.name.clone();
+    let what = match (subject, sid) {
+        (subject, Some(sid)) => Selection::ProviderSession { provider, subject, sid },
+        (Some(subject), None) => Selection::Subject(Subject { provider, subject }),
+        (None, None) => return Err(Invalid::Nobody),
+    };
+    Ok(Logout { what, token, until })
 }
 
 /// A claim that is a text with something in it, where it is there.

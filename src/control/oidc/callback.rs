@@ -14,12 +14,16 @@ use crate::control::login::Destination;
 use crate::control::session::MOST_SIGN_INS;
 use crate::control::{Call, Control, unavailable};
 use crate::cookies;
-use crate::model::identity::Act;
+use crate::model::identity::{Act, Subject};
 use crate::model::{Reason, Refusal, Token};
 use crate::snapshot::{Provider, Snapshot};
-use crate::store::{NewSignIn, SignIn};
+use crate::store::{Barred, Cause, Client, NewSignIn, SignIn};
+use http::header::USER_AGENT;
 use openidconnect::{AuthorizationCode, Nonce, PkceCodeVerifier};
 use std::sync::Arc;
+
+/// How many characters of what a browser calls itself are kept.
+const LONGEST_AGENT: usize = 256;
 
 /// `GET /.doorward/callback` on the auth host.
 pub(in crate::control) async fn answer(control: &Control, call: &Call<'_>) -> Result<Answer, Refusal> {
@@ -88,6 +92,7 @@ async fn sign_in(
 ) -> Result<(String, Arc<SignIn>), Refusal> {
     let checked = redeem(control, call, provider, flow).await?;
     let token = Token::random().map_err(unavailable)?;
+    let subject = checked.identity.subject.clone();
     let (same, others): (Vec<_>, Vec<_>) = held.iter().partition(|(_, held)| held.identity().subject.provider == provider.name);
     let new = NewSignIn {
         cookie: token.hash(),
@@ -96,15 +101,31 @@ async fn sign_in(
         tokens: checked.tokens,
         ends: clock::now().plus(call.place.snapshot.lifetimes.lifetime),
         replaces: same.first().map(|(_, same)| same.id),
+        client: Client { address: Some(call.place.client), agent: agent(call) },
     };
     let sign_in = control.store.create_sign_in(new).await.map_err(unavailable)?;
+    let sign_in = sign_in.map_err(|barred| refused(barred, &subject))?;
     let (kept, dropped) = others.split_at(others.len().min(MOST_SIGN_INS - 1));
     // What no cookie names any more could not be signed out of.
     for (_, dropped) in dropped.iter().chain(same.get(1..).unwrap_or_default()) {
-        control.store.end_sign_in(dropped.id).await.map_err(unavailable)?;
+        control.store.end_sign_in(dropped.id, Cause::Replaced).await.map_err(unavailable)?;
     }
     let tokens = std::iter::once(&token).chain(kept.iter().map(|(token, _)| token));
     Ok((tokens.map(Token::reveal).collect::<Vec<_>>().join("."), sign_in))
+}
+
+fn refused(barred: Barred, subject: &Subject) -> Refusal {
+    tracing::info!(user = %subject, ?barred, "a sign-in was refused");
+    match barred {
+        Barred::Ended => Reason::SignInExpired.into(),
+        Barred::Locked => Reason::UserLocked.into(),
+    }
+}
+
+/// What the browser calls itself, as far as that can be shown.
+fn agent(call: &Call<'_>) -> Option<String> {
+    let agent = call.headers.get(USER_AGENT)?.to_str().ok()?;
+    Some(agent.chars().take(LONGEST_AGENT).collect())
 }
 
 /// Trades the code for tokens, and the tokens for a checked identity.

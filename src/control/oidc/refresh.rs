@@ -9,7 +9,7 @@ use crate::clock;
 use crate::control::Control;
 use crate::model::Identity;
 use crate::snapshot::Provider;
-use crate::store::{self, SignIn, Tokens};
+use crate::store::{self, Cause, SignIn, Tokens};
 use openidconnect::RefreshToken;
 use openidconnect::core::CoreTokenResponse;
 use std::sync::Arc;
@@ -84,7 +84,7 @@ async fn renew(control: &Control, sign_in: &SignIn) {
     let postponed = match failure {
         Failure::Over(error) => {
             tracing::info!(sign_in = sign_in.id.0, %error, "a sign-in ends: its claims can't be renewed");
-            control.store.end_sign_in(sign_in.id).await.err().map(|error| error.to_string())
+            control.store.end_sign_in(sign_in.id, Cause::RenewalRefused).await.err().map(|error| error.to_string())
         }
         Failure::Later(cause) => Some(cause),
     };
@@ -140,7 +140,7 @@ async fn keep(control: &Control, sign_in: &SignIn, identity: Identity, tokens: T
 
 /// Its row is gone: whoever still holds it learns so, or would ask for a renewal for ever.
 async fn end(control: &Control, sign_in: &SignIn) -> Result<(), Failure> {
-    control.store.end_sign_in(sign_in.id).await?;
+    control.store.end_sign_in(sign_in.id, Cause::RenewalRefused).await?;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use crate::snapshot::upstream::Timeouts;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use prometheus::IntGauge;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -36,6 +37,8 @@ pub struct Watch {
     now: Cell<u64>,
     all: RefCell<Vec<Rc<State>>>,
     told: rights::Told,
+    /// How many streams were open at the last look.
+    streams: Cell<i64>,
 }
 
 /// One request that was forwarded; watched until this is dropped.
@@ -109,7 +112,13 @@ enum Phase {
 
 impl Default for Watch {
     fn default() -> Self {
-        Self { begun: Instant::now(), now: Cell::new(0), all: RefCell::default(), told: rights::Told::default() }
+        Self {
+            begun: Instant::now(),
+            now: Cell::new(0),
+            all: RefCell::default(),
+            told: rights::Told::default(),
+            streams: Cell::new(0),
+        }
     }
 }
 
@@ -119,6 +128,7 @@ impl Watch {
         loop {
             tokio::time::sleep(Duration::from_millis(LOOK)).await;
             self.look();
+            self.count(&worker.gate.metrics.streams);
             self.judge(worker).await;
         }
     }
@@ -127,6 +137,13 @@ impl Watch {
         let now = milliseconds(self.begun.elapsed());
         self.now.set(now);
         self.all.borrow().iter().for_each(|state| state.look(now));
+    }
+
+    /// Adds this worker's streams to those of the others.
+    fn count(&self, all: &IntGauge) {
+        let open = self.all.borrow().iter().filter(|state| state.phase.get() == Phase::Stream).count();
+        let open = i64::try_from(open).unwrap_or(i64::MAX);
+        all.add(open - self.streams.replace(open));
     }
 
     /// Milliseconds since this worker began, late by a look at most.

@@ -137,7 +137,8 @@ fn person_or_shared(text: &str) -> Result<Owner, Flaw> {
     person(text).map(Owner::Person).ok_or_else(|| Flaw { key: "owner", message: message(), cure })
 }
 
-fn fingerprint(text: &str) -> Result<Fingerprint, Flaw> {
+/// The SHA-256 of a certificate: 64 hexadecimal digits, with colons or without.
+pub fn fingerprint(text: &str) -> Result<Fingerprint, Flaw> {
     let digits: Vec<u8> = text.bytes().filter(|b| *b != b':').collect();
     let mut fingerprint = [0; 32];
     let pairs = digits.as_chunks::<2>();

@@ -30,6 +30,9 @@ pub struct Gate {
     pub last_record: IntGauge,
     /// Sessions that are cached.
     pub sessions: IntGauge,
+    /// WebSockets, event streams and gRPC streams that are open.
+    pub streams: IntGauge,
+    cuts: Histogram,
 }
 
 impl Gate {
@@ -50,6 +53,8 @@ impl Gate {
         let ejections = Opts::new("doorward_upstream_ejections_total", "How often a server was left out because requests failed.");
         let shadow =
             Opts::new("doorward_shadow_decisions_total", "Visits that rules in the shadow would have decided the other way.");
+        let cuts =
+            HistogramOpts::new("doorward_cut_seconds", "From the end of a session until something that flowed by it was cut.");
         let gate = Self {
             shadow: IntCounterVec::new(shadow, &["app", "decision"])?,
             requests: IntCounterVec::new(requests, &["app", "decision", "status"])?,
@@ -71,7 +76,10 @@ impl Gate {
             lost_records: counter("doorward_audit_lost_total", "Audit records that found no room in the queue.")?,
             last_record: gauge("doorward_audit_last_record", "The number of the last audit record that this process wrote.")?,
             sessions: gauge("doorward_sessions", "Sessions in the cache.")?,
+            streams: gauge("doorward_streams", "Open WebSockets, event streams and gRPC streams.")?,
+            cuts: Histogram::with_opts(cuts.buckets(vec![0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0]))?,
         };
+        registry.register(Box::new(gate.cuts.clone()))?;
         registry.register(Box::new(gate.refused_connections.clone()))?;
         registry.register(Box::new(gate.requests.clone()))?;
         registry.register(Box::new(gate.seconds.clone()))?;
@@ -90,6 +98,11 @@ impl Gate {
     /// A decision was made anew.
     pub fn decided(&self, took: Duration) {
         self.decisions.observe(took.as_secs_f64());
+    }
+
+    /// Something that flowed was cut this long after its session had ended.
+    pub fn cut(&self, after: Duration) {
+        self.cuts.observe(after.as_secs_f64());
     }
 
     /// Rules in the shadow would have decided a visit the other way.

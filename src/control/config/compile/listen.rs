@@ -4,11 +4,13 @@ use super::values::{duration, network, socket};
 use super::{Context, secret};
 use crate::control::config::Listen;
 use crate::control::config::file::File;
-use crate::control::config::findings::Wrong;
+use crate::control::config::findings::{Findings, Wrong};
 use crate::control::config::place::Place;
+use crate::control::config::sources::Sources;
 use crate::model::Lifetimes;
 use ipnet::IpNet;
 use secrecy::SecretString;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 pub(super) fn listen(file: &File, context: &mut Context<'_>) -> Option<Listen> {
@@ -33,6 +35,22 @@ pub(super) fn admin_token(file: &File, context: &mut Context<'_>) -> Option<Secr
     let token = file.admin.as_ref()?.token.as_ref()?;
     let place = Place::root().key("admin").key("token");
     secret::compile(token, &place, context.sources, context.findings)
+}
+
+/// Where the administration API is, and the token for it.
+pub(in crate::control::config) fn administration(
+    file: &File,
+    sources: &mut Sources,
+    findings: &mut Findings,
+) -> Option<(SocketAddr, SecretString)> {
+    let (place, root) = (Place::root().key("listen"), Place::root().key("admin"));
+    let wrong = || Wrong::new("there is no administration listener", "add `admin: \"127.0.0.1:9901\"`");
+    let address = findings.take(&place, file.listen.admin.as_deref().ok_or_else(wrong))?;
+    let address = findings.take(&place.key("admin"), socket(address))?;
+    let wrong = || Wrong::new("the administration API has no token", "add `admin: { token: { file: PATH } }`");
+    let token = file.admin.as_ref().and_then(|admin| admin.token.as_ref());
+    let token = findings.take(&root, token.ok_or_else(wrong))?;
+    Some((address, secret::compile(token, &root.key("token"), sources, findings)?))
 }
 
 /// `sqlite:` and an absolute path.

@@ -71,7 +71,7 @@ fn issuer(text: &str) -> Result<IssuerUrl, Wrong> {
     IssuerUrl::new(text.to_owned()).map_err(|error| Wrong::new(format!("not a URL: {error}"), help))
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(host)) => host == "localhost" || host.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),

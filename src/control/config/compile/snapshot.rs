@@ -47,6 +47,7 @@ pub(in crate::control::config) fn assemble(
         tls: draft.tls?,
         devices: draft.devices,
         audit_sheds: draft.audit.sheds,
+        webhooks: draft.webhooks,
     };
     for app in draft.apps {
         add(&mut snapshot, app, &mut making)?;

@@ -3,9 +3,9 @@
 
 use super::{Expired, InFlight, Phase, State, Watch};
 use crate::clock;
-use crate::gate::right::Moment;
+use crate::gate::right::{Moment, Right};
 use crate::gate::visit::{Gate, Worker};
-use crate::model::{Inventory, Reason, risks::Risks};
+use crate::model::{Inventory, Reason, locks::Locks, risks::Risks};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
@@ -15,20 +15,24 @@ use std::task::Poll;
 /// How many are judged before others have a turn.
 const AT_ONCE: usize = 16;
 
+type Tables = (Arc<Inventory>, Arc<Risks>, Arc<Locks>);
+
 /// What was told of devices and risks, and how often that has changed.
 #[derive(Default)]
 pub(super) struct Told {
-    tables: RefCell<Option<(Arc<Inventory>, Arc<Risks>)>>,
+    tables: RefCell<Option<Tables>>,
     count: Cell<u64>,
 }
 
 impl Told {
     fn look(&self, gate: &Gate) {
-        let (devices, risks) = (gate.store.devices(), gate.store.risks());
+        let (devices, risks, locks) = (gate.store.devices(), gate.store.risks(), gate.store.locks());
         let mut tables = self.tables.borrow_mut();
-        let same = tables.as_ref().is_some_and(|(old, before)| Arc::ptr_eq(old, &devices) && Arc::ptr_eq(before, &risks));
-        if !same {
-            *tables = Some((Arc::clone(&devices), Arc::clone(&risks)));
+        let is_same = |(of_devices, of_risks, of_locks): &Tables| {
+            Arc::ptr_eq(of_devices, &devices) && Arc::ptr_eq(of_risks, &risks) && Arc::ptr_eq(of_locks, &locks)
+        };
+        if !tables.as_ref().is_some_and(is_same) {
+            *tables = Some((Arc::clone(&devices), Arc::clone(&risks), Arc::clone(&locks)));
             self.count.set(self.count.get() + 1);
         }
     }
@@ -72,6 +76,9 @@ impl State {
         if let (Some(reason), None) = (lost, self.expired.get()) {
             let sent = self.phase.get() != Phase::Connecting;
             self.end(if sent { Expired::Access(reason) } else { Expired::Refused(reason) });
+            if let Some(ended) = self.right.as_ref().and_then(Right::ended) {
+                moment.gate.metrics.cut(moment.now.since(ended));
+            }
         }
     }
 }

@@ -1,0 +1,217 @@
+//! How fast access ends. In: where Doorward is, and cookies on standard input. Out: one line of JSON with how long after the
+//! acknowledgement of a revocation requests were refused and WebSockets were closed. And the app behind Doorward that holds them.
+
+use crate::handshakes::tls;
+use rustls::pki_types::ServerName;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// How many clients ask all the time.
+const ASKING: usize = 20;
+/// How many handshakes are under way at once.
+const OPENING: usize = 64;
+/// When a WebSocket that is not closed is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const UPGRADE: &str =
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// The app: takes every WebSocket and says nothing, and is fine.
+pub(super) fn hold(port: u16) {
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(held(stream));
+        }
+    });
+}
+
+async fn held(mut stream: TcpStream) {
+    while let Some(head) = head(&mut stream).await {
+        let upgrades = head.to_ascii_lowercase().contains("upgrade: websocket");
+        // The answer to the key above (RFC 6455, section 1.3).
+        let answer = match upgrades {
+            true => {
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+            }
+            false => "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfine\n",
+        };
+        if stream.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The head of the next message; nothing where there is none.
+async fn head(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<String> {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        if stream.read(&mut byte).await.ok()? == 0 {
+            return None;
+        }
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).ok()
+}
+
+/// What is measured.
+pub(super) struct Bench {
+    pub(super) host: String,
+    pub(super) admin: SocketAddr,
+    pub(super) token: String,
+    pub(super) sockets: usize,
+    /// Of each replica.
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) cookies: Vec<String>,
+}
+
+/// When the revocation was acknowledged, in nanoseconds since the beginning; 0 before.
+struct Clock {
+    begun: Instant,
+    acknowledged: AtomicU64,
+}
+
+impl Clock {
+    fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_nanos()).unwrap()
+    }
+
+    fn since(&self, then: u64) -> f64 {
+        then.saturating_sub(self.acknowledged.load(Ordering::SeqCst)) as f64 / 1e6
+    }
+}
+
+pub(super) fn measure(bench: Bench) {
+    let bench = Arc::new(bench);
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let clock = Arc::new(Clock { begun: Instant::now(), acknowledged: AtomicU64::new(0) });
+        let mut open = open(&bench).await;
+        let (stop, stopped) = watch::channel(false);
+        let over = Arc::new(AtomicBool::new(false));
+        let mut asking = JoinSet::new();
+        for number in 0..ASKING {
+            asking.spawn(ask(Arc::clone(&bench), Arc::clone(&clock), number, Arc::clone(&over)));
+        }
+        let mut closing = JoinSet::new();
+        for stream in open.drain(..) {
+            closing.spawn(closes(stream, Arc::clone(&clock), stopped.clone()));
+        }
+        // So that what is measured rests, and then runs.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let begun = Instant::now();
+        revoke(&bench).await;
+        clock.acknowledged.store(clock.now(), Ordering::SeqCst);
+        let acknowledged = begun.elapsed();
+        let closed = tokio::time::timeout(PATIENCE, async {
+            let mut closed = Vec::new();
+            while let Some(one) = closing.join_next().await {
+                closed.push(clock.since(one.unwrap()));
+            }
+            closed
+        });
+        let closed = closed.await.unwrap_or_default();
+        let left = bench.sockets - closed.len();
+        stop.send_replace(true);
+        over.store(true, Ordering::SeqCst);
+        let (mut refused, mut late) = (Vec::new(), 0);
+        while let Some(one) = asking.join_next().await {
+            let (first, after) = one.unwrap();
+            refused.extend(first.map(|first| clock.since(first)));
+            late += after;
+        }
+        println!(
+            "{{\"acknowledged\": {:.1}, \"refused\": {}, \"let_through_after\": {late}, \"closed\": {}, \"left_open\": {left}}}",
+            acknowledged.as_secs_f64() * 1e3,
+            percentiles(refused),
+            percentiles(closed)
+        );
+    });
+}
+
+/// p50, p99, max in milliseconds.
+fn percentiles(mut all: Vec<f64>) -> String {
+    all.sort_by(f64::total_cmp);
+    let at = |percent: usize| all.get((all.len() * percent / 100).min(all.len().saturating_sub(1))).copied().unwrap_or(f64::NAN);
+    format!("[{:.1}, {:.1}, {:.1}]", at(50), at(99), at(100))
+}
+
+async fn open(bench: &Arc<Bench>) -> Vec<TlsStream<TcpStream>> {
+    let (places, mut opening) = (Arc::new(Semaphore::new(OPENING)), JoinSet::new());
+    for number in 0..bench.sockets {
+        let (bench, places) = (Arc::clone(bench), Arc::clone(&places));
+        opening.spawn(async move {
+            let _place = places.acquire().await;
+            let mut stream = connect(&bench, number).await;
+            request(&bench, &mut stream, number, UPGRADE).await;
+            let head = head(&mut stream).await.unwrap();
+            assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+            stream
+        });
+    }
+    opening.join_all().await
+}
+
+async fn connect(bench: &Bench, number: usize) -> TlsStream<TcpStream> {
+    let stream = TcpStream::connect(bench.addresses[number % bench.addresses.len()]).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let name = ServerName::try_from(bench.host.clone()).unwrap();
+    TlsConnector::from(Arc::new(tls())).connect(name, stream).await.unwrap()
+}
+
+async fn request(bench: &Bench, stream: &mut TlsStream<TcpStream>, number: usize, lines: &str) {
+    let cookie = &bench.cookies[number % bench.cookies.len()];
+    let (host, port) = (&bench.host, bench.addresses[0].port());
+    let head = format!("GET /x HTTP/1.1\r\nHost: {host}:{port}\r\nCookie: __Host-doorward={cookie}\r\n{lines}\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+}
+
+/// When this WebSocket ends.
+async fn closes(mut stream: TlsStream<TcpStream>, clock: Arc<Clock>, mut stopped: watch::Receiver<bool>) -> u64 {
+    let mut some = [0; 64];
+    loop {
+        tokio::select! {
+            read = stream.read(&mut some) => if read.is_ok_and(|length| length > 0) { continue },
+            _ = stopped.changed() => {}
+        }
+        return clock.now();
+    }
+}
+
+/// When the first answer came that refused, and how many requests that began after the acknowledgement were let through.
+async fn ask(bench: Arc<Bench>, clock: Arc<Clock>, number: usize, over: Arc<AtomicBool>) -> (Option<u64>, u64) {
+    let (mut stream, mut first, mut late) = (connect(&bench, number).await, None, 0);
+    while !over.load(Ordering::SeqCst) && first.is_none() {
+        let is_after = clock.acknowledged.load(Ordering::SeqCst) > 0;
+        request(&bench, &mut stream, number, "Accept: application/json\r\n").await;
+        let head = head(&mut stream).await.unwrap();
+        let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        stream.read_exact(&mut vec![0; length.unwrap_or(0)]).await.unwrap();
+        match head.starts_with("HTTP/1.1 200") {
+            true => late += u64::from(is_after),
+            false => first = Some(clock.now()),
+        }
+    }
+    (first, late)
+}
+
+async fn revoke(bench: &Bench) {
+    let mut stream = TcpStream::connect(bench.admin).await.unwrap();
+    let (body, token) = ("{\"everything\":true}", &bench.token);
+    let head = format!(
+        "POST /api/v1/sessions/revoke HTTP/1.1\r\nHost: admin\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let answer = self::head(&mut stream).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}

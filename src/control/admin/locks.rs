@@ -1,0 +1,135 @@
+//! `/api/v1/locks`: who and what is locked out. In: JSON. Out: JSON, rows, and the end of what a lock is about. Must never take a
+//! lock that would hold nobody out.
+
+use super::acts::Done;
+use super::devices::flawed;
+use super::risks::whose;
+use super::sessions::{grounds, summary};
+use super::{Inner, error, page, unavailable, value};
+use crate::clock;
+use crate::model::device::entry::{Flaw, fingerprint, time};
+use crate::model::inventory::Inventories;
+use crate::model::locks::Lock;
+use crate::model::risks::Whose;
+use crate::model::{Fingerprint, Timestamp};
+use crate::store::{Cause, Grounds};
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How many characters a reason has at most.
+const LONGEST: usize = 500;
+
+pub(super) fn routes() -> Router<Arc<Inner>> {
+    Router::new().route("/locks", get(list)).route("/locks/{kind}/{name}", get(one).put(put).delete(remove))
+}
+
+/// A lock as it is sent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    reason: String,
+    expires_at: Option<String>,
+}
+
+impl Said {
+    fn check(self, now: Timestamp, fingerprint: Option<Fingerprint>) -> Result<Lock, Flaw> {
+        let until = time("expires_at", self.expires_at.as_deref())?;
+        if until.is_some_and(|until| until <= now) {
+            let message = "a lock that is over locks nobody out".to_owned();
+            return Err(Flaw { key: "expires_at", message, cure: "a time to come, or nothing" });
+        }
+        if self.reason.trim().is_empty() || self.reason.chars().count() > LONGEST {
+            let message = "nobody will know why".to_owned();
+            return Err(Flaw { key: "reason", message, cure: "a text for other administrators, of at most 500 characters" });
+        }
+        Ok(Lock { reason: self.reason, since: now, until, fingerprint })
+    }
+}
+
+fn shown(whose: &Whose, lock: &Lock) -> Value {
+    json!({
+        "kind": whose.kind(),
+        "name": whose.to_string(),
+        "reason": lock.reason,
+        "locked_at": lock.since.to_string(),
+        "expires_at": lock.until.map(|time| time.to_string()),
+    })
+}
+
+async fn list(State(inner): State<Arc<Inner>>, Query(query): Query<BTreeMap<String, String>>) -> Response {
+    let locks = Arc::clone(&inner.state.store.locks());
+    let all: BTreeMap<String, Value> =
+        locks.all(clock::now()).map(|(whose, lock)| (format!("{}/{whose}", whose.kind()), shown(&whose, lock))).collect();
+    page("locks", all.keys().map(String::as_str), &query, |key| all.get(key).cloned())
+}
+
+async fn one(State(inner): State<Arc<Inner>>, Path((kind, name)): Path<(String, String)>) -> Response {
+    let whose = match whose(&kind, &name) {
+        Ok(whose) => whose,
+        Err(refused) => return *refused,
+    };
+    match inner.state.store.locks().find(&whose, clock::now()) {
+        Some(lock) => Json(shown(&whose, lock)).into_response(),
+        None => unlocked(),
+    }
+}
+
+async fn put(
+    State(inner): State<Arc<Inner>>,
+    Path((kind, name)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let (whose, said) = match (whose(&kind, &name), value::<Said>(&body)) {
+        (Ok(whose), Ok(said)) => (whose, said),
+        (Err(refused), _) | (_, Err(refused)) => return *refused,
+    };
+    let lock = match said.check(clock::now(), certificate(&inner, &whose)) {
+        Ok(lock) => lock,
+        Err(flaw) => return flawed(&[flaw]),
+    };
+    let mut shown = shown(&whose, &lock);
+    let grounds = Grounds { cause: Cause::Lock, ..grounds(&headers) };
+    match inner.state.store.put_lock(whose, lock, grounds).await {
+        Ok(revoked) => {
+            if let (Some(shown), Value::Object(summary)) = (shown.as_object_mut(), summary(&revoked)) {
+                shown.extend(summary);
+            }
+            (Extension(Done(shown.clone())), Json(shown)).into_response()
+        }
+        Err(failed) => unavailable(&failed),
+    }
+}
+
+async fn remove(State(inner): State<Arc<Inner>>, Path((kind, name)): Path<(String, String)>, headers: HeaderMap) -> Response {
+    let whose = match whose(&kind, &name) {
+        Ok(whose) => whose,
+        Err(refused) => return *refused,
+    };
+    match inner.state.store.remove_lock(&whose, grounds(&headers)).await {
+        Ok(true) => StatusCode::NO_CONTENT.into_response(),
+        Ok(false) => unlocked(),
+        Err(failed) => unavailable(&failed),
+    }
+}
+
+/// The certificate of a device: what the inventory has, or what it is named by.
+fn certificate(inner: &Inner, whose: &Whose) -> Option<Fingerprint> {
+    let Whose::Device(name) = whose else { return None };
+    let (administered, snapshot) = (inner.state.store.devices(), inner.state.control.snapshot.load());
+    let known =
+        Inventories { administered: &administered, listed: &snapshot.devices }.by_id(name).and_then(|device| device.fingerprint);
+    known.or_else(|| fingerprint(name).ok())
+}
+
+fn unlocked() -> Response {
+    error(StatusCode::NOT_FOUND, "there is no lock on this one")
+}

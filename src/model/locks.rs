@@ -1,0 +1,143 @@
+//! Who and what is locked out. In: what administrators say. Out: whether a device may be used. Must never lift a lock because what
+//! it names is not known any more.
+
+use super::risks::Whose;
+use super::{Fingerprint, Timestamp};
+use std::collections::HashMap;
+
+/// A lock on somebody or something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// For other administrators; not for the person.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it ends by itself.
+    pub until: Option<Timestamp>,
+    /// The certificate of a device, as it was known when it was locked: the inventory may forget it.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+impl Lock {
+    /// Whether it holds at this time.
+    pub fn holds(&self, now: Timestamp) -> bool {
+        now < self.end()
+    }
+
+    fn end(&self) -> Timestamp {
+        self.until.unwrap_or(Timestamp::from_millis(u64::MAX))
+    }
+}
+
+/// All locks.
+#[derive(Clone, Debug, Default)]
+pub struct Locks {
+    people: HashMap<Whose, Lock>,
+    devices: HashMap<String, Lock>,
+    /// Until when certificates are locked, by whichever lock holds longest.
+    fingerprints: HashMap<Fingerprint, Timestamp>,
+}
+
+impl Locks {
+    /// Takes a lock in, in place of what was there.
+    pub fn put(&mut self, whose: Whose, lock: Lock) {
+        let until = lock.fingerprint.map(|fingerprint| (fingerprint, lock.end()));
+        let replaced = match whose {
+            Whose::Device(id) => self.devices.insert(id, lock),
+            person => self.people.insert(person, lock),
+        };
+        match until {
+            _ if replaced.is_some() => self.index(),
+            Some(until) => keep_longest(&mut self.fingerprints, until),
+            None => {}
+        }
+    }
+
+    /// Takes a lock out.
+    pub fn remove(&mut self, whose: &Whose) -> Option<Lock> {
+        let removed = match whose {
+            Whose::Device(id) => self.devices.remove(id),
+            person => self.people.remove(person),
+        };
+        self.index();
+        removed
+    }
+
+    fn index(&mut self) {
+        self.fingerprints.clear();
+        let known = self.devices.values().filter_map(|lock| Some((lock.fingerprint?, lock.end())));
+        known.for_each(|until| keep_longest(&mut self.fingerprints, until));
+    }
+
+    /// The lock on one, as long as it holds.
+    pub fn find(&self, whose: &Whose, now: Timestamp) -> Option<&Lock> {
+        let lock = match whose {
+            Whose::Device(id) => self.devices.get(id),
+            person => self.people.get(person),
+        };
+        lock.filter(|lock| lock.holds(now))
+    }
+
+    /// Whether a device must not be used: by its name in the inventory, or by its certificate.
+    pub fn has_device(&self, id: Option<&str>, fingerprint: Fingerprint, now: Timestamp) -> bool {
+        if self.devices.is_empty() {
+            return false;
+        }
+        let by_id = id.and_then(|id| self.devices.get(id)).is_some_and(|lock| lock.holds(now));
+        by_id || self.fingerprints.get(&fingerprint).is_some_and(|until| now < *until)
+    }
+
+    /// How many there are, those that are over among them.
+    pub fn len(&self) -> usize {
+        self.people.len().saturating_add(self.devices.len())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All that hold, in no order.
+    pub fn all(&self, now: Timestamp) -> impl Iterator<Item = (Whose, &Lock)> {
+        let people = self.people.iter().map(|(whose, lock)| (whose.clone(), lock));
+        let devices = self.devices.iter().map(|(id, lock)| (Whose::Device(id.clone()), lock));
+        people.chain(devices).filter(move |(_, lock)| lock.holds(now))
+    }
+}
+
+fn keep_longest(all: &mut HashMap<Fingerprint, Timestamp>, (fingerprint, until): (Fingerprint, Timestamp)) {
+    let kept = all.entry(fingerprint).or_insert(until);
+    *kept = until.max(*kept);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_locked_by_name_and_by_certificate_until_the_lock_is_over() {
+        let (one, other) = (Fingerprint([1; 32]), Fingerprint([2; 32]));
+        let time = Timestamp::from_seconds;
+        let lock = Lock { reason: "lost".to_owned(), since: time(1), until: Some(time(9)), fingerprint: Some(one) };
+        let mut locks = Locks::default();
+        assert!(!locks.has_device(Some("mac-1"), one, time(5)));
+        locks.put(Whose::Device("mac-1".to_owned()), lock);
+        for (id, fingerprint, now, expected) in [
+            (Some("mac-1"), one, 5, true),
+            (Some("mac-1"), other, 5, true),
+            (None, one, 5, true),
+            (Some("mac-2"), one, 5, true),
+            (Some("mac-2"), other, 5, false),
+            (None, other, 5, false),
+            (Some("mac-1"), one, 9, false),
+        ] {
+            assert_eq!(locks.has_device(id, fingerprint, time(now)), expected, "{id:?} {now}");
+        }
+        assert_eq!((locks.all(time(8)).count(), locks.all(time(9)).count()), (1, 0));
+        let lasting = Lock { reason: "stolen".to_owned(), since: time(1), until: None, fingerprint: Some(one) };
+        locks.put(Whose::Device("by-certificate".to_owned()), lasting);
+        assert!(locks.has_device(None, one, time(99)), "the one that holds longest counts");
+        locks.remove(&Whose::Device("by-certificate".to_owned()));
+        assert_eq!((locks.has_device(None, one, time(8)), locks.has_device(None, one, time(99))), (true, false));
+    }
+}

@@ -1,0 +1,161 @@
+//! Locks on people and devices. In: checked values. Out: rows, the end of what they lock out, and a table in memory. Must never let
+//! anybody sign in whom a lock keeps out at the moment that the sign-in is committed.
+
+use super::changes::{Change, note};
+use super::notices::put;
+use super::revoke::{Grounds, Revoked, Selection};
+use super::sign_ins::to_sql;
+use super::{Error, Store};
+use crate::clock;
+use crate::model::device::entry::fingerprint;
+use crate::model::locks::{Lock, Locks};
+use crate::model::notice::Kind;
+use crate::model::risks::Whose;
+use crate::model::{Identity, Timestamp};
+use arc_swap::Guard;
+use serde_json::{Value, json};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Why somebody can't sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Barred {
+    /// The sign-in was ended as soon as it was made.
+    Ended,
+    /// There is a lock on the person.
+    Locked,
+}
+
+const PUT_LOCK: &str = "INSERT INTO locks (kind, name, reason, locked_at, expires_at, fingerprint) VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (kind, name) DO UPDATE SET reason = excluded.reason, locked_at = excluded.locked_at,
+        expires_at = excluded.expires_at, fingerprint = excluded.fingerprint";
+
+const LOCKS: &str = "SELECT kind, name, reason, locked_at, expires_at, fingerprint FROM locks";
+const LOCK: &str = "SELECT reason, locked_at, expires_at, fingerprint FROM locks WHERE kind = $1 AND name = $2";
+
+impl Store {
+    /// The locks; some may be over.
+    pub fn locks(&self) -> Guard<Arc<Locks>> {
+        self.told.locks.load()
+    }
+
+    /// Locks somebody or something out, in place of what was said before, and ends the sign-ins that it is about.
+    pub async fn put_lock(&self, whose: Whose, lock: Lock, grounds: Grounds<'_>) -> Result<Revoked, Error> {
+        let what = meant(&whose, &lock);
+        let _writing = self.told.writing.lock().await;
+        self.write_devices().await?;
+        let mut transaction = self.write().await?;
+        let query = sqlx::query(PUT_LOCK).bind(whose.kind()).bind(whose.to_string()).bind(&lock.reason);
+        let query = query.bind(to_sql(lock.since)).bind(lock.until.map(to_sql));
+        query.bind(lock.fingerprint.map(|fingerprint| fingerprint.to_string())).execute(&mut *transaction).await?;
+        note(&mut transaction, &[Change::Lock(whose.clone())]).await?;
+        put(&mut transaction, self.interested(Kind::LockSet), Kind::LockSet, &described(&whose, Some(&lock), grounds)).await?;
+        let revoked = self.end(&mut transaction, &what, grounds).await?;
+        transaction.commit().await?;
+        let mut locks = Locks::clone(&self.locks());
+        locks.put(whose, lock);
+        self.told.locks.store(Arc::new(locks));
+        self.apply_here(&revoked, grounds.cause);
+        self.noted.notify_one();
+        Ok(revoked)
+    }
+
+    /// Lifts a lock; whether there was one that held.
+    pub async fn remove_lock(&self, whose: &Whose, grounds: Grounds<'_>) -> Result<bool, Error> {
+        let _writing = self.told.writing.lock().await;
+        let query = sqlx::query("DELETE FROM locks WHERE kind = $1 AND name = $2 RETURNING expires_at");
+        let mut transaction = self.write().await?;
+        let row = query.bind(whose.kind()).bind(whose.to_string()).fetch_optional(&mut *transaction).await?;
+        let until: Option<Option<i64>> = row.map(|row| row.try_get("expires_at")).transpose()?;
+        note(&mut transaction, &[Change::Lock(whose.clone())]).await?;
+        let held = until.is_some_and(|until| until.is_none_or(|until| until > to_sql(clock::now())));
+        if held {
+            put(&mut transaction, self.interested(Kind::LockLifted), Kind::LockLifted, &described(whose, None, grounds)).await?;
+        }
+        transaction.commit().await?;
+        self.noted.notify_one();
+        let mut locks = Locks::clone(&self.locks());
+        locks.remove(whose);
+        self.told.locks.store(Arc::new(locks));
+        Ok(held)
+    }
+
+    /// Forgets the locks that are over.
+    pub(super) async fn remove_old_locks(&self) -> Result<(), Error> {
+        let now = clock::now();
+        if self.locks().len() == self.locks().all(now).count() {
+            return Ok(());
+        }
+        sqlx::query("DELETE FROM locks WHERE expires_at <= $1").bind(to_sql(now)).execute(&self.writer()).await?;
+        self.read_told().await
+    }
+
+    /// Reads again whether these are locked.
+    pub(super) async fn read_locks(&self, whose: HashSet<Whose>) -> Result<(), Error> {
+        if whose.is_empty() {
+            return Ok(());
+        }
+        let _writing = self.told.writing.lock().await;
+        let mut locks = Locks::clone(&self.locks());
+        for whose in whose {
+            let query = sqlx::query(LOCK).bind(whose.kind()).bind(whose.to_string());
+            match query.fetch_optional(&self.readers()).await? {
+                Some(row) => locks.put(whose, lock(&row)?),
+                None => drop(locks.remove(&whose)),
+            }
+        }
+        self.told.locks.store(Arc::new(locks));
+        Ok(())
+    }
+
+    /// Every lock in the database.
+    pub(super) async fn read_all_locks(&self) -> Result<Locks, Error> {
+        let mut locks = Locks::default();
+        for row in sqlx::query(LOCKS).fetch_all(&self.readers()).await? {
+            let whose = Whose::parse(row.try_get("kind")?, row.try_get("name")?).ok_or(Error::Damaged("locks"))?;
+            locks.put(whose, lock(&row)?);
+        }
+        Ok(locks)
+    }
+}
+
+/// Whether this person can't sign in, or go on with these claims; by what is committed.
+pub(super) async fn barred(connection: &mut AnyConnection, identity: &Identity) -> Result<Option<Barred>, Error> {
+    let query = "SELECT 1 FROM locks WHERE kind = 'user' AND name IN ($1, $2) AND (expires_at IS NULL OR expires_at > $3)";
+    let email = identity.profile.email.as_ref().map_or("", |email| email.as_str());
+    let query = sqlx::query(query).bind(identity.subject.to_string()).bind(email.to_owned()).bind(to_sql(clock::now()));
+    Ok(query.fetch_optional(connection).await?.map(|_| Barred::Locked))
+}
+
+/// What others are told of a lock.
+fn described(whose: &Whose, lock: Option<&Lock>, grounds: Grounds<'_>) -> Value {
+    json!({
+        "kind": whose.kind(),
+        "name": whose.to_string(),
+        "reason": lock.map(|lock| &lock.reason),
+        "expires_at": lock.and_then(|lock| lock.until).map(|until| until.to_string()),
+        "by": grounds.by,
+        "why": grounds.why,
+    })
+}
+
+fn meant(whose: &Whose, lock: &Lock) -> Selection {
+    match whose {
+        Whose::Email(email) => Selection::Email(email.clone()),
+        Whose::Subject(subject) => Selection::Subject(subject.clone()),
+        Whose::Device(id) => Selection::Device { id: Some(id.clone()), fingerprint: lock.fingerprint },
+    }
+}
+
+fn lock(row: &AnyRow) -> Result<Lock, Error> {
+    let time = |millis: i64| Timestamp::from_millis(u64::try_from(millis).unwrap_or(0));
+    let certificate: Option<String> = row.try_get("fingerprint")?;
+    Ok(Lock {
+        reason: row.try_get("reason")?,
+        since: time(row.try_get("locked_at")?),
+        until: row.try_get::<Option<i64>, _>("expires_at")?.map(time),
+        fingerprint: certificate.map(|text| fingerprint(&text)).transpose().map_err(|_| Error::Damaged("locks"))?,
+    })
+}
