@@ -31,7 +31,7 @@ let visitor;
 const adjust = (configuration) => {
   configuration.trusted_proxies = ['127.0.0.1'];
   // The database in the tests does not get any younger.
-  configuration.geo = { country: DATABASE, max_age: '36500d' };
+  configuration.geo = { country: DATABASE, max_age: '3650d' };
   configuration.apps.wiki.paths.push(
     { match: '/here/**', allow: [{ groups: ['staff'], when: { country: ['DE', 'FR'] } }] },
     { match: '/not-there/**', deny: [{ when: { country: 'US' } }], allow: [{ groups: ['staff'] }] },
