@@ -22,7 +22,7 @@ const PLACES = [
   ['193.51.224.1', 'FR', 200],
   ['128.32.1.1', 'US', 403],
   ['10.1.2.3', null, 403],
-  ['2001:db8::1', null, 403],
+  ['fd00::1', null, 403],
 ];
 
 let world;
@@ -66,14 +66,19 @@ describe('countries', () => {
       assert.equal(peer, ip);
       assert.equal(decision, status === 200 ? 'allow' : 'deny');
       assert.deepEqual([signals.country.value ?? null, signals.country.state], [country, country ? 'fresh' : 'absent']);
-
-      const { code, answer } = await explain(ip);
-      assert.equal(code, status === 200 ? 0 : 1);
-      const condition = answer.rules[0].conditions.find((each) => each.condition.startsWith('country'));
-      assert.deepEqual([condition.value, condition.state, condition.holds], [country, country ? 'fresh' : 'absent', status === 200]);
-      if (country) assert.ok(condition.source === 'database' && condition.age > 0, JSON.stringify(condition));
     });
   }
+
+  // A program that is not optimised takes a while to read the database.
+  it('are the same in an explanation, by the address alone', async () => {
+    for (const [ip, country, status] of [PLACES[1], PLACES[3]]) {
+      const { code, answer } = await explain(ip);
+      assert.equal(code, status === 200 ? 0 : 1);
+      const { value, state, holds, source, age } = answer.rules[0].conditions.find((each) => each.condition.startsWith('country'));
+      assert.deepEqual([value, state, holds, source], [country, 'fresh', status === 200, 'database']);
+      assert.ok(age > 0);
+    }
+  });
 
   it('that are refused are refused by where the client is, not by where its proxy is', async () => {
     for (const [ip, status] of [['128.32.1.1', 403], ['193.99.144.80', 200], ['10.1.2.3', 200]]) {

@@ -122,9 +122,11 @@ impl Writer {
         if matches!((&self.out, event), (Out::File(file), None | Some(Event::Checkpoint | Event::Stopped)) if file.is_empty()) {
             self.say(Event::Continued, "");
         }
-        for record in records.split_inclusive(|byte| *byte == b'\n') {
-            self.link.append(&mut self.text, record.strip_suffix(b"\n").unwrap_or(record));
-            self.unsealed += 1;
+        let mut begin = 0;
+        // A batch is whole lines.
+        for end in memchr::memchr_iter(b'\n', records) {
+            self.link.append(&mut self.text, records.get(begin..end).unwrap_or_default());
+            (begin, self.unsealed) = (end + 1, self.unsealed + 1);
         }
         let due = self.unsealed >= UNSEALED.0 || (self.unsealed > 0 && self.sealed.elapsed() >= UNSEALED.1);
         if let Some(event) = event.or(due.then_some(Event::Checkpoint)) {
