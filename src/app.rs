@@ -160,10 +160,12 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
     }
     let started = Started::from(&loaded);
     let Loaded { snapshot, listen, admin_token, store: location, audit: trail_to, .. } = loaded;
-    let store = Store::open(&location, Handle::current()).await.map_err(|error| Error::Store(error, location.clone()))?;
+    let store =
+        Store::open_at(location.clone(), Handle::current()).await.map_err(|error| Error::Store(error, location.to_string()))?;
     let takes_over = inherited.predecessor.take().map(|predecessor| TakesOver::from(predecessor, &store));
     let keys = Arc::new(Keys::load(&store).await?);
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+    store.lay_directories(snapshot.load().overlays());
     let registry = Registry::new();
     let control = Control::new(
         Arc::clone(&store),
@@ -176,7 +178,7 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
     let destination = Destination {
         file: trail_to.file,
         rotation: trail_to.rotation,
-        keys: store.trail_keys().map_err(|error| Error::Store(error, location))?,
+        keys: store.trail_keys().map_err(|error| Error::Store(error, location.to_string()))?,
         last: metrics.last_record.clone(),
     };
     let writer = audit::writer::start(receiver, destination).map_err(Error::Audit)?;
@@ -195,15 +197,24 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
     ages(&configuration, &snapshot.load());
     let bound = Bound::new(listen, inherited).map_err(Error::Listen)?;
     let sockets = bound.copies().map_err(Error::Listen)?;
+    control.record_directories(trail(&gate));
     let trail = trail(&gate);
     let devices = metrics::Devices::new(&registry)?;
-    let state =
-        admin::State { registry, devices, store: Arc::clone(&store), control: Arc::clone(&control), token: admin_token, trail };
+    let store_metrics = metrics::store::StoreMetrics::register(&registry)?;
+    let state = admin::State {
+        registry,
+        devices,
+        store: Arc::clone(&store),
+        store_metrics,
+        control: Arc::clone(&control),
+        token: admin_token,
+        trail,
+    };
     let admin = bound.admin.map(|listener| admin::start(listener, state)).transpose().map_err(Error::Listen)?;
     control.start();
     let workers = listen::start(&bound.gate, cores(), &gate).map_err(Error::Listen)?;
     let checks = health::start(&gate).map_err(Error::Thread)?;
-    follow(path.to_owned(), Arc::clone(&snapshot), started, configuration);
+    follow(path.to_owned(), Arc::clone(&snapshot), started, configuration, Arc::clone(&store));
     let status = format!("serving {} apps on {}", snapshot.load().apps.len(), listen.https);
     tokio::spawn(notify::watchdog(workers.pulse()));
     match takes_over {
@@ -336,6 +347,9 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// How long control may take to answer: a provider has ten seconds, and a database may hang.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The gate's requests under `/.doorward/`, answered by control on its own runtime.
 fn reserved(control: Arc<Control>) -> Reserved {
     let runtime = Handle::current();
@@ -343,7 +357,8 @@ fn reserved(control: Arc<Control>) -> Reserved {
         let (control, runtime) = (Arc::clone(&control), runtime.clone());
         let answer: Answer = Box::pin(async move {
             let task = runtime.spawn(async move { answer(&control, asked).await });
-            task.await.unwrap_or_else(|_| Err(crate::model::Reason::StoreUnavailable.into()))
+            let answered = tokio::time::timeout(PATIENCE, task).await;
+            answered.ok().and_then(Result::ok).unwrap_or_else(|| Err(crate::model::Reason::StoreUnavailable.into()))
         });
         answer
     })
@@ -356,12 +371,19 @@ async fn answer(control: &Control, asked: ReservedRequest) -> Result<http::Respo
 }
 
 /// Keeps the configuration up to date.
-fn follow(path: PathBuf, snapshot: Arc<ArcSwap<Snapshot>>, started: Started, configuration: Arc<metrics::Configuration>) {
+fn follow(
+    path: PathBuf,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    started: Started,
+    configuration: Arc<metrics::Configuration>,
+    store: Arc<Store>,
+) {
     tokio::spawn(async move {
         let current = Arc::clone(&snapshot);
         let report = move |outcome: Outcome| match outcome {
             Outcome::Applied { epoch, warnings } => {
                 warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                store.lay_directories(current.load().overlays());
                 configuration.applied(epoch);
                 ages(&configuration, &current.load());
                 notify::reloaded("the configuration was reloaded");

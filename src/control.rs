@@ -18,6 +18,7 @@ mod oidc;
 mod query;
 pub mod reach;
 pub mod replay;
+mod scim;
 mod session;
 mod target;
 #[cfg(test)]
@@ -44,6 +45,7 @@ use query::Query;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// What every path of ours starts with.
 pub const PREFIX: &str = "/.doorward/";
@@ -51,6 +53,8 @@ pub const PREFIX: &str = "/.doorward/";
 const BACKCHANNEL_LOGOUT: &str = "backchannel-logout";
 /// How long a form may be, and take.
 const FORM_LIMIT: usize = 64 << 10;
+/// How long work in the background may wait for the store.
+const PATIENCE: Duration = Duration::from_secs(30);
 const FORM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The control plane of one process.
@@ -60,6 +64,7 @@ pub struct Control {
     snapshot: Arc<ArcSwap<Snapshot>>,
     directory: Directory,
     metrics: ControlMetrics,
+    scim: scim::Scim,
 }
 
 /// Where a request arrived, as the gate found out.
@@ -94,7 +99,8 @@ impl Control {
         snapshot: Arc<ArcSwap<Snapshot>>,
         metrics: ControlMetrics,
     ) -> Arc<Self> {
-        let control = Self { store, keys, snapshot, directory: Directory::new(metrics.clone()), metrics };
+        let control =
+            Self { store, keys, snapshot, directory: Directory::new(metrics.clone()), metrics, scim: scim::Scim::default() };
         webhooks::subscribe(&control, &control.snapshot.load());
         Arc::new(control)
     }
@@ -120,16 +126,24 @@ impl Control {
         self.directory.status(&self.snapshot.load())
     }
 
+    /// Whether the store has been out of reach for longer than sessions go on without it.
+    pub fn lacks_store(&self) -> bool {
+        self.store.is_out_of_reach(self.snapshot.load().store_grace)
+    }
+
     /// Which configuration is in force.
     pub fn epoch(&self) -> u64 {
         self.snapshot.load().epoch
     }
 
-    /// Answers a request under `/.doorward/`; to be awaited on the runtime that [`Self::start`] ran on.
+    /// Answers a request under `/.doorward/` or `/scim/v2`; to be awaited on the runtime that [`Self::start`] ran on.
     pub async fn answer<B>(&self, request: Request<B>, place: Place) -> Result<Response<Bytes>, Refusal>
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
     {
+        if place.is_auth && request.uri().path().starts_with(scim::PREFIX) {
+            return Ok(self.provision(request, &place).await);
+        }
         let (parts, body) = request.into_parts();
         let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or("");
         let is_form = place.is_auth && parts.method == Method::POST && path == BACKCHANNEL_LOGOUT;
@@ -168,8 +182,10 @@ impl Control {
         loop {
             ticks.tick().await;
             let lifetimes = self.snapshot.load().lifetimes;
-            if let Err(error) = self.store.tidy(lifetimes).await {
-                tracing::error!(%error, "the store can't be tidied");
+            match timeout(PATIENCE, self.store.tidy(lifetimes)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "the store can't be tidied"),
+                Err(_) => tracing::error!("the store can't be tidied: it does not answer"),
             }
         }
     }
@@ -186,8 +202,10 @@ impl Control {
         let mut ticks = tokio::time::interval(Duration::from_secs(300));
         loop {
             ticks.tick().await;
-            if let Err(error) = self.keys.rotate(&self.store).await {
-                tracing::error!(%error, "the signing keys can't be rotated");
+            match timeout(PATIENCE, self.keys.rotate(&self.store)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "the signing keys can't be rotated"),
+                Err(_) => tracing::error!("the signing keys can't be rotated: the store does not answer"),
             }
         }
     }

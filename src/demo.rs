@@ -114,7 +114,7 @@ pub async fn prepare(options: &Options) -> Result<Demo, Error> {
     let config = config::write(&state, site)?;
     certs::prepare(&state)?;
     device::prepare(&state)?;
-    manifest::write(&state, site, &people, &state.secret("admin-token")?)?;
+    manifest::write(&state, site, &people, &state.secret("admin-token")?, &state.secret("scim-token")?)?;
     let welcome = welcome::text(&state, site, &people);
     let settings = provider(&state, site, people)?;
     let [idp, wiki, payroll] = listeners;

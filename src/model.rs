@@ -3,6 +3,7 @@
 pub mod certificate;
 pub mod chain;
 pub mod device;
+pub mod directory;
 pub mod identity;
 pub mod ids;
 pub mod inventory;

@@ -162,6 +162,14 @@ pub const fn explanation(reason: Reason) -> (&'static str, &'static str) {
             "Access can’t be decided",
             "The rules for this page could not be worked out, so nobody is let in. Tell the owner of the app.",
         ),
+        Reason::AccountDeactivated => (
+            "Your account is not active",
+            "The directory of your organization says that you may not sign in. If that is wrong, ask your help desk.",
+        ),
+        Reason::NotInDirectory => (
+            "Your account is not known here",
+            "The sign-in service knows you, but the directory of your organization does not. Ask your help desk to add you.",
+        ),
         Reason::NotSignedIn => ("Sign in to go on", "This app is open to people who are signed in."),
         Reason::ProviderNotAccepted => (
             "Another account is needed",

@@ -12,11 +12,13 @@ pub mod paths;
 pub mod prefix;
 pub mod rewriting;
 pub mod rotation;
+pub mod scim;
 pub mod servers;
 pub mod tls;
 pub mod upstream;
 pub mod webhooks;
 
+use crate::model::directory::Overlay;
 use crate::model::identity::is_domain;
 use crate::model::{AppIndex, Inventory, Lifetimes, Origin, ProviderName, Strength};
 use crate::policy::Ruleset;
@@ -55,6 +57,8 @@ pub struct Snapshot {
     pub auth: Origin,
     /// How long sign-ins last.
     pub lifetimes: Lifetimes,
+    /// How long sessions that are known go on while a shared store is out of reach.
+    pub store_grace: Duration,
     /// The identity providers, by name.
     pub providers: BTreeMap<ProviderName, Provider>,
     /// Names that no client may send, beside ours: all that any app is configured to receive.
@@ -170,6 +174,8 @@ pub struct Provider {
     pub assume_email_verified: bool,
     /// What it means by `acr` and `amr`.
     pub strength: Strength,
+    /// Its directory, where it tells of one.
+    pub scim: Option<Box<scim::Scim>>,
     /// How far clocks may differ.
     pub leeway: Duration,
     /// PEM of the certificate authorities to trust in place of the public ones.
@@ -177,6 +183,17 @@ pub struct Provider {
 }
 
 impl Snapshot {
+    /// Whether any provider tells of a directory.
+    pub fn has_directories(&self) -> bool {
+        self.providers.values().any(|provider| provider.scim.is_some())
+    }
+
+    /// How directories are laid over the claims of their providers.
+    pub fn overlays(&self) -> BTreeMap<ProviderName, Overlay> {
+        let overlay = |provider: &Provider| Some((provider.name.clone(), provider.scim.as_ref()?.overlay));
+        self.providers.values().filter_map(overlay).collect()
+    }
+
     /// Whether this is a proxy whose word for a client's address is believed.
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(&address))

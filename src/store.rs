@@ -7,6 +7,7 @@ mod app_sessions;
 mod changes;
 mod database;
 mod devices;
+pub mod directory;
 mod follow;
 mod freshness;
 mod live;
@@ -18,6 +19,7 @@ mod postgres;
 mod registry;
 mod revoke;
 pub mod seal;
+mod sealing_keys;
 mod sign_ins;
 mod signing_keys;
 mod sqlite;
@@ -57,6 +59,7 @@ pub struct Store {
     ring: KeyRing,
     registry: Registry,
     told: devices::Told,
+    laying: directory::Laying,
     unwritten: used_devices::Unwritten,
     follower: Arc<follow::Follower>,
     runtime: Handle,
@@ -88,6 +91,9 @@ pub enum Error {
         /// What is wrong.
         cause: String,
     },
+    /// Another replica seals with another key.
+    #[error("the key file is not that of the other replicas: key {0} is missing or another one")]
+    OtherKeys(i64),
     /// The database does not answer, or is not ours.
     #[error("the database: {0}")]
     Database(#[from] sqlx::Error),
@@ -132,6 +138,7 @@ impl Store {
         let (renewals, asked) = unbounded_channel();
         let renewals_asked = Mutex::new(Some(asked));
         let (registry, told, follower) = (Registry::default(), devices::Told::default(), Arc::default());
+        let laying = directory::Laying::default();
         let (unwritten, (applied, here)) = (used_devices::Unwritten::default(), unbounded_channel());
         let (applied_here, subscribers, noted) = (Mutex::new(Some(here)), ArcSwap::default(), Notify::new());
         let store = Self {
@@ -139,6 +146,7 @@ impl Store {
             ring,
             registry,
             told,
+            laying,
             unwritten,
             follower,
             runtime,
@@ -149,6 +157,9 @@ impl Store {
             subscribers,
             noted,
         };
+        if shared {
+            store.agree_on_sealing_keys().await?;
+        }
         store.reseal_signing_keys().await?;
         store.complete().await?;
         store.read_told().await?;

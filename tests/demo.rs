@@ -59,7 +59,7 @@ async fn its_manifest_says_what_is_so() {
     let (manifest, entrance) = (&stage.manifest, &stage.entrance);
     let mut keys: Vec<_> = manifest.as_object().unwrap().keys().map(String::as_str).collect();
     keys.sort_unstable();
-    assert_eq!(keys, ["admin", "admin_token", "apps", "auth", "ca", "device", "idp", "users"]);
+    assert_eq!(keys, ["admin", "admin_token", "apps", "auth", "ca", "device", "idp", "scim", "scim_token", "users"]);
     assert_eq!(manifest["apps"]["wiki"], entrance.url(WIKI, ""));
     assert_eq!(manifest["apps"]["payroll"], entrance.url(PAYROLL, ""));
     assert_eq!(manifest["auth"], entrance.url(LOGIN, ""));
@@ -78,6 +78,15 @@ async fn its_manifest_says_what_is_so() {
     };
     assert_eq!(status(manifest["admin_token"].as_str().unwrap()).await, 200);
     assert_eq!(status("another").await, 401);
+    assert_eq!(manifest["scim"], entrance.url(LOGIN, "/scim/v2"));
+    let users = async |token: &str| {
+        let mut connection = Connection::tls(entrance, LOGIN).await;
+        let host = entrance.authority(LOGIN);
+        connection.write(format!("GET /scim/v2/Users HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n")).await;
+        connection.answer().await.status
+    };
+    assert_eq!(users(manifest["scim_token"].as_str().unwrap()).await, 200);
+    assert_eq!(users("another").await, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,7 +40,7 @@ fn scene(yaml: &str) -> (TempDir, PathBuf) {
     let mut text = yaml.to_owned();
     for variable in named("{ env") {
         text = text.replace(&format!("{{ env: {variable} }}"), &format!("{{ file: secrets/{variable} }}"));
-        write(folder.path(), &format!("secrets/{variable}"), "a-secret");
+        write(folder.path(), &format!("secrets/{variable}"), "a-secret-of-some-length");
     }
     for (certificate, key) in named("cert").into_iter().zip(named("key")) {
         let made = rcgen::generate_simple_self_signed(["*.corp.example".to_owned(), "*.corp.test".to_owned()]).unwrap();
@@ -49,7 +49,8 @@ fn scene(yaml: &str) -> (TempDir, PathBuf) {
     }
     for file in named("{ file") {
         let is_list = Path::new(&file).extension().is_some_and(|end| end == "csv");
-        write(folder.path(), &file, if is_list { "id,owner\n" } else { "a-secret" });
+        let text = if is_list { "id,owner\n".to_owned() } else { format!("a-secret-of-some-length-in-{file}") };
+        write(folder.path(), &file, &text);
     }
     for (key, text) in [("device_ca", authority().0), ("device_crl", authority().1)] {
         named(key).iter().for_each(|file| write(folder.path(), file, &text));

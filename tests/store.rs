@@ -1,10 +1,18 @@
 //! What outlives the process, and what must not: sign-ins that have ended, codes that were used, anything readable.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "world/ports.rs"]
+#[allow(dead_code)]
+mod ports;
+#[path = "world/postgres.rs"]
+#[allow(dead_code)]
+mod postgres;
+
 use doorward::clock::now;
 use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Identity, Lifetimes, ProviderName, Timestamp, Token};
-use doorward::store::{AppSession, Cause, Client, Handoff, Life, NewSignIn, SignIn, Store, StoredKey, Tokens};
+use doorward::store::{AppSession, Cause, Client, Handoff, Life, Location, NewSignIn, SignIn, Store, StoredKey, Tokens};
+use postgres::Postgres;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
@@ -18,14 +26,35 @@ const HOST: &str = "wiki.corp.test";
 
 struct Bench {
     folder: TempDir,
+    location: Location,
     store: Arc<Store>,
 }
 
 impl Bench {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = open(&folder).await;
-        Self { folder, store }
+        let location = sqlite(&folder);
+        let store = Store::open_at(location.clone(), Handle::current()).await.unwrap();
+        Self { folder, location, store }
+    }
+
+    /// One with SQLite, and one with PostgreSQL where that is installed.
+    async fn of_each_database() -> Vec<Self> {
+        let mut benches = vec![Self::new().await];
+        if let Some(server) = tokio::task::spawn_blocking(Postgres::shared).await.unwrap() {
+            let folder = tempfile::tempdir().unwrap();
+            let keys = folder.path().join("keys");
+            fs::write(&keys, "1 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n").unwrap();
+            let location = Location::parse(&server.database()).unwrap().with_keys(keys);
+            let store = Store::open_at(location.clone(), Handle::current()).await.unwrap();
+            benches.push(Self { folder, location, store });
+        }
+        benches
+    }
+
+    /// The same database by another process.
+    async fn again(&self) -> Arc<Store> {
+        Store::open_at(self.location.clone(), Handle::current()).await.unwrap()
     }
 
     /// A sign-in and its cookie.
@@ -63,9 +92,12 @@ impl Bench {
     }
 }
 
+fn sqlite(folder: &TempDir) -> Location {
+    Location::parse(&format!("sqlite:{}", folder.path().join("store.db").display())).unwrap()
+}
+
 async fn open(folder: &TempDir) -> Arc<Store> {
-    let location = format!("sqlite:{}", folder.path().join("store.db").display());
-    Store::open(&location, Handle::current()).await.unwrap()
+    Store::open_at(sqlite(folder), Handle::current()).await.unwrap()
 }
 
 fn new_sign_in(cookie: &Token) -> NewSignIn {
@@ -99,131 +131,140 @@ fn contains(bytes: &[u8], text: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_that_has_ended_is_over_for_every_holder_at_once() {
-    let bench = Bench::new().await;
-    let (sign_in, cookie) = bench.sign_in().await;
-    let sessions = [bench.app_cookie(&sign_in).await, bench.app_cookie(&sign_in).await];
-    let mut held = Vec::new();
-    for session in &sessions {
-        held.push(bench.app_session(session).await.unwrap());
-        held.push(bench.app_session(session).await.unwrap());
+    for bench in Bench::of_each_database().await {
+        let (sign_in, cookie) = bench.sign_in().await;
+        let sessions = [bench.app_cookie(&sign_in).await, bench.app_cookie(&sign_in).await];
+        let mut held = Vec::new();
+        for session in &sessions {
+            held.push(bench.app_session(session).await.unwrap());
+            held.push(bench.app_session(session).await.unwrap());
+        }
+        assert!(Arc::ptr_eq(&held[0], &held[1]) && Arc::ptr_eq(&held[0].sign_in, &held[2].sign_in), "there is one object of each");
+        let ended = bench.store.end_sign_in(sign_in.id, Cause::SignedOut).await.unwrap().unwrap();
+        assert_eq!((ended.id_token.as_str(), ended.provider.as_str()), ("the-id-token", "staff"));
+        assert!(held.iter().all(|session| session.life(now(), LASTING) == Life::Ended));
+        assert_eq!(sign_in.life(now(), LASTING), Life::Ended);
+        assert!(bench.store.sign_in(&cookie.hash()).await.unwrap().is_none());
+        assert!(bench.app_session(&sessions[0]).await.is_none(), "its app sessions go with it");
+        assert!(bench.store.tokens(sign_in.id).await.unwrap().is_none());
+        assert!(bench.store.end_sign_in(sign_in.id, Cause::SignedOut).await.unwrap().is_none(), "once");
+        assert!(!bench.store.renew_sign_in(&sign_in, identity(&["admins"]), tokens()).await.unwrap(), "nothing brings it back");
     }
-    assert!(Arc::ptr_eq(&held[0], &held[1]) && Arc::ptr_eq(&held[0].sign_in, &held[2].sign_in), "there is one object of each");
-    let ended = bench.store.end_sign_in(sign_in.id, Cause::SignedOut).await.unwrap().unwrap();
-    assert_eq!((ended.id_token.as_str(), ended.provider.as_str()), ("the-id-token", "staff"));
-    assert!(held.iter().all(|session| session.life(now(), LASTING) == Life::Ended));
-    assert_eq!(sign_in.life(now(), LASTING), Life::Ended);
-    assert!(bench.store.sign_in(&cookie.hash()).await.unwrap().is_none());
-    assert!(bench.app_session(&sessions[0]).await.is_none(), "its app sessions go with it");
-    assert!(bench.store.tokens(sign_in.id).await.unwrap().is_none());
-    assert!(bench.store.end_sign_in(sign_in.id, Cause::SignedOut).await.unwrap().is_none(), "once");
-    assert!(!bench.store.renew_sign_in(&sign_in, identity(&["admins"]), tokens()).await.unwrap(), "nothing brings it back");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_app_session_ends_alone() {
-    let bench = Bench::new().await;
-    let (sign_in, _) = bench.sign_in().await;
-    let [gone, stays] = [bench.app_cookie(&sign_in).await, bench.app_cookie(&sign_in).await];
-    let (held, other) = (bench.app_session(&gone).await.unwrap(), bench.app_session(&stays).await.unwrap());
-    bench.store.end_app_session(&gone.hash(), Cause::SignedOut).await.unwrap();
-    assert_eq!((held.life(now(), LASTING), other.life(now(), LASTING)), (Life::Ended, Life::Live));
-    assert!(bench.app_session(&gone).await.is_none());
+    for bench in Bench::of_each_database().await {
+        let (sign_in, _) = bench.sign_in().await;
+        let [gone, stays] = [bench.app_cookie(&sign_in).await, bench.app_cookie(&sign_in).await];
+        let (held, other) = (bench.app_session(&gone).await.unwrap(), bench.app_session(&stays).await.unwrap());
+        bench.store.end_app_session(&gone.hash(), Cause::SignedOut).await.unwrap();
+        assert_eq!((held.life(now(), LASTING), other.life(now(), LASTING)), (Life::Ended, Life::Live));
+        assert!(bench.app_session(&gone).await.is_none());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_loads_while_a_sign_in_ends_holds_nothing_that_lives() {
-    let bench = Arc::new(Bench::new().await);
-    for _ in 0..60 {
-        let (sign_in, cookie) = bench.sign_in().await;
-        let (session, id) = (bench.app_cookie(&sign_in).await, sign_in.id);
-        drop(sign_in);
-        let loads = (0..6).map(|index| {
-            let (bench, session, cookie) = (Arc::clone(&bench), session.clone(), cookie.clone());
-            tokio::spawn(async move {
-                for _ in 0..index {
-                    tokio::task::yield_now().await;
-                }
-                let sign_in = bench.store.sign_in(&cookie.hash()).await.unwrap();
-                (bench.app_session(&session).await, sign_in)
-            })
-        });
-        let loads: Vec<_> = loads.collect();
-        let ending = {
-            let bench = Arc::clone(&bench);
-            tokio::spawn(async move { bench.store.end_sign_in(id, Cause::SignedOut).await.unwrap() })
-        };
-        ending.await.unwrap();
-        for load in loads {
-            let (session, sign_in) = load.await.unwrap();
-            assert!(session.is_none_or(|session| session.life(now(), LASTING) == Life::Ended));
-            assert!(sign_in.is_none_or(|sign_in| sign_in.life(now(), LASTING) == Life::Ended));
+    for bench in Bench::of_each_database().await {
+        let bench = Arc::new(bench);
+        for _ in 0..60 {
+            let (sign_in, cookie) = bench.sign_in().await;
+            let (session, id) = (bench.app_cookie(&sign_in).await, sign_in.id);
+            drop(sign_in);
+            let loads = (0..6).map(|index| {
+                let (bench, session, cookie) = (Arc::clone(&bench), session.clone(), cookie.clone());
+                tokio::spawn(async move {
+                    for _ in 0..index {
+                        tokio::task::yield_now().await;
+                    }
+                    let sign_in = bench.store.sign_in(&cookie.hash()).await.unwrap();
+                    (bench.app_session(&session).await, sign_in)
+                })
+            });
+            let loads: Vec<_> = loads.collect();
+            let ending = {
+                let bench = Arc::clone(&bench);
+                tokio::spawn(async move { bench.store.end_sign_in(id, Cause::SignedOut).await.unwrap() })
+            };
+            ending.await.unwrap();
+            for load in loads {
+                let (session, sign_in) = load.await.unwrap();
+                assert!(session.is_none_or(|session| session.life(now(), LASTING) == Life::Ended));
+                assert!(sign_in.is_none_or(|sign_in| sign_in.life(now(), LASTING) == Life::Ended));
+            }
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_sign_in_ends_the_one_that_it_replaces() {
-    let bench = Bench::new().await;
-    let (old, cookie) = bench.sign_in().await;
-    let new = NewSignIn { replaces: Some(old.id), ..new_sign_in(&Token::random().unwrap()) };
-    let new = bench.store.create_sign_in(new).await.unwrap().unwrap();
-    assert_eq!((old.life(now(), LASTING), new.life(now(), LASTING)), (Life::Ended, Life::Live));
-    assert!(bench.store.sign_in(&cookie.hash()).await.unwrap().is_none());
-    assert_ne!(old.id, new.id);
+    for bench in Bench::of_each_database().await {
+        let (old, cookie) = bench.sign_in().await;
+        let new = NewSignIn { replaces: Some(old.id), ..new_sign_in(&Token::random().unwrap()) };
+        let new = bench.store.create_sign_in(new).await.unwrap().unwrap();
+        assert_eq!((old.life(now(), LASTING), new.life(now(), LASTING)), (Life::Ended, Life::Live));
+        assert!(bench.store.sign_in(&cookie.hash()).await.unwrap().is_none());
+        assert_ne!(old.id, new.id);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handoff_is_taken_once_by_the_right_browser_at_the_right_host_in_time() {
-    let bench = Bench::new().await;
-    let (sign_in, _) = bench.sign_in().await;
-    let (later, stranger) = (now().plus(HOUR), Token::random().unwrap());
-    let (code, flow) = bench.handoff(&sign_in, later).await;
-    assert!(bench.take(&stranger, HOST, &flow).await.is_none(), "another code");
-    let session = bench.take(&code, HOST, &flow).await.unwrap();
-    assert!(bench.take(&code, HOST, &flow).await.is_none(), "a second time");
-    assert!(bench.app_session(&session).await.is_some());
-    let elsewhere = bench.store.app_session(session.hash(), "payroll.corp.test").await.unwrap();
-    assert!(elsewhere.is_none(), "a session belongs to its host");
-    for (host, right_flow, expires, what) in [
-        ("payroll.corp.test", true, later, "another host"),
-        ("WIKI.corp.test", true, later, "another spelling of the host"),
-        (HOST, false, later, "another browser"),
-        (HOST, true, now(), "too late"),
-        (HOST, true, Timestamp::from_millis(1), "far too late"),
-    ] {
-        let (code, flow) = bench.handoff(&sign_in, expires).await;
-        assert!(bench.take(&code, host, if right_flow { &flow } else { &stranger }).await.is_none(), "{what}");
-        assert!(bench.take(&code, HOST, &flow).await.is_none(), "a code that was tried is gone: {what}");
+    for bench in Bench::of_each_database().await {
+        let (sign_in, _) = bench.sign_in().await;
+        let (later, stranger) = (now().plus(HOUR), Token::random().unwrap());
+        let (code, flow) = bench.handoff(&sign_in, later).await;
+        assert!(bench.take(&stranger, HOST, &flow).await.is_none(), "another code");
+        let session = bench.take(&code, HOST, &flow).await.unwrap();
+        assert!(bench.take(&code, HOST, &flow).await.is_none(), "a second time");
+        assert!(bench.app_session(&session).await.is_some());
+        let elsewhere = bench.store.app_session(session.hash(), "payroll.corp.test").await.unwrap();
+        assert!(elsewhere.is_none(), "a session belongs to its host");
+        for (host, right_flow, expires, what) in [
+            ("payroll.corp.test", true, later, "another host"),
+            ("WIKI.corp.test", true, later, "another spelling of the host"),
+            (HOST, false, later, "another browser"),
+            (HOST, true, now(), "too late"),
+            (HOST, true, Timestamp::from_millis(1), "far too late"),
+        ] {
+            let (code, flow) = bench.handoff(&sign_in, expires).await;
+            assert!(bench.take(&code, host, if right_flow { &flow } else { &stranger }).await.is_none(), "{what}");
+            assert!(bench.take(&code, HOST, &flow).await.is_none(), "a code that was tried is gone: {what}");
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_who_take_one_handoff_one_gets_it() {
-    let bench = Arc::new(Bench::new().await);
-    let (sign_in, _) = bench.sign_in().await;
-    let (code, flow) = bench.handoff(&sign_in, now().plus(HOUR)).await;
-    let takers = (0..12).map(|_| {
-        let (bench, code, flow) = (Arc::clone(&bench), code.clone(), flow.clone());
-        tokio::spawn(async move { bench.take(&code, HOST, &flow).await.is_some() })
-    });
-    let takers: Vec<_> = takers.collect();
-    let mut taken = 0;
-    for taker in takers {
-        taken += usize::from(taker.await.unwrap());
+    for bench in Bench::of_each_database().await {
+        let bench = Arc::new(bench);
+        let (sign_in, _) = bench.sign_in().await;
+        let (code, flow) = bench.handoff(&sign_in, now().plus(HOUR)).await;
+        let takers = (0..12).map(|_| {
+            let (bench, code, flow) = (Arc::clone(&bench), code.clone(), flow.clone());
+            tokio::spawn(async move { bench.take(&code, HOST, &flow).await.is_some() })
+        });
+        let takers: Vec<_> = takers.collect();
+        let mut taken = 0;
+        for taker in takers {
+            taken += usize::from(taker.await.unwrap());
+        }
+        assert_eq!(taken, 1);
     }
-    assert_eq!(taken, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handoff_ends_with_its_sign_in() {
-    let bench = Bench::new().await;
-    let (sign_in, _) = bench.sign_in().await;
-    let (code, flow) = bench.handoff(&sign_in, now().plus(HOUR)).await;
-    bench.store.end_sign_in(sign_in.id, Cause::SignedOut).await.unwrap();
-    assert!(bench.take(&code, HOST, &flow).await.is_none());
-    let handoff =
-        Handoff { code: code.hash(), sign_in: sign_in.id, host: HOST.into(), binding: flow.hash(), expires: now().plus(HOUR) };
-    assert!(!bench.store.create_handoff(&handoff).await.unwrap(), "none is made for what has ended");
+    for bench in Bench::of_each_database().await {
+        let (sign_in, _) = bench.sign_in().await;
+        let (code, flow) = bench.handoff(&sign_in, now().plus(HOUR)).await;
+        bench.store.end_sign_in(sign_in.id, Cause::SignedOut).await.unwrap();
+        assert!(bench.take(&code, HOST, &flow).await.is_none());
+        let handoff =
+            Handoff { code: code.hash(), sign_in: sign_in.id, host: HOST.into(), binding: flow.hash(), expires: now().plus(HOUR) };
+        assert!(!bench.store.create_handoff(&handoff).await.unwrap(), "none is made for what has ended");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -281,15 +322,16 @@ async fn what_was_acknowledged_is_there_after_a_crash() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn renewed_claims_are_seen_by_every_holder_and_written_down() {
-    let bench = Bench::new().await;
-    let (sign_in, _) = bench.sign_in().await;
-    let cookie = bench.app_cookie(&sign_in).await;
-    let held = bench.app_session(&cookie).await.unwrap();
-    assert!(bench.store.renew_sign_in(&sign_in, identity(&["admins"]), tokens()).await.unwrap());
-    assert_eq!(held.sign_in.identity().profile.groups, ["admins"]);
-    let again = open(&bench.folder).await;
-    let session = again.app_session(cookie.hash(), HOST).await.unwrap().unwrap();
-    assert_eq!(session.sign_in.identity().profile.groups, ["admins"]);
+    for bench in Bench::of_each_database().await {
+        let (sign_in, _) = bench.sign_in().await;
+        let cookie = bench.app_cookie(&sign_in).await;
+        let held = bench.app_session(&cookie).await.unwrap();
+        assert!(bench.store.renew_sign_in(&sign_in, identity(&["admins"]), tokens()).await.unwrap());
+        assert_eq!(held.sign_in.identity().profile.groups, ["admins"]);
+        let again = bench.again().await;
+        let session = again.app_session(cookie.hash(), HOST).await.unwrap().unwrap();
+        assert_eq!(session.sign_in.identity().profile.groups, ["admins"]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,8 +5,8 @@ use super::check::Verdict;
 use crate::control::config::load;
 use crate::control::trail::{Report, Verifier, files, in_order};
 use crate::model::chain::{self, Link};
+use crate::store;
 use crate::store::seal::TrailKeys;
-use crate::store::{self, Location};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -72,7 +72,7 @@ fn trail(arguments: &Verify) -> Result<(Vec<PathBuf>, Option<TrailKeys>), (u8, S
         }
         (given, _) => in_order(given.to_vec()).map_err(unreadable)?,
     };
-    let keys = loaded.map(|loaded| store::trail_keys(&Location::parse(&loaded.store)?)).transpose();
+    let keys = loaded.map(|loaded| store::trail_keys(&loaded.store)).transpose();
     Ok((paths, keys.map_err(|error| (2, format!("doorward: {error}")))?))
 }
 

@@ -14,7 +14,7 @@ use crate::policy::condition::Span;
 use crate::policy::explain::{Explained, Explanation, Part};
 use crate::policy::{Decision, Effect};
 use crate::snapshot::Snapshot;
-use crate::store;
+use crate::store::{self, Location};
 use clap::Args;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -163,7 +163,7 @@ pub(super) fn administered<'a>(loaded: &Loaded, asked: impl IntoIterator<Item = 
     }
 }
 
-fn devices(location: &str) -> Result<Inventory, String> {
+fn devices(location: &Location) -> Result<Inventory, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     runtime.block_on(store::devices(location)).map_err(|error| error.to_string())
 }

@@ -8,7 +8,7 @@ use crate::model::identity::{Profile, Subject};
 use crate::model::{Email, Identity, ProviderName, Timestamp};
 use crate::policy::remains::{Reach, Way, When, Who};
 use crate::policy::rules::User;
-use crate::store;
+use crate::store::{self, Location};
 use clap::Args;
 use http::Method;
 use serde_json::{Value, json};
@@ -97,7 +97,7 @@ fn people(loaded: &Loaded) -> (Vec<Identity>, String) {
 }
 
 /// Everybody whom a store knows.
-pub(super) fn known(location: &str) -> Result<Vec<Identity>, String> {
+pub(super) fn known(location: &Location) -> Result<Vec<Identity>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     runtime.block_on(store::people(location)).map_err(|error| error.to_string())
 }

@@ -187,7 +187,8 @@ fn table(all: &[Value]) -> String {
     row(&mut table, ["SIGN-IN", "USER", "CREATED", "LAST SEEN", "ENDS", "HOSTS"]);
     for sign_in in all {
         let who = sign_in.get("email").and_then(Value::as_str).unwrap_or_else(|| text(sign_in, "user"));
-        let who = format!("{who} ({})", text(sign_in, "provider"));
+        // A provider chooses the names of its people, and a terminal obeys control characters.
+        let who = format!("{} ({})", who.escape_debug(), text(sign_in, "provider"));
         let hosts: Vec<_> = sessions(sign_in).iter().map(|session| text(session, "host")).collect();
         let times = ["created_at", "last_seen_at", "ends_at"].map(|key| time(sign_in, key));
         let [created, seen, ends] = times;
@@ -201,7 +202,9 @@ fn whole(sign_in: &Value) -> String {
     let mut shown = String::new();
     for key in ["sign_in", "user", "email", "provider", "created_at", "last_seen_at", "ends_at", "address", "agent"] {
         let value = sign_in.get(key).filter(|value| !value.is_null());
-        let value = value.map_or("-".to_owned(), |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        let value = value.map_or("-".to_owned(), |value| {
+            value.as_str().map_or_else(|| value.to_string(), |text| text.escape_debug().to_string())
+        });
         // Writing to a String can't fail.
         let _ = writeln!(shown, "{key:<12}  {value}");
     }

@@ -5,6 +5,7 @@ pub mod acts;
 mod devices;
 mod explain;
 mod locks;
+mod orphans;
 mod risks;
 mod sessions;
 
@@ -39,6 +40,8 @@ pub struct State {
     pub devices: metrics::Devices,
     /// The store.
     pub store: Arc<Store>,
+    /// How following it goes.
+    pub store_metrics: metrics::store::StoreMetrics,
     /// The control plane.
     pub control: Arc<Control>,
     /// Who may see `/api/v1/`; nobody when there is none.
@@ -83,6 +86,7 @@ pub fn start(listener: TcpListener, state: State) -> io::Result<Server> {
         .merge(devices::routes())
         .merge(locks::routes())
         .merge(risks::routes())
+        .merge(orphans::routes())
         .merge(sessions::routes())
         .layer(middleware::from_fn_with_state(Arc::clone(&inner), acts::record))
         // A question, whatever its method.
@@ -129,15 +133,20 @@ fn is_same(sent: &[u8], expected: &[u8]) -> bool {
     TokenHash::of(sent).as_bytes().ct_eq(TokenHash::of(expected).as_bytes()).into()
 }
 
-/// Ready: the store answers, and the process is not about to end. A provider that is down is no reason to send nobody here.
+/// Ready: the store answers, or sessions go on without it for now, and the process is not about to end. A provider that is down is
+/// no reason to send nobody here.
 async fn ready(Shared(inner): Shared<Arc<Inner>>) -> Response {
     let draining = inner.draining.load(Ordering::Relaxed);
     let store = inner.state.store.is_up().await;
-    let code = if store && !draining { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let goes_on = store || inner.state.store.is_shared() && !inner.state.control.lacks_store();
+    let code = if goes_on && !draining { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(json!({ "ready": code == StatusCode::OK, "store": store, "draining": draining }))).into_response()
 }
 
 async fn numbers(Shared(inner): Shared<Arc<Inner>>) -> Response {
+    let followed = inner.state.store.followed();
+    let up = inner.state.store.is_up().await;
+    inner.state.store_metrics.show(up, followed.behind, followed.backlog, followed.applied, followed.anew);
     let (people, devices): (Vec<_>, Vec<_>) =
         inner.state.store.locks().all(clock::now()).map(|(whose, _)| whose.kind()).partition(|kind| *kind == "user");
     inner.state.control.metrics.locks(people.len(), devices.len());

@@ -21,6 +21,7 @@ pub use problem::{Problem, Problems, Severity};
 pub use sources::Watched;
 
 use crate::snapshot::Snapshot;
+use crate::store::Location;
 use document::Document;
 use findings::{Findings, Wrong};
 use place::Place;
@@ -39,8 +40,8 @@ pub struct Loaded {
     pub listen: Listen,
     /// The bearer token of the administration API.
     pub admin_token: Option<SecretString>,
-    /// `sqlite:` and an absolute path.
-    pub store: String,
+    /// Where the state is kept; paths in it are absolute.
+    pub store: Location,
     /// Where the audit trail goes.
     pub audit: AuditTrail,
     /// How many rules the file has.

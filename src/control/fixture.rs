@@ -51,6 +51,7 @@ pub(super) fn snapshot(providers: Vec<Provider>) -> Snapshot {
         entrance: Default::default(),
         tls: tls(),
         audit_sheds: false,
+        store_grace: std::time::Duration::ZERO,
         webhooks: Vec::new(),
     }
 }
@@ -97,6 +98,7 @@ pub(super) fn provider(name: &str, issuer: &str) -> Provider {
         claims: BTreeMap::new(),
         assume_email_verified: false,
         strength: crate::model::Strength::default(),
+        scim: None,
         leeway: Duration::from_secs(60),
         ca: None,
     }

@@ -53,6 +53,8 @@ identity_providers:
     client_secret: {{ file: idp-secret }}
     scopes: [openid, email, profile, groups, offline_access]
     claims: {{ groups: groups, department: department }}
+    scim:                                  # the directory may say who there is, at {login}/scim/v2
+      tokens: [{{ file: scim-token }}]
 
 store: sqlite:doorward.db
 

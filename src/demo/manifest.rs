@@ -1,6 +1,6 @@
 //! `demo.json`: what a script needs to try the demo.
 //!
-//! In: the site, the people, the admin token. Out: a JSON file of mode 0600, for it holds the token and passwords.
+//! In: the site, the people, the tokens. Out: a JSON file of mode 0600, for it holds the tokens and passwords.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,6 +20,8 @@ struct Manifest<'a> {
     idp: String,
     admin: String,
     admin_token: &'a str,
+    scim: String,
+    scim_token: &'a str,
     ca: PathBuf,
     device: Device,
     users: Vec<User<'a>>,
@@ -44,7 +46,7 @@ struct User<'a> {
 }
 
 /// Writes the file.
-pub(super) fn write(state: &State, site: Site, people: &[Person], admin_token: &str) -> Result<(), Error> {
+pub(super) fn write(state: &State, site: Site, people: &[Person], admin_token: &str, scim_token: &str) -> Result<(), Error> {
     let users = people.iter().map(|person| User { email: &person.email, password: &person.password, groups: &person.groups });
     let manifest = Manifest {
         apps: ["wiki", "payroll"].map(|app| (app, site.url(app))).into(),
@@ -52,6 +54,8 @@ pub(super) fn write(state: &State, site: Site, people: &[Person], admin_token: &
         idp: site.issuer(),
         admin: format!("http://{}", site.admin()),
         admin_token,
+        scim: format!("{}/scim/v2", site.url("login")),
+        scim_token,
         ca: state.path("ca.pem"),
         device: Device {
             id: device::ID,

@@ -73,7 +73,7 @@ const fn status(reason: Reason) -> StatusCode {
         Reason::AccessEnded | Reason::DeviceCertificateInvalid => StatusCode::FORBIDDEN,
         Reason::DeviceLocked | Reason::UserLocked => StatusCode::FORBIDDEN,
         Reason::NotAllowed | Reason::DeniedByRule | Reason::PolicyError => StatusCode::FORBIDDEN,
-        Reason::SignInRefused | Reason::StepUpFailed => StatusCode::FORBIDDEN,
+        Reason::AccountDeactivated | Reason::NotInDirectory | Reason::SignInRefused | Reason::StepUpFailed => StatusCode::FORBIDDEN,
         Reason::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
         Reason::UnknownPath => StatusCode::NOT_FOUND,
         Reason::UpstreamFailed | Reason::UpstreamUnreachable => StatusCode::BAD_GATEWAY,

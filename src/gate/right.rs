@@ -28,6 +28,13 @@ pub struct Moment<'a> {
     pub told: u64,
 }
 
+impl Moment<'_> {
+    /// Whether it has not been known for too long what other replicas have ended.
+    fn lacks_store(&self) -> bool {
+        self.gate.store.is_out_of_reach(self.snapshot.store_grace)
+    }
+}
+
 /// What one request was let through with.
 pub struct Right {
     permit: Permit,
@@ -88,6 +95,9 @@ impl Right {
         if session.life(moment.now, moment.snapshot.lifetimes) != Life::Live {
             return true;
         }
+        if moment.lacks_store() {
+            return true;
+        }
         if session.sign_in().renewal_is_due(moment.now) {
             moment.gate.store.ask_renewal(session.sign_in());
         }
@@ -99,6 +109,7 @@ impl Right {
         match self.permit.session().map(|session| session.life(moment.now, moment.snapshot.lifetimes)) {
             Some(Life::Ended) => return Err(Reason::SessionInvalid),
             Some(Life::Expired) => return Err(Reason::SessionExpired),
+            Some(Life::Live) if moment.lacks_store() => return Err(Reason::StoreUnavailable),
             Some(Life::Live) | None => {}
         }
         let basis = self.decide(moment)?;

@@ -62,6 +62,9 @@ impl From<Error> for Refusal {
 /// What every path of ours starts with, on every host.
 pub const RESERVED: &str = "/.doorward/";
 
+/// Where directories are told of, on the host of the sign-in.
+pub const SCIM: &str = "/scim/v2";
+
 /// Finds the place.
 pub fn find<'a>(snapshot: &'a Snapshot, target: &Target) -> Result<Place<'a>, Error> {
     let host = snapshot.hosts.find(target.host()).ok_or(Error::Host)?;
@@ -69,7 +72,10 @@ pub fn find<'a>(snapshot: &'a Snapshot, target: &Target) -> Result<Place<'a>, Er
     if target.path().starts_with(RESERVED) {
         return Ok(Place::Reserved(site));
     }
-    let Host::Apps(apps) = host else { return Err(Error::Path) };
+    let Host::Apps(apps) = host else {
+        let scim = snapshot.has_directories() && is_scim(target.path());
+        return if scim { Ok(Place::Reserved(site)) } else { Err(Error::Path) };
+    };
     let mut found = None;
     for reading in target.readings() {
         if is_reserved(reading) {
@@ -91,6 +97,10 @@ type Found<'a> = Option<(AppIndex, &'a App, RouteIndex)>;
 
 fn same(one: Found<'_>, other: Found<'_>) -> bool {
     one.map(|(app, _, route)| (app, route)) == other.map(|(app, _, route)| (app, route))
+}
+
+fn is_scim(path: &str) -> bool {
+    path.strip_prefix(SCIM).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A spelling of our own paths that is not exactly ours, such as `/%2edoorward/` or `/.Doorward/`.

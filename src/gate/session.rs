@@ -107,6 +107,9 @@ pub async fn look_up(visit: &mut Visit, target: &Target, headers: &HeaderMap) ->
     let Some(cookie) = cookies::find(headers, cookies::SESSION) else {
         return Ok(Session::Absent);
     };
+    if visit.gate().store.is_behind() {
+        Box::pin(come_up_to_date(visit)).await?;
+    }
     let recognized = match recognize(visit, target, cookie) {
         Some(recognized) => recognized,
         None => match find(visit, target, cookie).await? {
@@ -119,6 +122,14 @@ pub async fn look_up(visit: &mut Visit, target: &Target, headers: &HeaderMap) ->
         visit.now = clock::now();
     }
     Ok(check(visit, recognized))
+}
+
+/// What other replicas have ended must be known here before anything that is held is used; after a stop of this process it is not.
+async fn come_up_to_date(visit: &mut Visit) -> Result<(), Refusal> {
+    let grace = visit.snapshot.store_grace;
+    visit.gate().store.come_up_to_date(grace).await.map_err(|_| Reason::StoreUnavailable)?;
+    visit.now = clock::now();
+    Ok(())
 }
 
 /// The session of the request before on this connection, when this one has the same cookie and host.

@@ -10,6 +10,8 @@ pub enum Reason {
     Abandoned,
     /// It was let through, and cut when the right to it ended.
     AccessEnded,
+    /// The directory says that the person may not sign in.
+    AccountDeactivated,
     /// Let through: a rule allows it.
     Allowed,
     /// The path reads differently to different parsers.
@@ -38,6 +40,8 @@ pub enum Reason {
     NoHealthyUpstream,
     /// No rule allows it.
     NotAllowed,
+    /// The directory does not have the person, and it has to.
+    NotInDirectory,
     /// Nobody is signed in.
     NotSignedIn,
     /// Evaluating the policy failed, which denies.
@@ -98,6 +102,7 @@ impl Reason {
         match self {
             Self::Abandoned => "abandoned",
             Self::AccessEnded => "access_ended",
+            Self::AccountDeactivated => "account_deactivated",
             Self::Allowed => "allowed",
             Self::AmbiguousTarget => "ambiguous_target",
             Self::AppBusy => "app_busy",
@@ -112,6 +117,7 @@ impl Reason {
             Self::HandoffInvalid => "handoff_invalid",
             Self::NoHealthyUpstream => "no_healthy_upstream",
             Self::NotAllowed => "not_allowed",
+            Self::NotInDirectory => "not_in_directory",
             Self::NotSignedIn => "not_signed_in",
             Self::PolicyError => "policy_error",
             Self::Preflight => "preflight",

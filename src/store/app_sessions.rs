@@ -9,8 +9,13 @@ use crate::clock;
 use crate::model::{SignInId, Timestamp, TokenHash};
 use sqlx::Row as _;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 
 const OF_APP_SESSION: &str = sign_ins!("JOIN app_sessions a ON a.sign_in = s.id WHERE a.cookie = $1 AND a.host = $2");
+
+/// How long a request waits for the database.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A code that carries a sign-in from the auth host to one app host, once.
 #[derive(Clone, Debug)]
@@ -73,8 +78,8 @@ impl Store {
     /// The app session of this cookie at this host. May be awaited on any runtime: the query runs on control's.
     pub async fn app_session(self: &Arc<Self>, cookie: TokenHash, host: &str) -> Result<Option<Arc<AppSession>>, Error> {
         let (store, host) = (Arc::clone(self), Box::from(host));
-        let task = self.runtime.spawn(async move { store.load_app_session(cookie, host).await });
-        task.await.map_err(|_| Error::ShuttingDown)?
+        let task = self.runtime.spawn(async move { timeout(PATIENCE, store.load_app_session(cookie, host)).await });
+        task.await.map_err(|_| Error::ShuttingDown)?.unwrap_or(Err(Error::Late))
     }
 
     async fn load_app_session(&self, cookie: TokenHash, host: Box<str>) -> Result<Option<Arc<AppSession>>, Error> {
@@ -85,7 +90,7 @@ impl Store {
             let Some(row) = query.fetch_optional(&self.readers()).await? else {
                 return Ok(None);
             };
-            let Some(fresh) = self.read_sign_in(&row)? else { return Ok(None) };
+            let Some(fresh) = self.read_sign_in(&row).await? else { return Ok(None) };
             let sign_in = self.registry.sign_in(fresh, generation);
             let session =
                 sign_in.and_then(|sign_in| self.registry.app_session(AppSession::new(cookie, host.clone(), sign_in), generation));

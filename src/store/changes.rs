@@ -33,8 +33,8 @@ pub(super) enum Change {
 
 /// What was found behind a position.
 pub(super) enum Found {
-    /// These changes, and where they end.
-    Changes(Vec<Change>, i64),
+    /// These changes, where they end, and how many are left behind them.
+    Changes { changes: Vec<Change>, end: i64, left: u64 },
     /// Some are missing.
     Gap,
 }
@@ -109,7 +109,8 @@ pub(super) async fn after(connection: &mut AnyConnection, position: i64) -> Resu
     if !is_next || taken < position || (changes.is_empty() && taken > position) {
         return Ok(Found::Gap);
     }
-    Ok(Found::Changes(changes.into_iter().map(|(_, change)| change).collect(), end))
+    let left = u64::try_from(taken - end).unwrap_or(0);
+    Ok(Found::Changes { changes: changes.into_iter().map(|(_, change)| change).collect(), end, left })
 }
 
 fn read(row: &AnyRow) -> Result<Option<(i64, Change)>, Error> {

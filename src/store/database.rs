@@ -12,13 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Where the state is kept: the database, and the file with the keys that seal what is in it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Location {
     kind: Kind,
     pub(super) keys: Option<PathBuf>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 enum Kind {
     /// The path of a file.
     Sqlite(String),
@@ -52,7 +52,7 @@ impl Location {
                 let kind = postgres::Location::parse(location).map(Kind::Postgres).map_err(Error::Location)?;
                 Ok(Self { kind, keys: None })
             }
-            _ => Err(Error::Location("it is neither sqlite:PATH nor postgres://…".to_owned())),
+            _ => Err(Error::Location("not a store that this version knows".to_owned())),
         }
     }
 
@@ -60,6 +60,27 @@ impl Location {
     #[must_use]
     pub fn with_keys(self, file: PathBuf) -> Self {
         Self { keys: Some(file), ..self }
+    }
+
+    /// With this password for the server.
+    #[must_use]
+    pub fn with_password(self, password: &str) -> Self {
+        match self.kind {
+            Kind::Postgres(location) => Self { kind: Kind::Postgres(location.with_password(password)), ..self },
+            Kind::Sqlite(_) => self,
+        }
+    }
+
+    /// With its paths made absolute.
+    #[must_use]
+    pub fn resolved(self, resolve: impl Fn(&str) -> PathBuf) -> Self {
+        match self.kind {
+            Kind::Sqlite(path) => {
+                let path = resolve(&path).display().to_string();
+                Self { keys: Some(format!("{path}.keys").into()), kind: Kind::Sqlite(path) }
+            }
+            Kind::Postgres(location) => Self { kind: Kind::Postgres(location.resolved(resolve)), ..self },
+        }
     }
 
     /// Whether several replicas may share it.
@@ -136,7 +157,11 @@ impl Store {
     /// A transaction that writes: the only one at this time, in this process and in all others.
     pub(super) async fn write(&self) -> Result<Transaction<'static, Any>, Error> {
         let begin = if self.database.shared().is_some() { postgres::BEGIN } else { sqlite::BEGIN };
-        Ok(self.writer().begin_with(begin).await?)
+        let pool = self.writer();
+        // Whoever gives up while it begins must not leave it behind, begun, to whoever gets the connection next: what they write would
+        // be part of it, and never be committed. In a task of its own it is begun, then let go of, which rolls it back.
+        let begun = self.runtime.spawn(async move { pool.begin_with(begin).await });
+        Ok(begun.await.map_err(|_| Error::ShuttingDown)??)
     }
 }
 

@@ -126,8 +126,8 @@ impl Store {
 }
 
 /// The devices that a store was told of. Changes nothing, and makes no store.
-pub async fn devices(location: &str) -> Result<Inventory, Error> {
-    read(&mut Location::parse(location)?.read().await?).await
+pub async fn devices(location: &Location) -> Result<Inventory, Error> {
+    read(&mut location.read().await?).await
 }
 
 async fn read<'e>(from: impl Executor<'e, Database = Any>) -> Result<Inventory, Error> {

@@ -36,6 +36,7 @@ pub(super) struct Follower {
     applying: tokio::sync::Mutex<()>,
     applied: AtomicU64,
     anew: AtomicU64,
+    backlog: AtomicU64,
 }
 
 /// Where a follower reads on.
@@ -51,6 +52,8 @@ struct Reader {
 pub struct Followed {
     /// How many changes were applied.
     pub applied: u64,
+    /// How many changes were there and not applied at the last look.
+    pub backlog: u64,
     /// How often all that is held was looked up anew.
     pub anew: u64,
     /// How long ago the last look began that succeeded.
@@ -102,7 +105,8 @@ impl Store {
     pub fn followed(&self) -> Followed {
         let count = |number: &AtomicU64| number.load(Ordering::Relaxed);
         let behind = if self.is_shared() { self.follower.freshness.age() } else { Duration::ZERO };
-        Followed { applied: count(&self.follower.applied), anew: count(&self.follower.anew), behind }
+        let backlog = count(&self.follower.backlog);
+        Followed { backlog, applied: count(&self.follower.applied), anew: count(&self.follower.anew), behind }
     }
 
     async fn look(&self, reader: &mut Reader) {
@@ -143,8 +147,12 @@ impl Store {
                 continue;
             };
             match in_time(changes::after(connection, position)).await? {
-                Found::Changes(changes, _) if changes.is_empty() => return Ok(()),
-                Found::Changes(changes, end) => {
+                Found::Changes { changes, end, left } => {
+                    let count = changes.len();
+                    self.follower.backlog.store(left.saturating_add(u64::try_from(count).unwrap_or(0)), Ordering::Relaxed);
+                    if count == 0 {
+                        return Ok(());
+                    }
                     self.apply(changes).await?;
                     reader.position = Some(end);
                 }
@@ -196,7 +204,7 @@ impl Store {
             let rows = in_time(async { Ok(query.fetch_all(&self.readers()).await?) }).await?;
             let mut fresh = HashMap::new();
             for row in &rows {
-                fresh.extend(self.read_sign_in(row)?.map(|fresh| (fresh.id, fresh)));
+                fresh.extend(in_time(self.read_sign_in(row)).await?.map(|fresh| (fresh.id, fresh)));
             }
             for held in some {
                 match fresh.remove(&held.id) {

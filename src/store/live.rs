@@ -16,6 +16,7 @@ pub struct SignIn {
     pub created: Timestamp,
     /// When it ends whatever happens.
     pub ends: Timestamp,
+    claims: ArcSwap<Identity>,
     identity: ArcSwap<Identity>,
     version: AtomicU64,
     last_seen: AtomicU64,
@@ -63,7 +64,7 @@ pub(super) struct Renewal {
 impl SignIn {
     pub(super) fn new(
         id: SignInId,
-        identity: Identity,
+        (claims, identity): (Arc<Identity>, Arc<Identity>),
         created: Timestamp,
         seen: Timestamp,
         ends: Timestamp,
@@ -75,7 +76,8 @@ impl SignIn {
             id,
             created,
             ends,
-            identity: ArcSwap::from_pointee(identity),
+            claims: ArcSwap::new(claims),
+            identity: ArcSwap::new(identity),
             version: AtomicU64::new(0),
             last_seen: AtomicU64::new(seen.millis()),
             last_written: AtomicU64::new(seen.millis()),
@@ -87,7 +89,13 @@ impl SignIn {
         }
     }
 
-    /// Who it is now; a refresh of the claims puts another one in its place.
+    /// Who the provider said it is.
+    pub fn claims(&self) -> Arc<Identity> {
+        self.claims.load_full()
+    }
+
+    /// Who it is now, with the directory laid over the claims; a refresh of the claims, or a change of the directory, puts another
+    /// one in its place.
     pub fn identity(&self) -> arc_swap::Guard<Arc<Identity>> {
         self.identity.load()
     }
@@ -154,6 +162,7 @@ impl SignIn {
 
     /// Takes over what its row says now.
     pub(super) fn become_like(&self, fresh: &Self) {
+        self.claims.store(fresh.claims());
         let identity = fresh.identity();
         if **self.identity() != **identity {
             self.identity.store(Arc::clone(&identity));

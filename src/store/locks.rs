@@ -11,7 +11,7 @@ use crate::model::device::entry::fingerprint;
 use crate::model::locks::{Lock, Locks};
 use crate::model::notice::Kind;
 use crate::model::risks::Whose;
-use crate::model::{Identity, Timestamp};
+use crate::model::{Identity, Timestamp, directory};
 use arc_swap::Guard;
 use serde_json::{Value, json};
 use sqlx::any::AnyRow;
@@ -26,6 +26,8 @@ pub enum Barred {
     Ended,
     /// There is a lock on the person.
     Locked,
+    /// The directory does not let them.
+    Directory(directory::Barred),
 }
 
 const PUT_LOCK: &str = "INSERT INTO locks (kind, name, reason, locked_at, expires_at, fingerprint) VALUES ($1, $2, $3, $4, $5, $6)

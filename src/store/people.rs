@@ -9,8 +9,8 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 /// Reads them all.
-pub async fn people(location: &str) -> Result<Vec<Identity>, Error> {
-    let mut connection = Location::parse(location)?.read().await?;
+pub async fn people(location: &Location) -> Result<Vec<Identity>, Error> {
+    let mut connection = location.read().await?;
     let rows =
         sqlx::query("SELECT provider, subject, profile, last_sign_in FROM users ORDER BY id").fetch_all(&mut connection).await?;
     rows.iter().map(person).collect()

@@ -8,10 +8,12 @@ use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgListener;
 use sqlx::{AnyConnection, ConnectOptions as _, Connection as _, Executor as _, Row as _};
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Weak;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
-use url::{Host, Url};
+use url::Url;
 
 /// How a transaction begins that is the only one that writes, of all replicas: whatever it reads stays so until it commits, and
 /// nothing needs to be tried again.
@@ -34,7 +36,7 @@ const PARAMETERS: [&str; 7] = ["application_name", "host", "options", "sslcert",
 const MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/postgres");
 
 /// A location that was checked.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Location(Url);
 
 impl Location {
@@ -44,6 +46,9 @@ impl Location {
         if url.host().is_none() && !url.query_pairs().any(|(name, _)| name == "host") {
             return Err("no server is named".to_owned());
         }
+        if url.password().is_some() {
+            return Err("a password does not belong into it: `store_password` says where that is".to_owned());
+        }
         if let Some((name, _)) = url.query_pairs().find(|(name, _)| !PARAMETERS.contains(&&**name)) {
             return Err(format!("`{name}` is not a parameter that this version knows: {}", PARAMETERS.join(", ")));
         }
@@ -51,6 +56,25 @@ impl Location {
             url.query_pairs_mut().append_pair("sslmode", "verify-full");
         }
         Ok(Self(url))
+    }
+
+    pub(super) fn with_password(mut self, password: &str) -> Self {
+        // It fails for URLs without a host alone, where there is nobody to ask for one.
+        let _ = self.0.set_password(Some(password));
+        self
+    }
+
+    /// With the paths of certificates made absolute.
+    pub(super) fn resolved(mut self, resolve: impl Fn(&str) -> PathBuf) -> Self {
+        let is_path = |name: &str| ["sslcert", "sslkey", "sslrootcert"].contains(&name);
+        let resolved =
+            |name: &str, value: &str| if is_path(name) { resolve(value).display().to_string() } else { value.to_owned() };
+        let pairs: Vec<_> = self.0.query_pairs().map(|(name, value)| (name.to_string(), resolved(&name, &value))).collect();
+        self.0.set_query(None);
+        if !pairs.is_empty() {
+            self.0.query_pairs_mut().extend_pairs(pairs);
+        }
+        self
     }
 
     /// The location without what is secret in it.
@@ -76,12 +100,10 @@ impl Location {
 
 /// Whether the server is on this machine: then nobody is in between.
 fn is_here(url: &Url) -> bool {
-    match url.host() {
-        None => true,
-        Some(Host::Domain(name)) => name == "localhost" || name.to_ascii_lowercase().starts_with("%2f"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-    }
+    let host = url.query_pairs().find(|(name, _)| name == "host").map(|(_, host)| host.into_owned());
+    let host = host.or_else(|| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    address.is_ok_and(|address| address.is_loopback()) || host == "localhost" || host.starts_with('/')
 }
 
 /// A pool, with the tables up to date.
@@ -137,4 +159,38 @@ async fn check(connection: &mut AnyConnection) -> Result<(), Error> {
         tracing::warn!("the database runs with fsync off: what it has acknowledged can be lost with its machine");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_server_elsewhere_has_to_say_who_it_is() {
+        for (location, verifies) in [
+            ("postgres://u@db.corp.example/d", true),
+            ("postgres://u@10.0.0.1/d", true),
+            ("postgres://u@[2001:db8::1]/d", true),
+            ("postgres://u@localhost.corp.example/d", true),
+            ("postgres://u@db/d?host=10.0.0.1", true),
+            ("postgres:///d?host=10.0.0.1", true),
+            ("postgres://u@localhost/d?host=10.0.0.1", true),
+            ("postgres://u@127.0.0.1/d", false),
+            ("postgres://u@[::1]/d", false),
+            ("postgres://u@localhost/d", false),
+            ("postgres:///d?host=/run/postgresql", false),
+            ("postgres://u@db/d?sslmode=disable", false),
+        ] {
+            let location = Location::parse(location).unwrap();
+            assert_eq!(location.unlimited().contains("sslmode=verify-full"), verifies, "{}", location.unlimited());
+        }
+    }
+
+    #[test]
+    fn what_is_shown_has_no_password() {
+        let location = Location::parse("postgres://u@db/d?sslmode=disable").unwrap().with_password("hunter2");
+        assert!(location.unlimited().contains("hunter2"));
+        assert_eq!(location.shown(), "postgres://db/d");
+    }
 }

@@ -4,8 +4,8 @@
 mod find;
 mod selection;
 
-pub(super) use find::address;
 pub use find::{Found, Part};
+pub(super) use find::{address, complete};
 pub use selection::Selection;
 
 use super::changes::{Change, note};

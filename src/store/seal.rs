@@ -59,8 +59,13 @@ impl KeyRing {
 
     /// The keys that vouch for the audit trail.
     pub fn trail_keys(&self) -> Result<TrailKeys, SealError> {
-        let key = |main| Ok(hmac::Key::new(hmac::HMAC_SHA256, &*derive(main, TRAIL)?));
+        let key = |main| Ok(hmac::Key::new(hmac::HMAC_SHA256, &*expand(main, b"doorward audit trail")?));
         self.keys.iter().map(|(number, main)| Ok((*number, key(main)?))).collect::<Result<_, _>>().map(TrailKeys)
+    }
+
+    /// What tells each key from others and nothing of it, the one that seals last.
+    pub(super) fn fingerprints(&self) -> Result<Vec<(u8, [u8; 32])>, SealError> {
+        self.keys.iter().map(|(number, main)| Ok((*number, *expand(main, b"doorward fingerprint")?))).collect()
     }
 
     /// Whether the last key has sealed this, so that no older one is needed for it.
@@ -137,14 +142,10 @@ fn cipher(main: &[u8; 32], purpose: Purpose) -> Result<RandomizedNonceKey, SealE
         Purpose::SigningKey => b"doorward signing key",
         Purpose::Flow => b"doorward flow",
     };
-    RandomizedNonceKey::new(&AES_256_GCM_SIV, &*derive(main, label)?).map_err(|_| SealError)
+    RandomizedNonceKey::new(&AES_256_GCM_SIV, &*expand(main, label)?).map_err(|_| SealError)
 }
 
-/// What the keys of the audit trail are derived by.
-const TRAIL: &[u8] = b"doorward audit trail";
-
-/// A key of its own for one purpose.
-fn derive(main: &[u8; 32], label: &[u8]) -> Result<zeroize::Zeroizing<[u8; 32]>, SealError> {
+fn expand(main: &[u8; 32], label: &[u8]) -> Result<zeroize::Zeroizing<[u8; 32]>, SealError> {
     let mut key = zeroize::Zeroizing::new([0; 32]);
     let extracted = Salt::new(HKDF_SHA256, b"doorward").extract(main);
     extracted.expand(&[label], KeyLength).and_then(|okm| okm.fill(&mut *key)).map_err(|_| SealError)?;

@@ -101,7 +101,7 @@ macro_rules! sign_ins {
 pub(super) use sign_ins;
 
 const BY_COOKIE: &str = sign_ins!("WHERE s.cookie = $1");
-const BY_ID: &str = sign_ins!("WHERE s.id = $1");
+pub(super) const BY_ID: &str = sign_ins!("WHERE s.id = $1");
 const RENEW: &str = "UPDATE sign_ins SET profile = $1, tokens = $2, authenticated_at = $3, email = $4 WHERE id = $5";
 /// By the clock of the database, which is the same for all.
 const TAKE_ON: &str = "UPDATE sign_ins SET renewing_until = (SELECT now FROM clock) + $2
@@ -115,6 +115,9 @@ impl Store {
         let mut transaction = self.write().await?;
         if let Some(barred) = barred(&mut transaction, &new.identity).await? {
             return Ok(Err(barred));
+        }
+        if let Err(barred) = self.laid(&mut transaction, &Arc::new(new.identity.clone())).await? {
+            return Ok(Err(Barred::Directory(barred)));
         }
         let replaced = match new.replaces {
             Some(old) => self.end(&mut transaction, &Selection::SignIns(vec![old]), Cause::Replaced.into()).await?,
@@ -137,7 +140,7 @@ impl Store {
             let Some(row) = query.bind(cookie.as_bytes()).fetch_optional(&self.readers()).await? else {
                 return Ok(None);
             };
-            let Some(fresh) = self.read_sign_in(&row)? else { return Ok(None) };
+            let Some(fresh) = self.read_sign_in(&row).await? else { return Ok(None) };
             if let Ok(live) = self.registry.sign_in(fresh, generation) {
                 return Ok(Some(live));
             }
@@ -151,14 +154,15 @@ impl Store {
     }
 
     /// New claims and tokens for a sign-in that is still there; false when it is not, or when they tell somebody who is kept out.
-    pub async fn renew_sign_in(&self, sign_in: &SignIn, identity: Identity, tokens: Tokens) -> Result<bool, Error> {
-        let profile = to_json(&identity.profile)?;
+    pub async fn renew_sign_in(&self, sign_in: &SignIn, claims: Identity, tokens: Tokens) -> Result<bool, Error> {
+        let profile = to_json(&claims.profile)?;
         let sealed = self.seal_tokens(sign_in.id, &tokens)?;
-        let query = sqlx::query(RENEW).bind(profile).bind(sealed).bind(to_sql(identity.authenticated_at));
-        let query = query.bind(address(&identity.profile)).bind(sign_in.id.0);
+        let query = sqlx::query(RENEW).bind(profile).bind(sealed).bind(to_sql(claims.authenticated_at));
+        let query = query.bind(address(&claims.profile)).bind(sign_in.id.0);
         let mut transaction = self.write().await?;
         let found = query.execute(&mut *transaction).await?.rows_affected() > 0;
-        if found && barred(&mut transaction, &identity).await?.is_some() {
+        let claims = Arc::new(claims);
+        if found && (barred(&mut transaction, &claims).await?.is_some() || self.laid(&mut transaction, &claims).await?.is_err()) {
             return Ok(false);
         }
         note(&mut transaction, &[Change::Renewed(sign_in.id)]).await?;
@@ -269,10 +273,11 @@ impl Store {
         Ok(())
     }
 
-    /// A sign-in; `None` where its tokens were sealed with a key that is gone: then it is over, and the person signs in again.
-    pub(super) fn read_sign_in(&self, row: &AnyRow) -> Result<Option<SignIn>, Error> {
+    /// A sign-in; `None` where its tokens were sealed with a key that is gone: then it is over, and the person signs in again; or
+    /// where the directory does not let the person have it.
+    pub(super) async fn read_sign_in(&self, row: &AnyRow) -> Result<Option<SignIn>, Error> {
         let id = SignInId(row.try_get("id")?);
-        let identity = read_identity(row)?;
+        let claims = Arc::new(read_claims(row)?);
         let tokens = match self.open_tokens(id, row) {
             Err(Error::Seal(error)) => {
                 tracing::warn!(sign_in = id.0, %error, "a sign-in is over: its tokens can't be opened");
@@ -280,12 +285,20 @@ impl Store {
             }
             opened => opened?,
         };
+        let Ok(identity) = self.laid_now(&claims).await? else { return Ok(None) };
         let renewal = tokens.renewal(clock::now());
-        Ok(Some(SignIn::new(id, identity, time(row, "created_at")?, time(row, "last_seen")?, time(row, "ends_at")?, renewal)))
+        Ok(Some(SignIn::new(
+            id,
+            (claims, identity),
+            time(row, "created_at")?,
+            time(row, "last_seen")?,
+            time(row, "ends_at")?,
+            renewal,
+        )))
     }
 
     fn ended(&self, id: SignInId, row: &AnyRow) -> Result<Ended, Error> {
-        Ok(Ended { provider: read_identity(row)?.subject.provider, id_token: self.open_tokens(id, row)?.id_token })
+        Ok(Ended { provider: read_claims(row)?.subject.provider, id_token: self.open_tokens(id, row)?.id_token })
     }
 
     fn seal_tokens(&self, id: SignInId, tokens: &Tokens) -> Result<Vec<u8>, Error> {
@@ -322,7 +335,8 @@ async fn insert(connection: &mut AnyConnection, user: i64, new: &NewSignIn, now:
     Ok(SignInId(query.bind(&new.client.agent).fetch_one(connection).await?.try_get(0)?))
 }
 
-fn read_identity(row: &AnyRow) -> Result<Identity, Error> {
+/// Who the provider said it is.
+pub(super) fn read_claims(row: &AnyRow) -> Result<Identity, Error> {
     let profile: &str = row.try_get("profile")?;
     let profile: Profile = serde_json::from_str(profile).map_err(|_| Error::Damaged("sign_ins"))?;
     let provider = ProviderName::parse(row.try_get("provider")?).ok_or(Error::Damaged("users"))?;

@@ -5,12 +5,13 @@ use crate::scene::{BASE, Scene, with};
 /// What is replaced in the base, by what; the line of the error; what it says; what would be right.
 type Case = (&'static str, &'static str, usize, &'static str, &'static str);
 
+const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 const UPSTREAM: &str = "upstream: http://127.0.0.1:8080";
 
 fn check(cases: &[Case]) {
     let scene = Scene::new();
     for (from, to, line, message, help) in cases {
-        let errors = scene.errors(&with(from, to));
+        let errors = scene.errors(&with(from, &to.replace("HASH", HASH)));
         let [error] = errors.as_slice() else { panic!("{to}: {errors:#?}") };
         assert!(error.message.contains(message), "{to}: {}", error.message);
         assert_eq!(error.line, *line, "{to}: {}", error.message);
@@ -197,7 +198,12 @@ fn urls_and_hosts() {
         ("store:", "limits: { connections: 4294967296 }\nstore:", 12, "not a number", ""),
         ("store:", "limits: { connections: 9, connections_per_address: 10 }\nstore:", 12, "never counts", ""),
         ("store:", "limits: { conections: 9 }\nstore:", 12, "unknown key `conections`", "`connections`"),
-        ("sqlite:doorward.db", "postgres://db/doorward", 12, "not a store", "sqlite:PATH"),
+        ("sqlite:doorward.db", "postgres://db/doorward", 12, "`store_keys` is missing", "openssl rand"),
+        ("sqlite:doorward.db", "postgres://", 12, "no server is named", "postgres://USER@HOST"),
+        ("sqlite:doorward.db", "postgres://u:p@db/doorward\nstore_keys: k", 12, "a password does not belong", ""),
+        ("sqlite:doorward.db", "postgres://db/doorward?password=p\nstore_keys: k", 12, "`password` is not a parameter", ""),
+        ("store:", "store_grace: 5m\nstore:", 12, "it counts only where the store is", ""),
+        ("store:", "store_password: { env: HOME }\nstore:", 12, "SQLite has no password", ""),
         ("sqlite:doorward.db", "\"sqlite::memory:\"", 12, "not a store", ""),
     ]);
 }
@@ -281,6 +287,33 @@ fn apps_and_providers() {
         ("  wiki:", "  wi.ki:", 14, "the name of an app", ""),
         ("    client_id", "    scopes: [openid email]\n    client_id", 10, "not a scope", "[openid, email]"),
         ("    client_id", "    leeway: 6m\n    client_id", 10, "`5m` at most", ""),
+        ("    client_id", "    scim: {}\n    client_id", 10, "an empty list", ""),
+        ("    client_id", "    scim: { tokens: [] }\n    client_id", 10, "an empty list", ""),
+        ("    client_id", "    scim: { tokens: [{}] }\n    client_id", 10, "exactly one source", "{ file: PATH }"),
+        ("    client_id", "    scim: { tokens: [{ sha256: ab }] }\n    client_id", 10, "not a SHA-256", "sha256sum"),
+        (
+            "    client_id",
+            "    scim: { tokens: [{ file: apps.key }] }\n    client_id",
+            10,
+            "at least 20 characters",
+            "openssl rand",
+        ),
+        ("    client_id", "    scim: { tokens: [{ sha256: HASH, expires: soon }] }\n    client_id", 10, "not a time", "2027"),
+        (
+            "    client_id",
+            "    scim: { tokens: [{ sha256: HASH }, { sha256: HASH }] }\n    client_id",
+            10,
+            "here twice",
+            "of its own",
+        ),
+        (
+            "    client_id",
+            "    scim: { tokens: [{ sha256: HASH }], match: name }\n    client_id",
+            10,
+            "no way to find a user",
+            "external_id",
+        ),
+        ("    client_id", "    scim: { tokens: [{ sha256: HASH }], groups: both }\n    client_id", 10, "", ""),
         ("    client_id", "    leeway: 6\n    client_id", 10, "not a duration", "90s"),
         ("    client_id", "    ca: absent.pem\n    client_id", 10, "can't read `absent.pem`", ""),
         ("    client_id", "    ca: apps.key\n    client_id", 10, "no certificate", ""),

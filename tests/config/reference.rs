@@ -15,6 +15,7 @@ fn scene() -> Scene {
     scene.write("secrets/admin-token", "hunter2");
     scene.write("secrets/partners", "hunter2");
     scene.write("secrets/staff", "hunter2");
+    scene.write("secrets/scim", "a-token-of-some-length");
     scene.write("secrets/webhook", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
     scene
 }

@@ -29,7 +29,7 @@ error: not a store that this version knows
    |
 12 | store: mysql:x
    |        ^^^^^^^
-   = help: write `sqlite:PATH`, as in `sqlite:state/doorward.db`
+   = help: write `sqlite:PATH`, as in `sqlite:state/doorward.db`, or `postgres://USER@HOST/DATABASE`
 
 error: unknown key `alow` in `apps.wiki`
   --> doorward.yaml:17:5

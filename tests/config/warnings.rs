@@ -32,6 +32,12 @@ fn each_kind() {
         (ALLOW, "    paths: [{ match: /a }]\n    allow:\n", 17, "changes nothing"),
         (ALLOW, "    balance: by_session\n    allow:\n", 17, "changes nothing for a single server"),
         (ALLOW, "    slow_start: 30s\n    allow:\n", 17, "changes nothing for a single server"),
+        (
+            "    claims:",
+            "    scim: { tokens: [{ sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, expires: '2020-01-01T00:00:00Z' }] }\n    claims:",
+            11,
+            "this time is over",
+        ),
         ("store:", "trusted_proxies: ['0.0.0.0/0']\nstore:", 12, "trusts everybody"),
         ("\"127.0.0.1:8443\"", "\"127.0.0.1:8443\", admin: \"0.0.0.0:9901\"", 1, "other machines"),
         ("url: https://wiki.corp.example", "url: https://wiki.else.example", 15, "no certificate is for `wiki.else.example`"),

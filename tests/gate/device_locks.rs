@@ -36,7 +36,7 @@ async fn a_device_whose_word_expires_loses_the_stream_that_it_gave_and_no_other(
     let ours = Authority::new("devices");
     let world = world_of(&ours).await;
     let (session, shown) = (world.session(SHOP, ALICE).await, ours.issue("mac-1", 1));
-    let expires = clock::now().plus(Duration::from_secs(5)).to_string();
+    let expires = clock::now().plus(Duration::from_secs(8)).to_string();
     let device = json!({ "owner": ALICE.0, "managed": true, "fingerprint": shown.fingerprint(), "expires_at": expires });
     put(&world, "devices/mac-1", &device).await;
     let mut by_device = websocket(&world, &session, Some(&shown), "/managed/ws").await;
@@ -79,7 +79,7 @@ async fn a_lock_by_certificate_cuts_what_others_have_open_with_it() {
     let ours = Authority::new("devices");
     let world = world_of(&ours).await;
     let (bob, lost) = (world.session(SHOP, BOB).await, ours.issue("mac-1", 1));
-    let expires = clock::now().plus(Duration::from_secs(3)).to_string();
+    let expires = clock::now().plus(Duration::from_secs(8)).to_string();
     let mut public = Connection::over(connect(&world, &client(&world, BOTH[1], Some(&lost))).await.unwrap());
     public.write(world.head("GET", "wiki.corp.test", "/public/ws", UPGRADE)).await;
     assert_eq!(public.head().await.status, 101);

@@ -1,13 +1,13 @@
 //! A real PostgreSQL server of the tests' own. In: the programs of the system's package. Out: databases on a port of loopback. Must
 //! never outlive its test: a shell beside it ends it when this process ends, however that is.
 
-use super::ports::Ports;
+use crate::ports::Ports;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Makes the data where there are none yet, runs the server, and ends it when nobody holds the input any more.
@@ -20,15 +20,18 @@ const KEEPER: &str = r#"
     "$bin/postgres" -D "$dir/data" -p "$port" -k "$dir" -c listen_addresses=127.0.0.1 -c max_connections=200 "$@" >>"$dir/log" 2>&1 &
     server=$!
     read -r how
-    kill "-${how:-QUIT}" $server; wait $server
+    while kill "-${how:-QUIT}" $server 2>/dev/null; do sleep 0.1; done
     [ "$how" = KILL ] || rm -rf "$dir"
 "#;
+
+/// The shell beside a server, and what it waits for.
+type Kept = (Child, ChildStdin);
 
 /// A running server.
 pub(crate) struct Postgres {
     folder: PathBuf,
     ports: Ports,
-    keeper: Option<(Child, ChildStdin)>,
+    keeper: Mutex<Option<Kept>>,
     databases: AtomicU32,
 }
 
@@ -37,7 +40,7 @@ impl Postgres {
     pub(crate) fn start(options: &[&str]) -> Option<Self> {
         let ports = Ports::take();
         let (keeper, folder) = keep("", ports.nth(1), options)?;
-        let server = Self { folder, ports, keeper: Some(keeper), databases: AtomicU32::new(0) };
+        let server = Self { folder, ports, keeper: Mutex::new(Some(keeper)), databases: AtomicU32::new(0) };
         server.wait();
         Some(server)
     }
@@ -72,26 +75,23 @@ impl Postgres {
     }
 
     /// Ends it as a failing machine would, in the middle of whatever it does.
-    pub(crate) fn kill(&mut self) {
-        let (mut keeper, mut input) = self.keeper.take().unwrap();
-        std::io::Write::write_all(&mut input, b"KILL\n").unwrap();
+    pub(crate) fn kill(&self) {
+        let (mut keeper, mut input) = self.keeper.lock().unwrap().take().unwrap();
+        input.write_all(b"KILL\n").unwrap();
         keeper.wait().unwrap();
     }
 
     /// Starts it again.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn restart(&self) {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            self.keeper = keep(&self.folder.display().to_string(), self.port(), &[]).map(|(keeper, _)| keeper);
+            *self.keeper.lock().unwrap() = keep(&self.folder.display().to_string(), self.port(), &[]).map(|(keeper, _)| keeper);
             if self.answers_within(Duration::from_secs(5)) {
                 return;
             }
             assert!(Instant::now() < deadline, "{}", self.log());
             // The children of the one before were still there: another one begins only after they have ended.
-            drop(self.keeper.take().map(|(mut keeper, mut input)| {
-                std::io::Write::write_all(&mut input, b"KILL\n").unwrap();
-                keeper.wait()
-            }));
+            self.kill();
         }
     }
 
@@ -124,14 +124,14 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        if let Some((mut keeper, input)) = self.keeper.take() {
+        if let Some((mut keeper, input)) = self.keeper.lock().unwrap().take() {
             drop(input);
             let _ = keeper.wait();
         }
     }
 }
 
-fn keep(folder: &str, port: u16, options: &[&str]) -> Option<((Child, ChildStdin), PathBuf)> {
+fn keep(folder: &str, port: u16, options: &[&str]) -> Option<(Kept, PathBuf)> {
     let programs = programs().or_else(|| {
         eprintln!("SKIPPED: PostgreSQL is not installed");
         None
@@ -162,7 +162,7 @@ fn is_root() -> bool {
 
 /// Where the programs are: Debian keeps those of each version apart.
 fn programs() -> Option<PathBuf> {
-    let has_them = |folder: &Path| folder.join("postgres").exists() && folder.join("initdb").exists();
+    let has_them = |folder: &Path| ["postgres", "initdb", "psql"].iter().all(|program| folder.join(program).exists());
     let mut folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
     let asked = Command::new("pg_config").arg("--bindir").output().ok();
     folders.extend(asked.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())));

@@ -63,6 +63,10 @@ pub(crate) struct Setup {
     pub(crate) provider_up: bool,
     /// Whether there is a second provider, `partners`.
     pub(crate) partners: bool,
+    /// More under the provider `staff`.
+    pub(crate) provider: &'static str,
+    /// More under the provider `partners`.
+    pub(crate) partner: &'static str,
     /// More under `listen`.
     pub(crate) listen: &'static str,
     /// More under `tls`.
@@ -82,6 +86,8 @@ impl Default for Setup {
             token_life: Duration::from_secs(300),
             provider_up: true,
             partners: false,
+            provider: "",
+            partner: "",
             listen: "",
             tls: "",
             more: "",
@@ -290,9 +296,10 @@ fn configuration(ports: &Ports, setup: &Setup) -> String {
 "
         )
     };
-    let mut providers = provider("staff", ports.staff());
+    let mut providers = provider("staff", ports.staff()) + setup.provider;
     if setup.partners {
         providers.push_str(&provider("partners", ports.partners()));
+        providers.push_str(setup.partner);
     }
     format!(
         "listen: {{ https: '127.0.0.1:{https}', http: '127.0.0.1:{http}', admin: '127.0.0.1:{admin}'{listen} }}

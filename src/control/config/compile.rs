@@ -19,9 +19,11 @@ mod policies;
 mod providers;
 mod rewriting;
 mod rules;
+mod scim;
 mod secret;
 mod servers;
 mod snapshot;
+mod store;
 mod upstream;
 mod values;
 mod webhooks;
@@ -40,15 +42,17 @@ use super::findings::{Findings, Wrong};
 use super::place::Place;
 use super::sources::Sources;
 use super::{Listen, tls};
-use crate::model::{Inventory, Lifetimes, ProviderName};
+use crate::model::{Inventory, Lifetimes, ProviderName, TokenHash};
 use crate::policy::Files;
 use crate::snapshot::Provider;
 use crate::snapshot::entrance::Entrance;
 use crate::snapshot::geo::Geo;
 use crate::snapshot::webhooks::Webhook;
+use crate::store::Location;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// What checks share.
 struct Context<'a> {
@@ -59,6 +63,8 @@ struct Context<'a> {
     /// What rules can name.
     lists: lists::Lists,
     named: rules::Named<'a>,
+    /// The tokens of directories so far.
+    scim_tokens: Vec<TokenHash>,
     /// Verifies servers by the system's authorities, once an app needs that.
     shared_client: Option<upstream::Client>,
 }
@@ -67,7 +73,8 @@ struct Context<'a> {
 pub(super) struct Draft {
     pub(super) listen: Option<Listen>,
     pub(super) admin_token: Option<SecretString>,
-    pub(super) store: Option<String>,
+    pub(super) store: Option<Location>,
+    pub(super) store_grace: Duration,
     pub(super) audit: AuditTrail,
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) entrance: Entrance,
@@ -87,7 +94,7 @@ pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Finding
     let provider_keys = file.identity_providers.keys().map(String::as_str).collect();
     let lists = lists::compile(file, sources, findings);
     let named = rules::Named::of(&file.rules);
-    let context = &mut Context { findings, sources, provider_keys, lists, named, shared_client: None };
+    let context = &mut Context { findings, sources, provider_keys, lists, named, scim_tokens: Vec::new(), shared_client: None };
     rules::named(context);
     let providers = providers::compile(file, context);
     let apps = apps::compile(file, context);
@@ -100,7 +107,8 @@ pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Finding
     Draft {
         listen: listen::listen(file, context),
         admin_token: listen::admin_token(file, context),
-        store: listen::store(file, context),
+        store: store::location(file, context),
+        store_grace: store::grace(file, context),
         audit: audit::compile(file, context),
         trusted_proxies: listen::trusted_proxies(file, context),
         entrance: entrance::compile(file, context),

@@ -9,6 +9,7 @@ mod devices;
 mod limits;
 pub mod rewriting;
 pub mod rules;
+pub mod scim;
 pub mod servers;
 pub mod signals;
 pub mod upstream;
@@ -21,6 +22,7 @@ pub use limits::Limits;
 pub use rules::Rule;
 pub use webhooks::Webhook;
 
+use crate::model::directory::ATTRIBUTES;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
@@ -63,8 +65,16 @@ pub struct File {
     pub shadow_policies: Texts,
     /// Where addresses are.
     pub geo: Option<signals::Geo>,
-    /// Where the state is kept: `sqlite:PATH`; a relative path starts at the directory of this file.
+    /// Where the state is kept: `sqlite:PATH`, or `postgres://USER@HOST/DATABASE` for replicas; a relative path starts at the
+    /// directory of this file.
     pub store: String,
+    /// The password for a PostgreSQL server.
+    pub store_password: Option<Secret>,
+    /// The file with the keys that seal tokens, a `NUMBER BASE64` a line: the same for all replicas. Beside an SQLite database,
+    /// `PATH.keys` unless this says otherwise.
+    pub store_keys: Option<String>,
+    /// How long sessions that are known go on while the PostgreSQL server is out of reach: `5m`.
+    pub store_grace: Option<String>,
     /// The devices that are known.
     pub devices: Option<Devices>,
     /// The apps, by a short name of letters, digits, `-` and `_`.
@@ -170,10 +180,20 @@ pub struct Provider {
     pub assume_email_verified: bool,
     /// What its `acr` and `amr` mean; their registered values by default.
     pub strength: Option<signals::Strength>,
+    /// The provider's directory of users and groups, which it tells of by SCIM; none by default.
+    pub scim: Option<scim::Scim>,
     /// How far the provider's clock may be off; `60s` by default, `5m` at most.
     pub leeway: Option<String>,
     /// A PEM file with the certificate authorities to trust for this provider, in place of the system's.
     pub ca: Option<String>,
+}
+
+impl Provider {
+    /// Our words for what it can say of a person: claims that are mapped, and what its directory has.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        let directory = self.scim.iter().flat_map(|_| ATTRIBUTES);
+        self.claims.keys().map(String::as_str).chain(directory)
+    }
 }
 
 /// Where a secret is. Exactly one of the two.

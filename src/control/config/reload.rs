@@ -8,6 +8,7 @@ use super::sources::Watched;
 use super::{AuditTrail, Listen, Loaded, load};
 use crate::clock;
 use crate::snapshot::Snapshot;
+use crate::store::Location;
 use arc_swap::ArcSwap;
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -48,7 +49,7 @@ pub enum Outcome {
 pub struct Started {
     listen: Listen,
     admin_token: Option<SecretString>,
-    store: String,
+    store: Location,
     audit: AuditTrail,
     watched: Watched,
 }

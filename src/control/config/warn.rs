@@ -105,11 +105,14 @@ impl<'a> Known<'a> {
     fn of(app: &'a Drafted, file: &'a File) -> Self {
         let asks = |provider: &file::Provider| {
             let scopes = provider.scopes.as_ref().map_or(&[][..], |scopes| &scopes.0);
-            provider.claims.contains_key("groups") || scopes.iter().any(|scope| scope.contains("groups") || scope.contains("roles"))
+            let directory = provider.scim.as_ref().is_some_and(|scim| scim.groups != Some(file::scim::ScimGroups::Ignore));
+            directory
+                || provider.claims.contains_key("groups")
+                || scopes.iter().any(|scope| scope.contains("groups") || scope.contains("roles"))
         };
         Self {
             providers: &app.providers,
-            claims: accepted(app, file).flat_map(|(_, provider)| provider.claims.keys().map(String::as_str)).collect(),
+            claims: accepted(app, file).flat_map(|(_, provider)| provider.words()).collect(),
             groups: accepted(app, file).any(|(_, provider)| asks(provider)),
         }
     }

@@ -21,6 +21,10 @@ const AT_ONCE: usize = 16;
 /// After how long a renewal that failed is tried again.
 const PAUSE: Duration = Duration::from_secs(10);
 
+/// For how long one process alone renews the claims of a sign-in: longer than a provider may take.
+const TAKEN_ON: Duration = Duration::from_secs(20);
+/// How often to look whether another process has renewed them.
+const ELSEWHERE: u8 = 10;
 /// How long another process may take to write down what it got.
 const WRITTEN_DOWN: Duration = Duration::from_millis(500);
 
@@ -98,6 +102,29 @@ async fn try_renewal(control: &Control, sign_in: &SignIn) -> Result<(), Failure>
     let snapshot = control.snapshot.load_full();
     let name = sign_in.identity().subject.provider.clone();
     let provider = snapshot.providers.get(&name).ok_or(Error::Undiscovered)?;
+    let was_due = sign_in.renewal_is_due(clock::now());
+    if !control.store.take_on_renewal(sign_in.id, TAKEN_ON).await? {
+        return renewed_elsewhere(sign_in).await;
+    }
+    let done_meanwhile = was_due && !sign_in.renewal_is_due(clock::now());
+    let outcome = if done_meanwhile { Ok(()) } else { renew_alone(control, sign_in, provider).await };
+    // Else the next one waits for a while.
+    control.store.give_back_renewal(sign_in.id).await?;
+    outcome
+}
+
+/// Waits for what another process gets, rather than to use a refresh token twice.
+async fn renewed_elsewhere(sign_in: &SignIn) -> Result<(), Failure> {
+    for _ in 0..ELSEWHERE {
+        tokio::time::sleep(WRITTEN_DOWN).await;
+        if !sign_in.renewal_is_due(clock::now()) {
+            return Ok(());
+        }
+    }
+    Err(Failure::Later("another process has taken it on".to_owned()))
+}
+
+async fn renew_alone(control: &Control, sign_in: &SignIn, provider: &Provider) -> Result<(), Failure> {
     let Some(held) = control.store.tokens(sign_in.id).await? else {
         return end(control, sign_in).await;
     };
@@ -111,7 +138,7 @@ async fn try_renewal(control: &Control, sign_in: &SignIn) -> Result<(), Failure>
         }
         response => response?,
     };
-    let before = Arc::clone(&sign_in.identity());
+    let before = sign_in.claims();
     let issuer = control.directory.find(provider)?;
     let checked = exchange::check_refresh(&issuer, provider, &response, &before, &held).await;
     match checked.map_err(Failure::from) {

@@ -134,7 +134,7 @@ pub(in crate::store) fn address(profile: &Profile) -> &str {
     profile.email.as_ref().map_or("", Email::as_str)
 }
 
-async fn complete(connection: &mut AnyConnection) -> Result<(), Error> {
+pub(in crate::store) async fn complete(connection: &mut AnyConnection) -> Result<(), Error> {
     loop {
         let rows = sqlx::query("SELECT cookie FROM app_sessions WHERE name IS NULL LIMIT 500").fetch_all(&mut *connection).await?;
         for row in &rows {

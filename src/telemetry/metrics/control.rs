@@ -8,6 +8,7 @@ use std::time::Duration;
 pub struct ControlMetrics {
     logins: IntCounterVec,
     provider_up: IntGaugeVec,
+    scim: IntCounterVec,
     revoked: IntCounterVec,
     lag: Histogram,
     locks: IntGaugeVec,
@@ -19,6 +20,7 @@ impl ControlMetrics {
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let logins = Opts::new("doorward_logins_total", "Logins at a provider, by how they ended");
         let up = Opts::new("doorward_provider_up", "Whether the last discovery of a provider succeeded");
+        let scim = Opts::new("doorward_scim_requests_total", "Requests to directories, by what they asked for and how they ended");
         let revoked = Opts::new("doorward_revocations_total", "Sign-ins, or sessions alone, that were ended, by cause");
         let lag = HistogramOpts::new(
             "doorward_revocation_lag_seconds",
@@ -29,6 +31,7 @@ impl ControlMetrics {
         let metrics = Self {
             logins: IntCounterVec::new(logins, &["provider", "outcome"])?,
             provider_up: IntGaugeVec::new(up, &["provider"])?,
+            scim: IntCounterVec::new(scim, &["provider", "operation", "status"])?,
             revoked: IntCounterVec::new(revoked, &["cause"])?,
             lag: Histogram::with_opts(lag.buckets(vec![0.0001, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]))?,
             locks: IntGaugeVec::new(locks, &["kind"])?,
@@ -40,12 +43,18 @@ impl ControlMetrics {
         registry.register(Box::new(metrics.webhooks.clone()))?;
         registry.register(Box::new(metrics.logins.clone()))?;
         registry.register(Box::new(metrics.provider_up.clone()))?;
+        registry.register(Box::new(metrics.scim.clone()))?;
         Ok(metrics)
     }
 
     /// A login has ended: `success`, or the code of the refusal.
     pub fn login(&self, provider: &str, outcome: &str) {
         self.logins.with_label_values(&[provider, outcome]).inc();
+    }
+
+    /// A directory's request was answered.
+    pub fn scim(&self, provider: &str, operation: &str, status: &str) {
+        self.scim.with_label_values(&[provider, operation, status]).inc();
     }
 
     /// Sign-ins or sessions have ended.

@@ -2,7 +2,7 @@
 //! means something to HTTP or to Doorward.
 
 use super::Context;
-use crate::control::config::file::{App, File};
+use crate::control::config::file::{App, File, Provider};
 use crate::control::config::findings::Wrong;
 use crate::control::config::near::did_you_mean;
 use crate::control::config::place::Place;
@@ -51,7 +51,7 @@ pub(super) fn compile(
     context: &mut Context<'_>,
 ) -> Vec<(HeaderName, Attribute)> {
     let of_accepted = |name: &&str| file.identity_providers.get(*name);
-    let claims = accepted.iter().filter_map(of_accepted).flat_map(|provider| provider.claims.keys().map(String::as_str));
+    let claims = accepted.iter().filter_map(of_accepted).flat_map(Provider::words);
     let words: BTreeSet<&str> = BUILT_IN.into_iter().chain(claims).collect();
     let mut folded = BTreeMap::new();
     let mut headers = Vec::new();

@@ -1,4 +1,4 @@
-//! Everything that is neither an app nor a provider: addresses, the store, lifetimes. In: what the file says. Out: values.
+//! Everything that is neither an app nor a provider: addresses, lifetimes. In: what the file says. Out: values.
 
 use super::values::{duration, network, socket};
 use super::{Context, secret};
@@ -51,15 +51,6 @@ pub(in crate::control::config) fn administration(
     let token = file.admin.as_ref().and_then(|admin| admin.token.as_ref());
     let token = findings.take(&root, token.ok_or_else(wrong))?;
     Some((address, secret::compile(token, &root.key("token"), sources, findings)?))
-}
-
-/// `sqlite:` and an absolute path.
-pub(super) fn store(file: &File, context: &mut Context<'_>) -> Option<String> {
-    let path = file.store.strip_prefix("sqlite:").filter(|path| !path.is_empty() && !path.starts_with([':', '?']));
-    let path = path.filter(|path| !path.starts_with("//"));
-    let wrong = || Wrong::new("not a store that this version knows", "write `sqlite:PATH`, as in `sqlite:state/doorward.db`");
-    let path = context.findings.take(&Place::root().key("store"), path.ok_or_else(wrong))?;
-    Some(format!("sqlite:{}", context.sources.resolve(path).display()))
 }
 
 pub(super) fn trusted_proxies(file: &File, context: &mut Context<'_>) -> Vec<IpNet> {

@@ -1,7 +1,7 @@
 //! `identity_providers:`. In: what the file says. Out: providers for the snapshot.
 
 use super::values::{bare, duration, parse};
-use super::{Context, secret};
+use super::{Context, scim, secret};
 use crate::control::config::file;
 use crate::control::config::findings::Wrong;
 use crate::control::config::place::Place;
@@ -54,6 +54,7 @@ fn one(name: &ProviderName, provider: &file::Provider, place: &Place, context: &
         assume_email_verified: provider.assume_email_verified,
         strength: strength(provider.strength.as_ref(), &place.key("strength"), context),
         leeway: leeway?,
+        scim: provider.scim.as_ref().map(|written| scim::compile(written, &place.key("scim"), context)),
         ca: provider.ca.as_deref().and_then(|ca| authorities(ca, &place.key("ca"), context)),
     })
 }

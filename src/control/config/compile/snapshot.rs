@@ -39,6 +39,7 @@ pub(in crate::control::config) fn assemble(
         hosts,
         auth,
         lifetimes: draft.lifetimes,
+        store_grace: draft.store_grace,
         providers: draft.providers,
         reserved_headers: reserved(&draft.apps),
         geo: draft.geo,

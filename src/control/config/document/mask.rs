@@ -3,7 +3,7 @@
 use super::node::{Kind, Node, Span};
 
 /// Keys whose values are secret, except for what names where the secret is.
-pub(super) const SECRET: [&str; 2] = ["client_secret", "token"];
+pub(super) const SECRET: [&str; 3] = ["client_secret", "store_password", "token"];
 const NAMES_A_SOURCE: [&str; 2] = ["env", "file"];
 
 /// Blots out what stands below a secret key.

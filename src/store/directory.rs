@@ -1,0 +1,129 @@
+//! What directories have told of people and groups (SCIM). In: the provider whose directory it is, always. Out: rows. Must never
+//! show or change what belongs to another provider.
+
+mod laid;
+mod orphans;
+mod writes;
+
+pub use orphans::{Lost, Orphan};
+pub use writes::{Done, Draft, Members, Unwritten};
+
+use super::{Error, Store, sign_ins};
+use crate::model::directory::Kind;
+use crate::model::{ProviderName, Timestamp};
+pub(super) use laid::Laying;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+/// A user or a group, as it was told.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// Ours, and never another's.
+    pub id: String,
+    /// All that was told, as JSON.
+    pub body: String,
+    /// Counts its changes, from 1.
+    pub version: i64,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub modified: Timestamp,
+}
+
+/// The other end of a membership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Related {
+    /// The user or the group.
+    pub id: String,
+    /// Its `userName` or `displayName`.
+    pub shown: String,
+}
+
+/// What a resource can be found by without looking at all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// Our id.
+    Id(String),
+    /// `userName` or `displayName`, in any case.
+    Name(String),
+    /// The id that the client gave it.
+    ExternalId(String),
+}
+
+/// How names are compared.
+pub fn fold(name: &str) -> String {
+    name.to_lowercase()
+}
+
+const COLUMNS: &str = "id, body, version, created_at, modified_at";
+
+impl Store {
+    /// One resource.
+    pub async fn resource(&self, provider: &ProviderName, kind: Kind, id: &str) -> Result<Option<Resource>, Error> {
+        Ok(self.resources_by(provider, kind, &Key::Id(id.to_owned())).await?.pop())
+    }
+
+    /// Those that have this key; `externalId` is the client's, who may give it twice.
+    pub async fn resources_by(&self, provider: &ProviderName, kind: Kind, key: &Key) -> Result<Vec<Resource>, Error> {
+        let (column, value) = match key {
+            Key::Id(id) => ("id", id.clone()),
+            Key::Name(name) => ("name", fold(name)),
+            Key::ExternalId(id) => ("external_id", id.clone()),
+        };
+        let text = format!("SELECT {COLUMNS} FROM directory WHERE provider = $1 AND kind = $2 AND {column} = $3 ORDER BY id");
+        let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(provider.as_str()).bind(kind.code()).bind(value);
+        query.fetch_all(&self.readers()).await?.iter().map(resource).collect()
+    }
+
+    /// Some of all, in the order of their ids, which is no order that means anything.
+    pub async fn resources(&self, provider: &ProviderName, kind: Kind, skip: i64, most: i64) -> Result<Vec<Resource>, Error> {
+        let text = format!("SELECT {COLUMNS} FROM directory WHERE provider = $1 AND kind = $2 ORDER BY id LIMIT $3 OFFSET $4");
+        let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(provider.as_str()).bind(kind.code()).bind(most).bind(skip);
+        query.fetch_all(&self.readers()).await?.iter().map(resource).collect()
+    }
+
+    /// Those behind this id, in the same order.
+    pub async fn resources_after(
+        &self,
+        provider: &ProviderName,
+        kind: Kind,
+        after: &str,
+        most: i64,
+    ) -> Result<Vec<Resource>, Error> {
+        let text = format!("SELECT {COLUMNS} FROM directory WHERE provider = $1 AND kind = $2 AND id > $3 ORDER BY id LIMIT $4");
+        let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(provider.as_str()).bind(kind.code()).bind(after).bind(most);
+        query.fetch_all(&self.readers()).await?.iter().map(resource).collect()
+    }
+
+    /// How many there are.
+    pub async fn count_resources(&self, provider: &ProviderName, kind: Kind) -> Result<i64, Error> {
+        let query = sqlx::query_scalar("SELECT COUNT(*) FROM directory WHERE provider = $1 AND kind = $2");
+        Ok(query.bind(provider.as_str()).bind(kind.code()).fetch_one(&self.readers()).await?)
+    }
+
+    /// The members of a group, or the groups of a user. Only of what was read for the provider.
+    pub async fn related(&self, kind: Kind, of: &Resource) -> Result<Vec<Related>, Error> {
+        let text = match kind {
+            Kind::User => {
+                "SELECT d.id, d.shown FROM directory_members m JOIN directory d ON d.id = m.group_id
+                 WHERE m.user_id = $1 ORDER BY d.id"
+            }
+            Kind::Group => {
+                "SELECT d.id, d.shown FROM directory_members m JOIN directory d ON d.id = m.user_id
+                 WHERE m.group_id = $1 ORDER BY d.id"
+            }
+        };
+        let rows = sqlx::query(text).bind(&of.id).fetch_all(&self.readers()).await?;
+        rows.iter().map(|row| Ok(Related { id: row.try_get("id")?, shown: row.try_get("shown")? })).collect()
+    }
+}
+
+fn resource(row: &AnyRow) -> Result<Resource, Error> {
+    Ok(Resource {
+        id: row.try_get("id")?,
+        body: row.try_get("body")?,
+        version: row.try_get("version")?,
+        created: sign_ins::time(row, "created_at")?,
+        modified: sign_ins::time(row, "modified_at")?,
+    })
+}

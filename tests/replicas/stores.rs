@@ -1,0 +1,295 @@
+//! The store of several replicas: no process is needed to see what they tell each other.
+
+use crate::postgres::Postgres;
+use crate::wire::Wire;
+use crate::world::eventually;
+use doorward::assertion::Keys;
+use doorward::clock::now;
+use doorward::model::device::entry::Entry;
+use doorward::model::identity::{Profile, Subject};
+use doorward::model::{Identity, Lifetimes, ProviderName, Token};
+use doorward::store::{AppSession, Cause, Client, Error, Handoff, Life, Location, NewSignIn, SignIn, Store, Tokens};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const LASTING: Lifetimes = Lifetimes { idle: HOUR, lifetime: HOUR };
+const HOST: &str = "wiki.corp.test";
+const KEY: &str = "1 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
+const OTHER_KEY: &str = "1 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE=\n";
+
+/// A database, and what replicas need to share it.
+struct Shared {
+    folder: TempDir,
+    location: String,
+}
+
+impl Shared {
+    async fn new() -> Option<Self> {
+        let server = tokio::task::spawn_blocking(Postgres::shared).await.unwrap()?;
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("keys"), KEY).unwrap();
+        Some(Self { folder, location: server.database() })
+    }
+
+    fn keys(&self) -> PathBuf {
+        self.folder.path().join("keys")
+    }
+
+    async fn try_replica(&self) -> Result<Arc<Store>, Error> {
+        Store::open_at(Location::parse(&self.location).unwrap().with_keys(self.keys()), Handle::current()).await
+    }
+
+    async fn replica(&self) -> Arc<Store> {
+        self.try_replica().await.unwrap()
+    }
+}
+
+fn identity(groups: &[&str]) -> Identity {
+    let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+    Identity {
+        subject: Subject { provider: ProviderName::parse("staff").unwrap(), subject: "ana".into() },
+        profile: Profile { groups, ..Profile::default() },
+        authenticated_at: now(),
+    }
+}
+
+fn tokens() -> Tokens {
+    Tokens { id_token: "the-id-token".into(), refresh_token: Some("r".into()), expires: None }
+}
+
+async fn sign_in(store: &Store) -> (Arc<SignIn>, Token) {
+    let cookie = Token::random().unwrap();
+    let (identity, tokens, ends) = (identity(&["staff"]), tokens(), now().plus(HOUR));
+    let new =
+        NewSignIn { cookie: cookie.hash(), identity, provider_sid: None, tokens, ends, replaces: None, client: Client::default() };
+    (store.create_sign_in(new).await.unwrap().unwrap(), cookie)
+}
+
+async fn app_cookie(store: &Store, sign_in: &SignIn) -> Token {
+    let (code, cookie) = (Token::random().unwrap().hash(), Token::random().unwrap());
+    let handoff = Handoff { code, sign_in: sign_in.id, host: HOST.into(), binding: code, expires: now().plus(HOUR) };
+    assert!(store.create_handoff(&handoff).await.unwrap());
+    assert!(store.take_handoff(&code, HOST, &code, &cookie.hash()).await.unwrap());
+    cookie
+}
+
+fn lives(session: &AppSession) -> bool {
+    session.life(now(), LASTING) == Life::Live
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_replica_ends_or_changes_is_so_at_the_others() {
+    let Some(shared) = Shared::new().await else { return };
+    let (one, two) = (shared.replica().await, shared.replica().await);
+    let (ends, _) = sign_in(&one).await;
+    let (stays, _) = sign_in(&one).await;
+    let mut held = Vec::new();
+    for sign_in in [&ends, &stays, &stays] {
+        held.push(two.app_session(app_cookie(&one, sign_in).await.hash(), HOST).await.unwrap().unwrap());
+    }
+    let version = held[1].sign_in.version();
+    one.end_sign_in(ends.id, Cause::SignedOut).await.unwrap();
+    one.end_app_session(&held[2].cookie, Cause::SignedOut).await.unwrap();
+    assert!(one.renew_sign_in(&stays, identity(&["admins"]), tokens()).await.unwrap());
+    let entry = Entry { id: "mac-1".to_owned(), owner: "shared".to_owned(), ..Entry::default() };
+    one.put_device(entry.check(now()).unwrap()).await.unwrap().unwrap();
+    eventually("the other replica knows all of it", async || {
+        let ended = !lives(&held[0]) && !lives(&held[2]) && lives(&held[1]);
+        let renewed = held[1].sign_in.identity().profile.groups == ["admins"] && held[1].sign_in.version() > version;
+        (ended && renewed && two.devices().by_id("mac-1").is_some()).then_some(())
+    })
+    .await;
+    assert!(one.remove_device("mac-1").await.unwrap());
+    eventually("the device is forgotten", async || two.devices().by_id("mac-1").is_none().then_some(())).await;
+    assert!(two.followed().applied >= 5 && two.followed().anew == 1, "{:?}", two.followed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_loads_while_another_replica_ends_it_holds_nothing_that_lives_for_long() {
+    let Some(shared) = Shared::new().await else { return };
+    let (one, two) = (shared.replica().await, shared.replica().await);
+    for round in 0..40 {
+        let (sign_in, _) = sign_in(&one).await;
+        let cookie = app_cookie(&one, &sign_in).await;
+        let loads: Vec<_> = (0..4)
+            .map(|_| {
+                tokio::spawn({
+                    let (two, cookie) = (Arc::clone(&two), cookie.hash());
+                    async move { two.app_session(cookie, HOST).await.unwrap() }
+                })
+            })
+            .collect();
+        one.end_sign_in(sign_in.id, Cause::SignedOut).await.unwrap();
+        for load in loads {
+            let Some(session) = load.await.unwrap() else { continue };
+            eventually(&format!("it ends in round {round}"), async || (!lives(&session)).then_some(())).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_that_are_missing_are_made_up_for_by_looking_everything_up() {
+    let Some(shared) = Shared::new().await else { return };
+    let server = Postgres::shared().unwrap();
+    let database = shared.location.rsplit('/').next().unwrap();
+    let (one, two) = (shared.replica().await, shared.replica().await);
+    let mut held = Vec::new();
+    for what in
+        ["INSERT INTO changes VALUES ((SELECT taken FROM change_count) + 5, 'x', '', 0)", "UPDATE change_count SET taken = 0"]
+    {
+        let (sign_in, _) = sign_in(&one).await;
+        let session = two.app_session(app_cookie(&one, &sign_in).await.hash(), HOST).await.unwrap().unwrap();
+        eventually("it has caught up", async || (!two.is_behind()).then_some(())).await;
+        // Behind the back of all, and without a word in the outbox.
+        server.run(database, &format!("DELETE FROM sign_ins WHERE id = {}; {what}", sign_in.id.0));
+        held.push(session);
+    }
+    for session in &held {
+        eventually("what is gone has ended", async || (!lives(session)).then_some(())).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_of_changes_have_no_gaps_whoever_writes_and_fails() {
+    let Some(shared) = Shared::new().await else { return };
+    let server = Postgres::shared().unwrap();
+    let database = shared.location.rsplit('/').next().unwrap().to_owned();
+    let stores = [shared.replica().await, shared.replica().await, shared.replica().await];
+    let writing: Vec<_> = stores
+        .iter()
+        .flat_map(|store| std::iter::repeat_n(store, 3))
+        .cloned()
+        .map(|store| {
+            tokio::spawn(async move {
+                for round in 0..15 {
+                    let (sign_in, _) = sign_in(&store).await;
+                    match round % 3 {
+                        0 => drop(store.end_sign_in(sign_in.id, Cause::SignedOut).await.unwrap()),
+                        1 => assert!(store.renew_sign_in(&sign_in, identity(&["x"]), tokens()).await.unwrap()),
+                        // Given up in the middle: rolled back.
+                        _ => drop(
+                            tokio::time::timeout(Duration::from_millis(2), store.end_sign_in(sign_in.id, Cause::SignedOut)).await,
+                        ),
+                    }
+                }
+            })
+        })
+        .collect();
+    for writer in writing {
+        writer.await.unwrap();
+    }
+    let gaps = "SELECT count(*), max(number), (SELECT taken FROM change_count) FROM changes";
+    let row = server.run(&database, gaps);
+    let numbers: Vec<&str> = row.trim().split('|').collect();
+    assert!(numbers[0] == numbers[1] && numbers[1] == numbers[2], "{row}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_that_start_at_once_share_tables_and_keys() {
+    let Some(shared) = Shared::new().await else { return };
+    let opening = async || {
+        let store = shared.replica().await;
+        let keys = Keys::load(&store).await.unwrap();
+        (store, keys.key_set())
+    };
+    let (one, two, three, four) = tokio::join!(opening(), opening(), opening(), opening());
+    assert!([&two.1, &three.1, &four.1].iter().all(|keys| **keys == one.1), "the same keys sign and are shown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_with_other_sealing_keys_does_not_start() {
+    let Some(shared) = Shared::new().await else { return };
+    drop(shared.replica().await);
+    fs::write(shared.keys(), OTHER_KEY).unwrap();
+    assert!(matches!(shared.try_replica().await, Err(Error::OtherKeys(1))), "another key of the same number");
+    let second = OTHER_KEY.replace('1', "2");
+    fs::write(shared.keys(), format!("{second}{KEY}")).unwrap();
+    drop(shared.replica().await);
+    fs::write(shared.keys(), format!("{KEY}{second}")).unwrap();
+    drop(shared.replica().await);
+    fs::write(shared.keys(), KEY).unwrap();
+    assert!(matches!(shared.try_replica().await, Err(Error::OtherKeys(2))), "one that has missed the new key");
+    fs::remove_file(shared.keys()).unwrap();
+    assert!(matches!(shared.try_replica().await, Err(Error::Keys { .. })), "no replica makes one of its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_replica_alone_renews_claims() {
+    let Some(shared) = Shared::new().await else { return };
+    let (one, two) = (shared.replica().await, shared.replica().await);
+    let (sign_in, _) = sign_in(&one).await;
+    assert!(one.take_on_renewal(sign_in.id, HOUR).await.unwrap());
+    assert!(!two.take_on_renewal(sign_in.id, HOUR).await.unwrap());
+    one.give_back_renewal(sign_in.id).await.unwrap();
+    assert!(two.take_on_renewal(sign_in.id, Duration::ZERO).await.unwrap());
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert!(one.take_on_renewal(sign_in.id, HOUR).await.unwrap(), "not for ever: the other one may be gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_used_at_one_replica_is_not_idle_at_another() {
+    let Some(shared) = Shared::new().await else { return };
+    let (one, two) = (shared.replica().await, shared.replica().await);
+    let (used, _) = sign_in(&one).await;
+    let held = two.app_session(app_cookie(&one, &used).await.hash(), HOST).await.unwrap().unwrap();
+    let lifetimes = Lifetimes { idle: Duration::from_secs(2), ..LASTING };
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    used.seen(now());
+    one.tidy(lifetimes).await.unwrap();
+    assert_eq!(held.life(now(), lifetimes), Life::Expired);
+    two.tidy(lifetimes).await.unwrap();
+    assert_eq!(held.life(now(), lifetimes), Life::Live);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_is_cut_off_knows_it_and_catches_up_before_it_says_otherwise() {
+    let Some(shared) = Shared::new().await else { return };
+    let server = Postgres::shared().unwrap();
+    let database = shared.location.rsplit('/').next().unwrap();
+    let wire = Wire::to(server.port()).await;
+    let one = shared.replica().await;
+    let location = Location::parse(&server.location(wire.port(), database)).unwrap().with_keys(shared.keys());
+    let two = Store::open_at(location, Handle::current()).await.unwrap();
+    let minute = Duration::from_secs(60);
+    for cuts in [true, false] {
+        let (sign_in, _) = sign_in(&one).await;
+        let held = two.app_session(app_cookie(&one, &sign_in).await.hash(), HOST).await.unwrap().unwrap();
+        two.come_up_to_date(minute).await.unwrap();
+        if cuts {
+            wire.cut()
+        } else {
+            wire.swallow()
+        }
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        assert!(two.is_behind());
+        two.come_up_to_date(minute).await.unwrap();
+        assert!(two.is_behind(), "it goes on for a while, and knows that it is behind");
+        assert!(two.come_up_to_date(Duration::ZERO).await.is_err(), "and not longer than it may");
+        assert!(
+            tokio::time::timeout(Duration::from_secs(8), two.end_sign_in(sign_in.id, Cause::SignedOut))
+                .await
+                .map_or(true, |done| done.is_err())
+        );
+        one.end_sign_in(sign_in.id, Cause::SignedOut).await.unwrap();
+        wire.mend();
+        let mended = Instant::now();
+        eventually("it is up to date", async || (!two.is_behind()).then_some(())).await;
+        assert!(!lives(&held), "what was ended meanwhile has ended once it says that it is up to date");
+        assert!(mended.elapsed() < Duration::from_secs(5), "{:?}", mended.elapsed());
+    }
+}
+
+/// Takes the lock under which everybody writes, as a replica does, and keeps it.
+pub(crate) async fn hold_the_lock(location: String) {
+    use sqlx::Executor as _;
+    let limits = "options[idle_in_transaction_session_timeout]=2000";
+    let url = format!("{location}?{limits}");
+    let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.unwrap();
+    connection.execute("BEGIN; SELECT pg_advisory_xact_lock(4919131752989213764)").await.unwrap();
+    std::future::pending::<()>().await;
+}
