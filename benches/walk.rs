@@ -19,6 +19,7 @@ use doorward::telemetry::metrics;
 use doorward::{clock, cookies};
 use futures_util::FutureExt as _;
 use http::Request;
+use rustls::pki_types::CertificateDer;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::Path;
@@ -26,6 +27,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+
+#[path = "../tests/world/authority.rs"]
+#[allow(dead_code)]
+mod authority;
+#[path = "../tests/world/mmdb.rs"]
+#[allow(dead_code)]
+mod mmdb;
+
+use authority::Authority;
 
 const RULES: usize = 20;
 
@@ -70,6 +80,7 @@ fn identity(groups: usize) -> model::Identity {
             email: Some(Email::parse("eve@corp.example").unwrap()),
             name: Some("Eve".to_owned()),
             groups: names,
+            amr: vec!["mfa".to_owned()],
             ..Profile::default()
         },
         authenticated_at: clock::now(),
@@ -109,9 +120,40 @@ fn bench(apps: usize, rules: usize) -> Bench {
 }
 
 fn bench_with(apps: usize, rules: usize, upstream: &str) -> Bench {
-    let runtime = Runtime::new().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let snapshot = snapshot(folder.path(), apps, rules, upstream);
+    bench_of(folder, snapshot)
+}
+
+/// One app with 20 rules that look at device, country, hours and strength of the sign-in; the last lets in. With the certificate of
+/// a managed device.
+fn by_circumstances() -> (Bench, Vec<CertificateDer<'static>>) {
+    let folder = tempfile::tempdir().unwrap();
+    let devices = Authority::new("devices");
+    let laptop = devices.issue("mac-1", 1);
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["*.corp.example".to_owned()]).unwrap();
+    write("cert.pem", made.cert.pem().as_bytes());
+    write("key.pem", made.signing_key.serialize_pem().as_bytes());
+    write("devices.pem", devices.pem().as_bytes());
+    write("devices.csv", format!("id,owner,fingerprint,managed\nmac-1,shared,{},true\n", laptop.fingerprint()).as_bytes());
+    write("country.mmdb", &mmdb::database(&[(&[127], mmdb::country("DE"))], 1));
+    let when = "{ mfa: true, device: managed, country: [DE, FR], hours: '00:00-24:00 Europe/Berlin', auth_age: 10h }";
+    let rules: String = (1..RULES).map(|n| format!("      - {{ groups: [none{n}], when: {when} }}\n")).collect();
+    let yaml = format!(
+        "listen: {{ https: \"127.0.0.1:0\" }}\ntls: {{ certificates: [{{ cert: cert.pem, key: key.pem }}], device_ca: devices.pem }}\n\
+         auth: {{ url: https://login.corp.example }}\nidentity_providers: {{ staff: {{ issuer: https://idp.corp.example, client_id: doorward }} }}\n\
+         devices: {{ file: devices.csv }}\ngeo: {{ country: country.mmdb }}\nstore: sqlite:bench.db\napps:\n  app0:\n    \
+         url: https://app0.corp.example\n    upstream: http://127.0.0.1:1\n    identity: {{ X-Remote-User: email }}\n    allow:\n{rules}\
+         \x20     - {{ groups: [finance], when: {when} }}\n"
+    );
+    write("doorward.yaml", yaml.as_bytes());
+    let loaded = config::load(&folder.path().join("doorward.yaml"), 1).unwrap_or_else(|problems| panic!("{problems}"));
+    (bench_of(folder, loaded.snapshot), laptop.chain)
+}
+
+fn bench_of(folder: tempfile::TempDir, snapshot: Snapshot) -> Bench {
+    let runtime = Runtime::new().unwrap();
     let location = format!("sqlite:{}", folder.path().join("bench.db").display());
     let (store, keys) = runtime.block_on(async {
         let store = Store::open(&location, tokio::runtime::Handle::current()).await.unwrap();
@@ -119,7 +161,13 @@ fn bench_with(apps: usize, rules: usize, upstream: &str) -> Bench {
         (store, keys)
     });
     let (audit, receiver) = audit::channel();
-    audit::writer::start(receiver, Some(Path::new("/dev/null"))).unwrap();
+    let destination = audit::writer::Destination {
+        file: Some("/dev/null".into()),
+        rotation: None,
+        keys: store.trail_keys().unwrap(),
+        last: prometheus::IntGauge::new("last", "last").unwrap(),
+    };
+    audit::writer::start(receiver, destination).unwrap();
     let gate = Gate {
         snapshot: Arc::new(arc_swap::ArcSwap::from_pointee(snapshot)),
         store: Arc::clone(&store),
@@ -287,6 +335,23 @@ fn walks(criterion: &mut Criterion) {
     }
 }
 
+/// The same by rules that look at everything.
+fn walks_by_circumstances(criterion: &mut Criterion) {
+    let (bench, chain) = by_circumstances();
+    let host = "app0.corp.example";
+    let cookie = bench.runtime.block_on(sign_in(&bench.store, 2, host));
+    let connection = Connection::new([127, 0, 0, 1].into(), Box::new(())).showing(Some(chain.into()));
+    let connection = Rc::new(connection);
+    bench.runtime.block_on(walk(&bench.worker, &connection, request(host, "/reports", &cookie)));
+    criterion.bench_function("walk/signed in, by device, country, hours and mfa", |b| {
+        b.iter_batched(
+            || request(host, "/reports", &cookie),
+            |request| at_once(walk(&bench.worker, &connection, request)),
+            criterion::BatchSize::SmallInput,
+        );
+    });
+}
+
 /// What needs to wait for nothing, without the runtime's own work around it.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("nothing to wait for")
@@ -306,5 +371,5 @@ fn time(criterion: &mut Criterion) {
     criterion.bench_function("clock", |b| b.iter(|| -> Timestamp { clock::now() }));
 }
 
-criterion_group!(benches, rooms, sessions, decisions, remembered, loading, choices, walks, time);
+criterion_group!(benches, rooms, sessions, decisions, remembered, loading, choices, walks, walks_by_circumstances, time);
 criterion_main!(benches);

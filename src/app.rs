@@ -13,6 +13,7 @@ use crate::control::admin::acts::Trail;
 use crate::control::config::reload::{self, Outcome, Started};
 use crate::control::config::{self, Listen, Loaded, Problems};
 use crate::control::{self, Control, admin};
+use crate::gate::audit::writer::Destination;
 use crate::gate::listen::{self, Sockets};
 use crate::gate::route::Site;
 use crate::gate::upstream::health;
@@ -158,7 +159,7 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
         tracing::warn!("{warning}");
     }
     let started = Started::from(&loaded);
-    let Loaded { snapshot, listen, admin_token, store: location, audit_file, .. } = loaded;
+    let Loaded { snapshot, listen, admin_token, store: location, audit: trail_to, .. } = loaded;
     let store =
         Store::open_at(location.clone(), Handle::current()).await.map_err(|error| Error::Store(error, location.to_string()))?;
     let takes_over = inherited.predecessor.take().map(|predecessor| TakesOver::from(predecessor, &store));
@@ -173,32 +174,39 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
         metrics::control::ControlMetrics::register(&registry)?,
     );
     let (records, receiver) = audit::channel();
-    let writer = audit::writer::start(receiver, audit_file.as_deref()).map_err(Error::Audit)?;
+    let metrics = metrics::Gate::new(&registry)?;
+    let destination = Destination {
+        file: trail_to.file,
+        rotation: trail_to.rotation,
+        keys: store.trail_keys().map_err(|error| Error::Store(error, location.to_string()))?,
+        last: metrics.last_record.clone(),
+    };
+    let writer = audit::writer::start(receiver, destination).map_err(Error::Audit)?;
     let gate = Arc::new(Gate {
         snapshot: Arc::clone(&snapshot),
         store: Arc::clone(&store),
         keys,
         sessions: session::cache(SESSIONS),
         audit: records,
-        metrics: metrics::Gate::new(&registry)?,
+        metrics,
         limits: limit::Counts::default(),
         reserved: reserved(Arc::clone(&control)),
     });
     let configuration = Arc::new(metrics::Configuration::new(&registry)?);
     configuration.applied(1);
-    configuration.databases(snapshot.load().geo.built());
+    ages(&configuration, &snapshot.load());
     let bound = Bound::new(listen, inherited).map_err(Error::Listen)?;
     let sockets = bound.copies().map_err(Error::Listen)?;
-    control.record_directories(trail(&gate));
-    let records = trail(&gate);
+    let devices = metrics::Devices::new(&registry)?;
     let store_metrics = metrics::store::StoreMetrics::register(&registry)?;
     let state = admin::State {
         registry,
+        devices,
         store: Arc::clone(&store),
         store_metrics,
         control: Arc::clone(&control),
         token: admin_token,
-        trail: records,
+        trail: trail(&gate),
     };
     let admin = bound.admin.map(|listener| admin::start(listener, state)).transpose().map_err(Error::Listen)?;
     control.start(trail(&gate));
@@ -327,6 +335,12 @@ fn trail(gate: &Arc<Gate>) -> Trail {
     }
 }
 
+/// Shows how old is what was read from elsewhere.
+fn ages(configuration: &metrics::Configuration, snapshot: &Snapshot) {
+    configuration.databases(snapshot.geo.built());
+    configuration.revocation_lists(snapshot.tls.devices.as_ref().map_or((None, None), |devices| devices.listed));
+}
+
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -369,7 +383,7 @@ fn follow(
                 warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
                 store.lay_directories(current.load().overlays());
                 configuration.applied(epoch);
-                configuration.databases(current.load().geo.built());
+                ages(&configuration, &current.load());
                 notify::reloaded("the configuration was reloaded");
                 tracing::info!(epoch, "the configuration was reloaded");
             }

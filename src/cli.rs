@@ -2,6 +2,7 @@
 //! configuration, 2 usage, 3 challenged.
 
 pub mod administration;
+pub mod audit;
 pub mod check;
 pub mod explain;
 pub mod locks;
@@ -53,6 +54,9 @@ enum Command {
     Replay(replay::Arguments),
     /// Try cases of your own against the rules; exits with 0 where all are decided as expected, else with 1.
     Test(test::Arguments),
+    /// Look after the audit trail.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Say who could reach an app, and under which conditions: by the rules, not by any log.
     WhoCan(reach::WhoCan),
     /// Say what somebody could reach, and under which conditions.
@@ -95,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Explain(arguments) => show(explain::run(*arguments)),
         Command::Replay(arguments) => show(replay::run(&arguments)),
         Command::Test(arguments) => show(test::run(&arguments)),
+        Command::Audit(audit::Command::Verify(arguments)) => show(audit::verify(&arguments)),
         Command::WhoCan(arguments) => show(reach::who(&arguments)),
         Command::WhatCan(arguments) => show(reach::what(&arguments)),
         Command::Signals(arguments) => show(signals::run(arguments)),

@@ -7,6 +7,7 @@
 mod apps;
 mod certs;
 mod config;
+mod device;
 pub mod idp;
 mod manifest;
 mod people;
@@ -112,6 +113,7 @@ pub async fn prepare(options: &Options) -> Result<Demo, Error> {
     let people = people::everyone();
     let config = config::write(&state, site)?;
     certs::prepare(&state)?;
+    device::prepare(&state)?;
     manifest::write(&state, site, &people, &state.secret("admin-token")?, &state.secret("scim-token")?)?;
     let welcome = welcome::text(&state, site, &people);
     let settings = provider(&state, site, people)?;

@@ -1,6 +1,7 @@
 //! The words both planes speak. In: nothing. Out: plain types. Must never do I/O or anything async.
 
 pub mod certificate;
+pub mod chain;
 pub mod device;
 pub mod directory;
 pub mod event;

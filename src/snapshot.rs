@@ -11,6 +11,7 @@ pub mod limits;
 pub mod paths;
 pub mod prefix;
 pub mod rewriting;
+pub mod rotation;
 pub mod scim;
 pub mod servers;
 pub mod tls;

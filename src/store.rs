@@ -31,6 +31,7 @@ mod used_devices;
 
 pub use app_sessions::{Handoff, name};
 pub use database::Location;
+pub use devices::devices;
 pub use follow::Followed;
 pub use freshness::OutOfReach;
 pub use live::{AppSession, Life, SignIn};
@@ -117,6 +118,12 @@ pub enum Error {
     ShuttingDown,
 }
 
+/// The keys that vouch for the audit trails of a store. Changes nothing, and makes none.
+pub fn trail_keys(location: &Location) -> Result<seal::TrailKeys, Error> {
+    let keys = location.keys.as_deref().ok_or(Error::NoKeys)?;
+    Ok(KeyRing::load(keys, false)?.trail_keys()?)
+}
+
 impl Store {
     /// Opens (and makes, where there is none) the database and its key file. `runtime` is where every query runs.
     pub async fn open(location: &str, runtime: Handle) -> Result<Arc<Self>, Error> {
@@ -160,6 +167,11 @@ impl Store {
         let store = Arc::new(store);
         follow::start(&store);
         Ok(store)
+    }
+
+    /// The keys that vouch for the audit trail.
+    pub fn trail_keys(&self) -> Result<seal::TrailKeys, Error> {
+        Ok(self.ring.trail_keys()?)
     }
 
     /// The keys that seal what leaves our hands.

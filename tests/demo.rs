@@ -7,12 +7,13 @@ mod world;
 use doorward::app::{self, Running};
 use doorward::cli::check::check;
 use doorward::demo::{self, Demo, Options};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use std::sync::Arc;
 use tempfile::TempDir;
+use tokio_rustls::TlsConnector;
 use world::Who;
 use world::entrance::Entrance;
 use world::ports::Ports;
@@ -58,13 +59,17 @@ async fn its_manifest_says_what_is_so() {
     let (manifest, entrance) = (&stage.manifest, &stage.entrance);
     let mut keys: Vec<_> = manifest.as_object().unwrap().keys().map(String::as_str).collect();
     keys.sort_unstable();
-    assert_eq!(keys, ["admin", "admin_token", "apps", "auth", "ca", "idp", "scim", "scim_token", "users"]);
+    assert_eq!(keys, ["admin", "admin_token", "apps", "auth", "ca", "device", "idp", "scim", "scim_token", "users"]);
     assert_eq!(manifest["apps"]["wiki"], entrance.url(WIKI, ""));
     assert_eq!(manifest["apps"]["payroll"], entrance.url(PAYROLL, ""));
     assert_eq!(manifest["auth"], entrance.url(LOGIN, ""));
     for user in manifest["users"].as_array().unwrap() {
         assert!(user["email"].is_string() && user["password"].is_string() && user["groups"].is_array(), "{user}");
     }
+    for file in ["ca", "cert", "key"] {
+        assert!(std::path::Path::new(manifest["device"][file].as_str().unwrap()).is_file(), "{file}");
+    }
+    assert_eq!(manifest["device"]["url"], entrance.url(WIKI, "/vault"));
     let admin: url::Url = manifest["admin"].as_str().unwrap().parse().unwrap();
     let status = async |token: &str| {
         let mut connection = Connection::plain(admin.port().unwrap()).await;
@@ -103,6 +108,34 @@ async fn everybody_gets_what_the_welcome_says() {
             200 => assert_eq!(page.json()["x-remote-user"], who.0),
             _ => assert!(page.text().contains("not_allowed")),
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_vault_opens_to_its_owner_with_the_laptop_and_to_nobody_else() {
+    let stage = stage().await;
+    let device = &stage.manifest["device"];
+    let file = |name: &str| device[name].as_str().unwrap().to_owned();
+    let shown = || (vec![CertificateDer::from_pem_file(file("cert")).unwrap()], PrivateKeyDer::from_pem_file(file("key")).unwrap());
+    let (alice, eve) = (("alice@corp.example", "alice-demo"), ("eve@corp.example", "eve-demo"));
+    for (who, with_laptop, status) in [(alice, true, 200), (alice, false, 403), (eve, true, 403)] {
+        let mut browser = stage.entrance.browser();
+        assert_eq!(browser.sign_in(&stage.entrance.url(WIKI, "/"), who).await.status, 200, "the wiki itself needs no device");
+        let cookie = browser.cookie(WIKI, "__Host-doorward").unwrap();
+        let builder = ClientConfig::builder().with_root_certificates(Arc::clone(&stage.entrance.roots));
+        let client = match with_laptop {
+            true => builder.with_client_auth_cert(shown().0, shown().1).unwrap(),
+            false => builder.with_no_client_auth(),
+        };
+        let socket = tokio::net::TcpStream::connect(("127.0.0.1", stage.entrance.port)).await.unwrap();
+        let name = ServerName::try_from(WIKI).unwrap();
+        let mut connection = Connection::over(TlsConnector::from(Arc::new(client)).connect(name, socket).await.unwrap());
+        let host = stage.entrance.authority(WIKI);
+        let head = format!("GET /vault HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\nCookie: __Host-doorward={cookie}\r\n\r\n");
+        connection.write(head).await;
+        let page = connection.answer().await;
+        assert_eq!(page.status, status, "{}: {}", who.0, page.text());
+        assert!(status == 200 || page.text().contains("device"), "it says what is missing: {}", page.text());
     }
 }
 

@@ -8,6 +8,8 @@ mod administration;
 mod answers;
 #[path = "gate/balance.rs"]
 mod balance;
+#[path = "gate/chain.rs"]
+mod chain;
 #[path = "gate/cookies.rs"]
 mod cookies;
 #[path = "gate/denials.rs"]

@@ -95,6 +95,37 @@ async fn no_connection_and_no_request_is_lost_when_another_process_takes_over() 
     traffic.goes_on().await;
     traffic.ends_well().await;
     assert_eq!(process.log().matches("the process before this one has gone").count(), 3);
+    process.signal("-TERM");
+    eventually("it has ended", async || process.ids().is_empty().then_some(())).await;
+    assert!(trail(&world).ends_with("one chain"), "all four wrote it: {}", trail(&world));
+}
+
+/// What is to say of the audit trail.
+fn trail(world: &World) -> String {
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_doorward"));
+    let output = verify.args(["audit", "verify", "-c"]).arg(world.path("doorward.yaml")).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    if output.status.success() && text.contains("vouched for up to") { text + "one chain" } else { text }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_killed_while_it_writes_leaves_a_trail_that_the_next_one_goes_on_with() {
+    let world = world().await;
+    for round in 1..=3 {
+        let process = run(&world, &[]).await;
+        for _ in 0..50 {
+            assert_eq!(world.get(WIKI, "/public/x", "").await.status, 200);
+        }
+        process.signal("-KILL");
+        eventually("it has ended", async || process.ids().is_empty().then_some(())).await;
+        let text = trail(&world);
+        assert!(text.contains("ends here without saying so") && text.contains(": 1 faults"), "{round}: {text}");
+    }
+    let process = run(&world, &[]).await;
+    process.logged("doorward is running", 4).await;
+    process.signal("-TERM");
+    eventually("it has ended", async || process.ids().is_empty().then_some(())).await;
+    assert!(trail(&world).ends_with("one chain"), "{}", trail(&world));
 }
 
 #[tokio::test(flavor = "multi_thread")]

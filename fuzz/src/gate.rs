@@ -60,7 +60,13 @@ impl Walk {
             (store, keys, session)
         });
         let (audit, receiver) = audit::channel();
-        audit::writer::start(receiver, Some(Path::new("/dev/null"))).unwrap();
+        let destination = audit::writer::Destination {
+            file: Some("/dev/null".into()),
+            rotation: None,
+            keys: store.trail_keys().unwrap(),
+            last: prometheus::IntGauge::new("last", "last").unwrap(),
+        };
+        audit::writer::start(receiver, destination).unwrap();
         let gate = Gate {
             snapshot: Arc::new(arc_swap::ArcSwap::from_pointee(snapshot(folder.path()))),
             store,

@@ -8,17 +8,19 @@ use crate::control::config::file::Texts;
 use crate::control::config::{Loaded, load};
 use crate::control::explain::{Answer, Asked, Error, Outcome, Public, explain, value};
 use crate::control::replay;
-use crate::model::{RuleId, StepUp};
+use crate::control::trail::files;
+use crate::model::{Inventory, RuleId, StepUp};
 use crate::policy::condition::Span;
 use crate::policy::explain::{Explained, Explanation, Part};
 use crate::policy::{Decision, Effect};
 use crate::snapshot::Snapshot;
+use crate::store::{self, Location};
 use clap::Args;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 /// What is asked.
@@ -33,7 +35,7 @@ pub struct Arguments {
     /// In place of a made-up request, one that was recorded: its id, in the circumstances that it came in.
     #[arg(long, value_name = "ID")]
     request: Option<String>,
-    /// The audit trail that has its record; the configuration's by default.
+    /// The audit trail that has its record, with the files that were put aside of it; the configuration's by default.
     #[arg(long, requires = "request")]
     audit: Option<PathBuf>,
     /// The person: a verified e-mail address, or provider:subject.
@@ -63,7 +65,10 @@ pub struct Arguments {
     /// Its autonomous system, likewise.
     #[arg(long)]
     asn: Option<String>,
-    /// What the device is to the person.
+    /// The device, by its id in the inventory: as if it had shown its certificate.
+    #[arg(long, value_name = "ID", conflicts_with = "standing")]
+    device: Option<String>,
+    /// What the device is to the person, in place of one of the inventory.
     #[arg(long, value_parser = ["managed", "known", "certified"])]
     standing: Option<String>,
     /// The level of risk.
@@ -99,23 +104,27 @@ pub fn run(arguments: Arguments) -> Verdict {
     if let Some(request) = &arguments.request {
         return past(&loaded, request, arguments.audit.as_deref(), as_json);
     }
-    let answer = asked(arguments).and_then(|asked| answer(&loaded.snapshot, &asked).map_err(|error| error.to_string()));
-    match answer {
+    let asked = match asked(arguments) {
+        Ok(asked) => asked,
+        Err(error) => return Verdict::failed(2, &format!("doorward: {error}")),
+    };
+    let (administered, problems) = administered(&loaded, [&asked]);
+    match answer(&loaded.snapshot, &administered, &asked) {
         Ok(answer) => {
             let output = if as_json { format!("{:#}\n", value(&answer)) } else { as_text(&answer) };
-            Verdict { code: code(answer.outcome()), output, problems: String::new() }
+            Verdict { code: code(answer.outcome()), output, problems }
         }
-        Err(error) => Verdict::failed(2, &format!("doorward: {error}")),
+        Err(error) => Verdict::failed(2, &format!("{problems}doorward: {error}")),
     }
 }
 
 /// Says why a recorded request would be decided as it would be now.
 fn past(loaded: &Loaded, request: &str, audit: Option<&Path>, as_json: bool) -> Verdict {
-    let Some(trail) = audit.or(loaded.audit_file.as_deref()) else {
+    let Some(trail) = audit.or(loaded.audit.file.as_deref()) else {
         return Verdict::failed(2, "doorward: the configuration names no audit file: say which, with `--audit`");
     };
-    let lines = match File::open(trail) {
-        Ok(file) => BufReader::new(file).split(b'\n').map_while(Result::ok),
+    let lines = match files(trail).and_then(|files| files.iter().map(File::open).collect::<io::Result<Vec<_>>>()) {
+        Ok(files) => files.into_iter().flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok)),
         Err(error) => return Verdict::failed(2, &format!("doorward: {}: {error}", trail.display())),
     };
     let people = known(&loaded.store).unwrap_or_default();
@@ -136,8 +145,27 @@ fn past(loaded: &Loaded, request: &str, audit: Option<&Path>, as_json: bool) -> 
     Verdict { code: code(explained.now.outcome()), output, problems }
 }
 
-pub(super) fn answer(snapshot: &Snapshot, asked: &Asked) -> Result<Answer, Error> {
-    explain(snapshot, &asked.question(snapshot, clock::now())?)
+pub(super) fn answer(snapshot: &Snapshot, administered: &Inventory, asked: &Asked) -> Result<Answer, Error> {
+    explain(snapshot, &asked.question(snapshot, administered, clock::now())?)
+}
+
+/// The devices that the administration API was told of, where one of these questions is about a device of the inventory.
+pub(super) fn administered<'a>(loaded: &Loaded, asked: impl IntoIterator<Item = &'a Asked>) -> (Inventory, String) {
+    if asked.into_iter().all(|asked| asked.device_id.is_none()) {
+        return Default::default();
+    }
+    match devices(&loaded.store) {
+        Ok(devices) => (devices, String::new()),
+        Err(error) => (
+            Inventory::default(),
+            format!("the store can't be read, so that only the devices of the configuration's file are known: {error}\n"),
+        ),
+    }
+}
+
+fn devices(location: &Location) -> Result<Inventory, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    runtime.block_on(store::devices(location)).map_err(|error| error.to_string())
 }
 
 fn asked(arguments: Arguments) -> Result<Asked, String> {
@@ -156,6 +184,7 @@ fn asked(arguments: Arguments) -> Result<Asked, String> {
         country: arguments.country,
         asn: arguments.asn,
         device: arguments.standing,
+        device_id: arguments.device,
         risk: arguments.risk,
         headers: pairs(&arguments.header)?,
         at: arguments.at,

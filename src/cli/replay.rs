@@ -5,6 +5,7 @@ use super::check::Verdict;
 use super::reach::known;
 use crate::control::config::load;
 use crate::control::replay::{Change, Replay, Report, Row};
+use crate::control::trail::files;
 use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -19,7 +20,7 @@ pub struct Arguments {
     /// The new configuration file.
     #[arg(short, long)]
     config: PathBuf,
-    /// An audit trail; can be repeated, the oldest first.
+    /// An audit trail, with the files that were put aside of it; can be repeated, the oldest first.
     #[arg(long, required = true)]
     audit: Vec<PathBuf>,
     /// Print JSON.
@@ -44,7 +45,11 @@ pub fn run(arguments: &Arguments) -> Verdict {
         ),
     };
     let mut replay = Replay::new(&loaded.snapshot, people);
-    for path in &arguments.audit {
+    let trails = match trails(&arguments.audit) {
+        Ok(trails) => trails,
+        Err(error) => return Verdict::failed(2, &format!("doorward: {error}")),
+    };
+    for path in &trails {
         if let Err(error) = read(path, &mut replay) {
             return Verdict::failed(2, &format!("doorward: {}: {error}", path.display()));
         }
@@ -53,6 +58,20 @@ pub fn run(arguments: &Arguments) -> Verdict {
     problems.push_str(&limits(&report));
     let output = if arguments.json { format!("{:#}\n", as_value(&report)) } else { as_text(&report) };
     Verdict { code: u8::from(report.changes()), output, problems }
+}
+
+/// All files, each once.
+fn trails(named: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
+    for path in named {
+        let of_this = files(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        for file in of_this {
+            if !all.contains(&file) {
+                all.push(file);
+            }
+        }
+    }
+    Ok(all)
 }
 
 fn read(path: &Path, replay: &mut Replay<'_>) -> io::Result<()> {

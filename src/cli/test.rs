@@ -2,7 +2,7 @@
 //! differs from that; 0 where it does not, 1 where it does, 2 where the file can't be read.
 
 use super::check::Verdict;
-use super::explain::{answer, as_text};
+use super::explain::{administered, answer, as_text};
 use crate::control::config::{load, read_as};
 use crate::control::explain::{Answer, Asked, Error, Outcome};
 use clap::Args;
@@ -71,13 +71,15 @@ pub fn run(arguments: &Arguments) -> Verdict {
         Ok(read) => read,
         Err(problems) => return Verdict::failed(2, &problems.to_string()),
     };
+    let (administered, problems) = administered(&loaded, file.tests.iter().map(|case| &case.given));
     let differs = |(index, case): (usize, &Case)| {
         let place = lines.of("tests", index);
-        difference(case, answer(&loaded.snapshot, &case.given)).map(|text| format!("{} ({place})\n{text}\n", name(case)))
+        difference(case, answer(&loaded.snapshot, &administered, &case.given))
+            .map(|text| format!("{} ({place})\n{text}\n", name(case)))
     };
     let differences: Vec<String> = file.tests.iter().enumerate().filter_map(differs).collect();
     let summary = format!("{} tests, {} failed\n", file.tests.len(), differences.len());
-    Verdict { code: u8::from(!differences.is_empty()), output: differences.concat() + &summary, problems: String::new() }
+    Verdict { code: u8::from(!differences.is_empty()), output: differences.concat() + &summary, problems }
 }
 
 fn name(case: &Case) -> &str {

@@ -12,7 +12,7 @@ mod signals;
 
 use super::Control;
 use crate::clock;
-use crate::model::TokenHash;
+use crate::model::{Inventory, TokenHash};
 use crate::store::{self, Store};
 use crate::telemetry::metrics;
 use axum::extract::{Request, State as Shared};
@@ -37,6 +37,8 @@ use tokio::task::AbortHandle;
 pub struct State {
     /// The metrics.
     pub registry: Registry,
+    /// Those that are looked at when somebody asks.
+    pub devices: metrics::Devices,
     /// The store.
     pub store: Arc<Store>,
     /// How following it goes.
@@ -53,6 +55,8 @@ pub struct State {
 const API: &str = "/api/v1";
 /// What the API has, for programs (OpenAPI 3.1).
 const OPEN_API: &str = include_str!("admin/openapi.json");
+/// How long the text of a refusal can be.
+const LONGEST_REFUSAL: usize = 4096;
 /// How many items one answer has, unless fewer are asked for.
 const PAGE: usize = 1000;
 
@@ -89,6 +93,7 @@ pub fn start(listener: TcpListener, state: State) -> io::Result<Server> {
         .layer(middleware::from_fn_with_state(Arc::clone(&inner), acts::record))
         // A question, whatever its method.
         .route("/explain", post(explain::answer))
+        .layer(middleware::map_response(in_json))
         .layer(middleware::from_fn_with_state(Arc::clone(&inner), authorize));
     let router = Router::new()
         .route("/healthz", get(async || "ok\n"))
@@ -148,6 +153,11 @@ async fn numbers(Shared(inner): Shared<Arc<Inner>>) -> Response {
         inner.state.store.locks().all(clock::now()).map(|(whose, _)| whose.kind()).partition(|kind| *kind == "user");
     inner.state.control.metrics.locks(people.len(), devices.len());
     let kind = "text/plain; version=0.0.4; charset=utf-8";
+    let count = |source, inventory: &Inventory| {
+        inner.state.devices.set(source, inventory.len(), inventory.all().map(|device| device.reported_at).max());
+    };
+    count("file", &inner.state.control.snapshot.load().devices);
+    count("api", &inner.state.store.devices());
     ([(header::CONTENT_TYPE, kind)], metrics::render(&inner.state.registry)).into_response()
 }
 
@@ -181,6 +191,17 @@ fn page<'k>(
     let last = keys.iter().nth(limit.saturating_sub(1)).filter(|_| keys.len() > limit);
     let items: Vec<Value> = keys.iter().take(limit).filter_map(|key| shown(key)).collect();
     Json(json!({ name: items, "next": last })).into_response()
+}
+
+/// What is refused before anybody looks at it (a body that is too large, a query that can't be read) in the words of all other refusals.
+async fn in_json(response: Response) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+    if response.status().is_success() || !kind.starts_with(b"text/plain") {
+        return response;
+    }
+    let (status, said) = (response.status(), axum::body::to_bytes(response.into_body(), LONGEST_REFUSAL).await);
+    let message = said.ok().and_then(|said| String::from_utf8(said.to_vec()).ok());
+    error(status, message.as_deref().or(status.canonical_reason()).unwrap_or_default())
 }
 
 fn error(status: StatusCode, message: &str) -> Response {

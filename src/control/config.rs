@@ -16,6 +16,7 @@ mod sources;
 mod tls;
 mod warn;
 
+pub use compile::AuditTrail;
 pub use problem::{Problem, Problems, Severity};
 pub use sources::Watched;
 
@@ -41,8 +42,8 @@ pub struct Loaded {
     pub admin_token: Option<SecretString>,
     /// Where the state is kept; paths in it are absolute.
     pub store: Location,
-    /// Where the audit trail goes; absolute.
-    pub audit_file: Option<PathBuf>,
+    /// Where the audit trail goes.
+    pub audit: AuditTrail,
     /// How many rules the file has.
     pub rules: usize,
     /// Every file that this was made from.
@@ -111,7 +112,7 @@ fn read(path: &Path, epoch: u64, sources: &mut Sources) -> Result<Loaded, Proble
 
 fn finish(draft: compile::Draft, epoch: u64, document: &Document, findings: &mut Findings) -> Option<Loaded> {
     let (listen, store) = (draft.listen?, draft.store.clone()?);
-    let (admin_token, audit_file) = (draft.admin_token.clone(), draft.audit_file.clone());
+    let (admin_token, audit) = (draft.admin_token.clone(), draft.audit.clone());
     let rules = draft.apps.iter().map(compile::Drafted::rules).sum();
     let Some(snapshot) = compile::assemble(draft, epoch, &|place| document.line(place), findings) else {
         if findings.errors.is_empty() {
@@ -124,7 +125,7 @@ fn finish(draft: compile::Draft, epoch: u64, document: &Document, findings: &mut
         listen,
         admin_token,
         store,
-        audit_file,
+        audit,
         rules,
         watched: Watched::default(),
         warnings: document.warnings(std::mem::take(&mut findings.warnings)),

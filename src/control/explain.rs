@@ -10,7 +10,8 @@ pub use json::value;
 
 use crate::model::identity::{Profile, Subject};
 use crate::model::{
-    DeviceFacts, Email, Identity, Observed, ProviderName, Risk, RiskLevel, RuleId, Source, Strength, Timestamp, device::Standing,
+    Device, DeviceFacts, Email, Identity, Observed, ProviderName, Risk, RiskLevel, RuleId, Source, Strength, Timestamp,
+    device::Standing,
 };
 use crate::policy::explain::Explanation;
 use crate::policy::{Authentication, Facts, Principal, Ruleset};
@@ -50,14 +51,23 @@ pub struct Question {
     pub country: Option<String>,
     /// The same.
     pub asn: Option<u32>,
-    /// What their device is to them.
-    pub device: Option<Standing>,
+    /// Which device they show.
+    pub device: Option<Shown>,
     /// How much there is to fear.
     pub risk: Option<RiskLevel>,
     /// The headers that they send.
     pub headers: HeaderMap,
     /// When it is.
     pub now: Timestamp,
+}
+
+/// The device of a made-up request.
+#[derive(Clone, Debug)]
+pub enum Shown {
+    /// One of which nothing else is known than what it is to the person.
+    Standing(Standing),
+    /// One of the inventory, as if its certificate had been shown.
+    Known(Arc<Device>),
 }
 
 /// The decision, and why.
@@ -133,6 +143,12 @@ pub enum Error {
     /// Not a provider of this app.
     #[error("the app takes no sign-ins of `{0}`")]
     Provider(String),
+    /// The inventory does not have it.
+    #[error("no device of the inventory is called `{0}`")]
+    Device(String),
+    /// Two answers to one question.
+    #[error("say which device it is or what it is to the person, not both")]
+    TwoDevices,
     /// A text that can't be read.
     #[error("`{name}`: `{text}` is not {what}")]
     Value {
@@ -162,7 +178,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Answer, Error
     let identity = identity(app, question)?;
     let provider = snapshot.providers.get(&identity.subject.provider);
     let strength = provider.map_or_else(Strength::nothing, |provider| provider.strength.clone());
-    let facts = facts(snapshot, rules, question, Authentication::of(&identity, &strength))?;
+    let facts = facts(snapshot, rules, question, (&identity, Authentication::of(&identity, &strength)))?;
     let explained = rules.explain(&Principal::new(&identity)?, &identity, &facts, &strength);
     Ok(Answer { route: Arc::clone(&route.label), explained: Ok(explained) })
 }
@@ -209,22 +225,39 @@ fn identity(app: &App, question: &Question) -> Result<Identity, Error> {
     })
 }
 
-fn facts(snapshot: &Snapshot, rules: &Ruleset, question: &Question, authentication: Authentication) -> Result<Facts, Error> {
+fn facts(
+    snapshot: &Snapshot,
+    rules: &Ruleset,
+    question: &Question,
+    (identity, authentication): (&Identity, Authentication),
+) -> Result<Facts, Error> {
     let asked = rules.reads().ask(&question.headers, || std::iter::once(&*question.path));
     let country = question.country.as_deref().map(|country| assumed(question, Arc::from(country)));
     let risk = |level| assumed(question, Arc::new(Risk { level, reasons: Vec::new() }));
-    let device = |standing| assumed(question, Arc::new(DeviceFacts { standing, device: None }));
     Ok(Facts {
         path: question.path.as_str().into(),
         address: question.address,
         country: country.or_else(|| snapshot.geo.country(question.address?)),
         asn: question.asn.map(|asn| assumed(question, asn)).or_else(|| snapshot.geo.asn(question.address?)),
         authentication,
-        device: question.device.map(device),
+        device: question.device.as_ref().map(|shown| device(question, shown, identity)),
         risk: question.risk.map(risk),
         asked: asked.map_err(|_| Error::Ambiguous(question.path.clone()))?,
         ..Facts::bare(question.now, question.method.clone())
     })
+}
+
+/// What the device is to this person, as the gate would have it of a good certificate.
+fn device(question: &Question, shown: &Shown, identity: &Identity) -> Observed<Arc<DeviceFacts>> {
+    match shown {
+        Shown::Standing(standing) => assumed(question, Arc::new(DeviceFacts { standing: *standing, device: None })),
+        Shown::Known(device) => Observed {
+            value: Arc::new(DeviceFacts { standing: device.standing(identity), device: Some(Arc::clone(device)) }),
+            source: Source::Inventory,
+            observed_at: device.reported_at,
+            expires_at: device.expires_at,
+        },
+    }
 }
 
 /// Said by whoever asks.

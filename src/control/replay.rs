@@ -97,6 +97,9 @@ impl<'a> Replay<'a> {
             self.report.unreadable += 1;
             return;
         };
+        if record.is_of_trail() {
+            return;
+        }
         self.report.requests += 1;
         self.people.learn(&record, self.snapshot);
         let Some((before, at)) = record.verdict().zip(record.time()) else {

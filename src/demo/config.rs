@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use super::Error;
+use super::device;
 use super::site::{CLIENT_ID, Site};
 use super::state::State;
 
@@ -36,6 +37,9 @@ admin:
 tls:
   certificates:
     - {{ cert: server.pem, key: server.key }}
+  device_ca: {device_ca}                # browsers may show the certificate of a device
+devices:
+  file: {devices}                     # the devices that are known
 
 auth:
   url: "{login}"
@@ -64,6 +68,8 @@ apps:
       - domains: [corp.example]
     paths:
       - {{ match: /health, public: true }}
+      - match: /vault                      # with a managed device of one's own
+        allow: [{{ domains: [corp.example], when: {{ device: managed }} }}]
   payroll:                                 # the group finance, nobody else
     url: "{payroll}"
     name: Payroll
@@ -78,6 +84,8 @@ audit: {{ file: audit.jsonl }}
         http = site.http(),
         admin = site.admin(),
         login = site.url("login"),
+        device_ca = device::AUTHORITY,
+        devices = device::INVENTORY,
         issuer = site.issuer(),
         wiki = site.url("wiki"),
         wiki_upstream = site.wiki(),

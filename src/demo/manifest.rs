@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::Error;
+use super::device;
 use super::people::Person;
 use super::site::Site;
 use super::state::State;
@@ -22,7 +23,19 @@ struct Manifest<'a> {
     scim: String,
     scim_token: &'a str,
     ca: PathBuf,
+    device: Device,
     users: Vec<User<'a>>,
+}
+
+/// A managed device, its certificate and key as PEM, and a page that needs it.
+#[derive(Serialize)]
+struct Device {
+    id: &'static str,
+    owner: &'static str,
+    ca: PathBuf,
+    cert: PathBuf,
+    key: PathBuf,
+    url: String,
 }
 
 #[derive(Serialize)]
@@ -44,6 +57,14 @@ pub(super) fn write(state: &State, site: Site, people: &[Person], admin_token: &
         scim: format!("{}/scim/v2", site.url("login")),
         scim_token,
         ca: state.path("ca.pem"),
+        device: Device {
+            id: device::ID,
+            owner: device::OWNER,
+            ca: state.path(device::AUTHORITY),
+            cert: state.path(device::CERTIFICATE),
+            key: state.path(device::KEY),
+            url: format!("{}/vault", site.url("wiki")),
+        },
         users: users.collect(),
     };
     state.write("demo.json", &serde_json::to_vec_pretty(&manifest)?)

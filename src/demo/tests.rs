@@ -60,7 +60,7 @@ async fn nothing_it_leaves_is_readable_to_others() {
 async fn a_second_start_keeps_what_was_made() {
     let directory = tempfile::tempdir().unwrap();
     let kept = || {
-        ["ca.pem", "server.key", "idp-key.der", "idp-secret", "admin-token"]
+        ["ca.pem", "server.key", "alice-laptop.pem", "devices.csv", "idp-key.der", "idp-secret", "admin-token"]
             .map(|file| std::fs::read(directory.path().join(file)).unwrap())
     };
     drop(demo(directory.path().into()).await);

@@ -2,6 +2,7 @@
 //!
 //! In: the site, the people, the state directory. Out: text for a terminal.
 
+use super::device;
 use super::people::Person;
 use super::site::Site;
 use super::state::State;
@@ -11,6 +12,8 @@ pub(super) fn text(state: &State, site: Site, people: &[Person]) -> String {
     let (wiki, payroll, login) = (site.url("wiki"), site.url("payroll"), site.url("login"));
     let (ca, home) = (state.path("ca.pem"), state.path(""));
     let (ca, home) = (ca.display(), home.display());
+    let (cert, key) = (state.path(device::CERTIFICATE), state.path(device::KEY));
+    let (cert, key) = (cert.display(), key.display());
     format!(
         "
 Doorward's demo is running, on this machine only.
@@ -27,6 +30,9 @@ What to try
   2. Open payroll as Alice, without signing in again: refused, and the page says why.
   3. Sign out, open payroll as bob@corp.example.
   4. Sign out, open the wiki as mallory@partner.example, a guest.
+  5. Open {wiki}/vault as Alice: refused, it needs her managed laptop.
+     Import the laptop's certificate into your browser (no password), restart the browser, and open it again:
+       openssl pkcs12 -export -passout pass: -in {cert} -inkey {key} -out alice-laptop.p12
 
 Browsers warn about the certificate until they trust {ca}
 The CA's key was thrown away, so nothing else can be made with it. With curl:

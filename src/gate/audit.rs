@@ -4,6 +4,7 @@
 //! the operator chose that.
 
 pub mod buffer;
+mod file;
 mod line;
 pub mod writer;
 

@@ -25,6 +25,8 @@ pub struct DeviceAuthorities {
     pub authorities: Vec<Authority>,
     /// What they have revoked; where there is none, nothing is looked up.
     pub revoked: Vec<CertRevocationList<'static>>,
+    /// When the oldest of these lists was written, and before when the first of them must be replaced.
+    pub listed: (Option<Timestamp>, Option<Timestamp>),
     /// What signatures may be made with.
     pub algorithms: WebPkiSupportedAlgorithms,
     /// Whether trusted proxies say in `Client-Cert` (RFC 9440) which certificate their client has shown.

@@ -2,8 +2,10 @@
 //! database is. Must never take what a database does not say for an answer.
 
 use crate::model::{Observed, Source, Timestamp};
-use maxminddb::Reader;
+use maxminddb::{MaxMindDbError, Reader, WithinOptions};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,9 +46,9 @@ struct AsnRecord {
 
 impl Database {
     /// Takes a whole database; what it says is stale once it is older than `max_age`.
-    pub fn parse(bytes: Vec<u8>, max_age: Duration) -> Result<Self, maxminddb::MaxMindDbError> {
+    pub fn parse(bytes: Vec<u8>, max_age: Duration) -> Result<Self, MaxMindDbError> {
         let reader = Reader::from_source(bytes)?;
-        reader.verify()?;
+        verify(&reader)?;
         let built_at = Timestamp::from_seconds(reader.metadata().build_epoch);
         Ok(Self { expires_at: built_at.plus(max_age), built_at, reader })
     }
@@ -60,6 +62,28 @@ impl Database {
     const fn said<T>(&self, value: T) -> Observed<T> {
         Observed { value, source: Source::Database, observed_at: self.built_at, expires_at: Some(self.expires_at) }
     }
+}
+
+/// Reads everything once, so that nothing is found broken later. A description says nothing of addresses, and there are databases without
+/// one, which the library would refuse before it looks at the rest.
+fn verify(reader: &Reader<Vec<u8>>) -> Result<(), MaxMindDbError> {
+    let metadata = reader.metadata();
+    if !metadata.description.is_empty() {
+        return reader.verify();
+    }
+    // A tree has not more leaves than that: more of them is one that leads back into itself.
+    let most = u64::from(metadata.node_count).saturating_mul(3);
+    let mut seen = HashSet::new();
+    for (count, found) in (0u64..).zip(reader.networks(WithinOptions::default())?) {
+        let found = found?;
+        if count > most {
+            return Err(MaxMindDbError::invalid_database("the search tree leads back into itself"));
+        }
+        if found.offset().is_some_and(|offset| seen.insert(offset)) {
+            found.decode::<IgnoredAny>()?;
+        }
+    }
+    Ok(())
 }
 
 impl Geo {

@@ -2,6 +2,7 @@
 //! that anybody reads without a lock. Must never show in the table what is not in its row yet.
 
 use super::changes::{Change, note};
+use super::database::Location;
 use super::sign_ins::to_sql;
 use super::{Error, Store, signals};
 use crate::model::device::entry::Entry;
@@ -10,8 +11,8 @@ use crate::model::locks::Locks;
 use crate::model::risks::{Risks, Whose};
 use crate::model::{Device, Observed, Risk, RiskLevel, Source, Timestamp};
 use arc_swap::{ArcSwap, Guard};
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{Any, Executor, Row as _};
 use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -113,10 +114,7 @@ impl Store {
     /// Makes the tables of the rows: at the start, and when another process may have changed those.
     pub(super) async fn read_told(&self) -> Result<(), Error> {
         let _writing = self.told.writing.lock().await;
-        let mut devices = Inventory::default();
-        for row in sqlx::query("SELECT entry FROM devices").fetch_all(&self.readers()).await? {
-            devices.put(device(&row)?).map_err(|_| Error::Damaged("devices"))?;
-        }
+        let mut devices = read(&self.readers()).await?;
         let mut risks = Risks::default();
         for row in sqlx::query(RISKS).fetch_all(&self.readers()).await? {
             let whose = Whose::parse(row.try_get("kind")?, row.try_get("name")?).ok_or(Error::Damaged("risks"))?;
@@ -128,6 +126,19 @@ impl Store {
         self.told.locks.store(Arc::new(self.read_all_locks().await?));
         Ok(())
     }
+}
+
+/// The devices that a store was told of. Changes nothing, and makes no store.
+pub async fn devices(location: &Location) -> Result<Inventory, Error> {
+    read(&mut location.read().await?).await
+}
+
+async fn read<'e>(from: impl Executor<'e, Database = Any>) -> Result<Inventory, Error> {
+    let mut devices = Inventory::default();
+    for row in sqlx::query("SELECT entry FROM devices").fetch_all(from).await? {
+        devices.put(device(&row)?).map_err(|_| Error::Damaged("devices"))?;
+    }
+    Ok(devices)
 }
 
 impl Store {

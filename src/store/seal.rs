@@ -3,15 +3,18 @@
 //! purposes.
 
 use super::Error;
+use crate::model::chain::{self, Hex};
 use crate::model::secret::random;
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use subtle::ConstantTimeEq as _;
 
 /// What a sealed value is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,9 @@ pub enum Purpose {
     /// A login in progress, in the browser's cookie.
     Flow,
 }
+
+/// The keys that vouch for the audit trail (HMAC-SHA-256), by the numbers of the main keys: the last one signs.
+pub struct TrailKeys(Vec<(u8, hmac::Key)>);
 
 /// A value can't be sealed or opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +57,12 @@ impl KeyRing {
         }
     }
 
+    /// The keys that vouch for the audit trail.
+    pub fn trail_keys(&self) -> Result<TrailKeys, SealError> {
+        let key = |main| Ok(hmac::Key::new(hmac::HMAC_SHA256, &*expand(main, b"doorward audit trail")?));
+        self.keys.iter().map(|(number, main)| Ok((*number, key(main)?))).collect::<Result<_, _>>().map(TrailKeys)
+    }
+
     /// What tells each key from others and nothing of it, the one that seals last.
     pub(super) fn fingerprints(&self) -> Result<Vec<(u8, [u8; 32])>, SealError> {
         self.keys.iter().map(|(number, main)| Ok((*number, *expand(main, b"doorward fingerprint")?))).collect()
@@ -65,7 +77,7 @@ impl KeyRing {
     pub fn seal(&self, purpose: Purpose, owner: &str, plain: &[u8]) -> Result<Vec<u8>, SealError> {
         let (number, main) = self.keys.last().ok_or(SealError)?;
         let mut text = plain.to_vec();
-        let nonce = derive(main, purpose)?.seal_in_place_append_tag(Aad::from(owner), &mut text).map_err(|_| SealError)?;
+        let nonce = cipher(main, purpose)?.seal_in_place_append_tag(Aad::from(owner), &mut text).map_err(|_| SealError)?;
         Ok([&[*number][..], nonce.as_ref(), &text].concat())
     }
 
@@ -76,7 +88,7 @@ impl KeyRing {
         let (_, main) = self.keys.iter().find(|(n, _)| n == number).ok_or(SealError)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError)?;
         let mut text = text.to_vec();
-        let plain = derive(main, purpose)?.open_in_place(nonce, Aad::from(owner), &mut text).map_err(|_| SealError)?;
+        let plain = cipher(main, purpose)?.open_in_place(nonce, Aad::from(owner), &mut text).map_err(|_| SealError)?;
         Ok(plain.to_vec())
     }
 }
@@ -101,6 +113,21 @@ fn are_distinct(keys: &[(u8, zeroize::Zeroizing<[u8; 32]>)]) -> bool {
     numbers.len() == keys.len()
 }
 
+impl TrailKeys {
+    /// Vouches for these bytes: with which key, and the seal.
+    pub fn sign(&self, bytes: &[u8]) -> Option<(u8, Hex)> {
+        let (number, key) = self.0.last()?;
+        Some((*number, chain::hex(hmac::sign(key, bytes).as_ref())))
+    }
+
+    /// Whether somebody with the key vouched for it; `None` where the key is not among these.
+    pub fn verify(&self, seal: &chain::Seal<'_>) -> Option<bool> {
+        let (_, key) = self.0.iter().find(|(number, _)| *number == seal.key)?;
+        let expected = chain::hex(hmac::sign(key, seal.of).as_ref());
+        Some(bool::from(expected.ct_eq(seal.mac)))
+    }
+}
+
 struct KeyLength;
 
 impl KeyType for KeyLength {
@@ -109,7 +136,7 @@ impl KeyType for KeyLength {
     }
 }
 
-fn derive(main: &[u8; 32], purpose: Purpose) -> Result<RandomizedNonceKey, SealError> {
+fn cipher(main: &[u8; 32], purpose: Purpose) -> Result<RandomizedNonceKey, SealError> {
     let label: &[u8] = match purpose {
         Purpose::Tokens => b"doorward tokens",
         Purpose::SigningKey => b"doorward signing key",

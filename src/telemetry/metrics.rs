@@ -22,6 +22,41 @@ pub struct Configuration {
     reloads: IntCounterVec,
     /// When the databases of addresses were made, in seconds since 1970.
     databases: IntGaugeVec,
+    /// When the lists of revoked certificates were written, and when they must be replaced, in seconds since 1970.
+    revocation: IntGaugeVec,
+}
+
+/// What is known of devices, looked at when somebody asks.
+pub struct Devices {
+    count: IntGaugeVec,
+    reported: IntGaugeVec,
+}
+
+impl Devices {
+    /// Registers them.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let by_source = |name: &str, text: &str| {
+            let gauge = IntGaugeVec::new(Opts::new(name, text), &["source"])?;
+            registry.register(Box::new(gauge.clone())).map(|()| gauge)
+        };
+        Ok(Self {
+            count: by_source("doorward_devices", "Devices of the inventory, by who told of them.")?,
+            reported: by_source(
+                "doorward_devices_reported_timestamp_seconds",
+                "When the device that was last heard of was heard of.",
+            )?,
+        })
+    }
+
+    /// How many devices a source tells of, and when it last heard of one.
+    pub fn set(&self, source: &str, count: usize, reported: Option<Timestamp>) {
+        self.count.with_label_values(&[source]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        match reported {
+            Some(at) => self.reported.with_label_values(&[source]).set(i64::try_from(at.seconds()).unwrap_or(i64::MAX)),
+            // It fails where the series was never made, which is as good.
+            None => drop(self.reported.remove_label_values(&[source])),
+        }
+    }
 }
 
 impl Configuration {
@@ -37,12 +72,19 @@ impl Configuration {
         let built = Opts::new("doorward_geo_database_built_timestamp_seconds", "When a database of addresses in use was made.");
         let databases = IntGaugeVec::new(built, &["database"])?;
         registry.register(Box::new(databases.clone()))?;
+        let written = Opts::new(
+            "doorward_device_revocation_list_timestamp_seconds",
+            "When the oldest list of revoked certificates in use was written, and before when the first must be replaced.",
+        );
+        let revocation = IntGaugeVec::new(written, &["time"])?;
+        registry.register(Box::new(revocation.clone()))?;
         Ok(Self {
             epoch: gauge("doorward_config_epoch", "Counts the configurations that were in force, from 1.")?,
             applied_at: gauge("doorward_config_applied_timestamp_seconds", "When the configuration in force was applied.")?,
             broken: gauge("doorward_config_broken", "1 while the file on disk is refused and the last good one is in force.")?,
             reloads,
             databases,
+            revocation,
         })
     }
 
@@ -59,6 +101,16 @@ impl Configuration {
         self.databases.reset();
         for (name, at) in built {
             self.databases.with_label_values(&[name]).set(i64::try_from(at.seconds()).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// When the lists of revoked certificates that are in use were written, and when they must be replaced.
+    pub fn revocation_lists(&self, (written, next): (Option<Timestamp>, Option<Timestamp>)) {
+        self.revocation.reset();
+        for (time, at) in [("written", written), ("next_update", next)] {
+            if let Some(at) = at {
+                self.revocation.with_label_values(&[time]).set(i64::try_from(at.seconds()).unwrap_or(i64::MAX));
+            }
         }
     }
 

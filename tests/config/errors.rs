@@ -60,6 +60,7 @@ fn the_shape() {
         ("    allow:", "    cors_preflight: 'true'\n    allow:", 17, "`true` or `false`", ""),
         ("store:", "audit: { when_full: drop }\nstore:", 12, "one of `refuse`, `shed`", ""),
         ("store:", "audit: { when_full: shedd }\nstore:", 12, "one of `refuse`, `shed`", "did you mean `shed`?"),
+        ("store:", "audit: { file: a, rotate: { keep: 3 } }\nstore:", 12, "`audit.rotate.size` is missing", ""),
         ("store:", "store: sqlite:a\nstore:", 13, "`store` is here twice", "line 12"),
         ("store: ", "store: !secret ", 12, "tags", ""),
         (UPSTREAM, "upstream:", 16, "`apps.wiki.upstream` must be a server or a list of servers, and this is nothing", ""),
@@ -452,4 +453,14 @@ fn two_missing_keys_of_one_mapping_are_two_errors() {
         assert!(messages.contains(&&*format!("`{missing}` is missing")), "{missing}: {messages:#?}");
     }
     assert_eq!(messages.len(), 6, "{messages:#?}");
+}
+
+#[test]
+fn when_the_audit_file_is_put_aside() {
+    check(&[
+        ("store:", "audit: { file: a, rotate: { size: 10 } }\nstore:", 12, "not a size", "`100MB`"),
+        ("store:", "audit: { file: a, rotate: { size: 999KB } }\nstore:", 12, "too small", "at least `1MB`"),
+        ("store:", "audit: { file: a, rotate: { size: 1MB, keep: 0 } }\nstore:", 12, "not a number", ""),
+        ("store:", "audit: { rotate: { size: 1MB } }\nstore:", 12, "no file to put aside", "with `file`"),
+    ]);
 }

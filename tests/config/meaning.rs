@@ -146,7 +146,7 @@ fn defaults_are_what_the_contract_says() {
     assert!(!snapshot.entrance.proxy_protocol && snapshot.entrance.per_address.is_none());
     assert_eq!(snapshot.entrance.connections, 50_000);
     assert_eq!(loaded.store.to_string(), format!("sqlite:{}", scene.path("doorward.db").display()));
-    assert_eq!((loaded.listen.http, loaded.listen.admin, loaded.audit_file), (None, None, None));
+    assert_eq!((loaded.listen.http, loaded.listen.admin, loaded.audit.file, loaded.audit.rotation), (None, None, None, None));
     assert_eq!(snapshot.apps[0].providers.len(), 1);
 }
 

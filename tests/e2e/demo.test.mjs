@@ -1,6 +1,7 @@
 // `doorward demo`: everything on loopback, nothing installed, and what its
 // demo.json promises.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import https from 'node:https';
@@ -88,6 +89,24 @@ describe('the demo', () => {
     assert.equal(page.status, 200);
     assert.match(page.header('content-type'), /text\/html/);
     visitor.close();
+  });
+
+  it('opens the vault to alice with her laptop, and says so where it stays shut', async () => {
+    assert.equal(demo.device.owner, person('alice').email);
+    for (const [shows, status] of [[demo.device, 200], [undefined, 403]]) {
+      const visitor = new Visitor(world, { shows });
+      const page = await signIn(visitor, demo.device.url, 'alice');
+      assert.equal(page.status, status, page.text);
+      if (status === 403) assert.match(page.text, /managed device/);
+      visitor.close();
+    }
+  });
+
+  it('has a laptop whose certificate a browser can import, by the command in the welcome', async () => {
+    const command = await eventually('the welcome', () => /openssl pkcs12 .*/.exec(doorward.log())?.[0]);
+    execFileSync('sh', ['-c', command], { cwd: directory });
+    const listed = execFileSync('openssl', ['pkcs12', '-in', 'alice-laptop.p12', '-passin', 'pass:', '-nokeys'], { cwd: directory });
+    assert.match(listed.toString(), /alice-laptop/);
   });
 
   it('refuses a wrong password', async () => {

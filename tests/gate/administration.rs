@@ -62,6 +62,26 @@ async fn a_device_that_is_not_right_in_every_part_is_not_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_before_it_is_read_is_refused_in_json_too() {
+    let world = World::start().await;
+    let large = "x".repeat(3 << 20);
+    for (method, path, body, status) in [
+        ("PUT", "/api/v1/devices/mac-1", &*large, 413),
+        ("PUT", "/api/v1/risks/device/mac-1", &large, 413),
+        ("POST", "/api/v1/explain", &large, 413),
+        ("POST", "/api/v1/explain", "\u{1}", 400),
+        ("GET", "/api/v1/devices?limit=%ff", "", 400),
+        ("GET", "/api/v1/risks?after=a&after=b&%zz=%f0%28", "", 200),
+        ("GET", "/api/v1/devices/%ff", "", 400),
+    ] {
+        let answer = world.administer(method, path, "", body).await;
+        let kind = answer.header("content-type").unwrap_or_default().to_owned();
+        assert_eq!((answer.status, &*kind), (status, "application/json"), "{method} {path}: {}", answer.text());
+        assert!(status == 200 || answer.json()["error"].as_str().is_some_and(|error| !error.is_empty()), "{method} {path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn devices_come_in_pages_with_those_of_the_file_among_them() {
     let files = vec![("devices.csv", format!("id,owner,fingerprint\nb,shared,{FINGERPRINT}\nd,shared,\n").into())];
     let world = World::of(Setup { files, more: "devices: { file: devices.csv }", ..Setup::default() }).await;

@@ -513,3 +513,28 @@ async fn nobody_is_rid_of_a_device_s_risk_by_not_showing_its_certificate() {
     put("risks/device/mac-1", serde_json::json!({ "level": "high" })).await;
     assert_eq!(both().await, (403, 403));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_say_how_old_is_what_is_known_of_devices() {
+    let authority = Authority::new("devices");
+    let list = authority.revoke(&[], false);
+    let devices = "id,owner,reported_at\na,shared,2026-11-20T00:00:00Z\nb,shared,2026-11-21T00:00:00Z\n";
+    let files = vec![("devices.pem", authority.pem().into()), ("revoked.pem", list.into()), ("devices.csv", devices.into())];
+    let (tls, more) = (", device_ca: devices.pem, device_crl: revoked.pem", "devices: { file: devices.csv }");
+    let world = World::of(Setup { tls, more, files, ..Setup::default() }).await;
+    let told = r#"{ "owner": "shared", "reported_at": "2026-11-22T00:00:00Z" }"#;
+    assert_eq!(world.administer("PUT", "/api/v1/devices/c", "", told).await.status, 200);
+    let count = |source: &str| format!("doorward_devices{{source=\"{source}\"}}");
+    let reported = |source: &str| format!("doorward_devices_reported_timestamp_seconds{{source=\"{source}\"}}");
+    for (name, expected) in
+        [(count("file"), 2.0), (count("api"), 1.0), (reported("file"), 1_795_219_200.0), (reported("api"), 1_795_305_600.0)]
+    {
+        assert!((world.metric(&name).await - expected).abs() < 0.5, "{name}: {}", world.metric(&name).await);
+    }
+    let list =
+        async |time: &str| world.metric(&format!("doorward_device_revocation_list_timestamp_seconds{{time=\"{time}\"}}")).await;
+    let (written, next) = (list("written").await, list("next_update").await);
+    assert!((next - written - 2.0 * 86_400.0).abs() < 2.0, "{written} {next}");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    assert!(written < now && now < next, "{written} {now} {next}");
+}

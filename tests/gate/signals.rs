@@ -170,3 +170,26 @@ async fn a_path_that_only_the_shadow_reads_in_two_ways_is_not_refused() {
     assert_eq!(world.get(SHOP, "/KEYS/x", &cookie).await.reason(), "ambiguous_target", "what is enforced may match");
     assert_eq!(world.record("/api/x").await["shadow"], json!(null));
 }
+
+#[test]
+fn a_database_without_a_description_is_one_and_is_read_to_its_end_too() {
+    let described = countries(1);
+    let at = described.windows(11).rposition(|part| part == b"description").unwrap() + 11;
+    // A map of nothing.
+    let plain = [&described[..at], &[7 << 5]].concat();
+    let parse = |bytes: Vec<u8>| doorward::snapshot::geo::Database::parse(bytes, std::time::Duration::MAX).is_ok();
+    assert!(parse(described) && parse(plain.clone()));
+    let code = plain.windows(2).position(|part| part == b"RU").unwrap();
+    let mut broken = plain.clone();
+    broken[code - 1] = 7 << 5 | 28;
+    assert!(!parse(broken), "a record that can't be read");
+    let mut turned = plain.clone();
+    turned[..3].fill(0);
+    turned[3..6].fill(0);
+    assert!(!parse(turned), "a tree that leads back into itself");
+    let metadata = plain.windows(3).rposition(|part| part == b"\xab\xcd\xef").unwrap();
+    for at in 0..metadata {
+        // Whatever is there, it is judged and nothing hangs or panics.
+        parse(plain.iter().enumerate().map(|(index, byte)| if index == at { byte ^ 0x55 } else { *byte }).collect());
+    }
+}

@@ -215,3 +215,46 @@ fn a_recorded_request_is_explained_by_its_id() {
         assert!(code == Some(2) && problems.contains(message), "{problems}");
     }
 }
+
+#[test]
+fn files_that_were_put_aside_are_read_first_and_each_once() {
+    let scene = scene(&[allowed("3", "staff:f", json!({}))]);
+    // By their numbers, not by their names.
+    let files =
+        [("audit.jsonl.9", landed("staff:f", &["sales"], &["mfa"])), ("audit.jsonl.10", allowed("2", "staff:f", json!({})))];
+    for (name, record) in &files {
+        scene.write(name, &format!("{record}\n"));
+    }
+    for named in [&["--audit", "audit.jsonl"][..], &["--audit", "audit.jsonl.9", "--audit", "audit.jsonl"]] {
+        let output = doorward(scene.path(), &[&["replay", "-c", "doorward.yaml", "--json"], named].concat());
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(
+            (&value["requests"], &value["loses"][0]["count"], &value["unreadable"]),
+            (&json!(3), &json!(2), &json!(0)),
+            "{value}"
+        );
+    }
+    let asked = ["explain", "-c", "doorward.yaml", "--audit", "audit.jsonl", "--request", "2"];
+    let output = doorward(scene.path(), &asked);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.code() == Some(1) && text.contains("no rule allows it") && text.contains("allow, allowed"), "{text}");
+}
+
+#[test]
+fn a_chained_trail_is_read_like_any_other_without_what_it_says_of_itself() {
+    let records = [landed("staff:f", &["sales"], &["mfa"]), allowed("1", "staff:f", json!({}))];
+    let scene = scene(&[]);
+    let (mut link, mut text) = (doorward::model::chain::Link::START, Vec::new());
+    let own = |event: &str| json!({ "time": "2026-11-23T09:00:00.000Z", "act": "trail", "event": event }).to_string();
+    link.append_sealed(&mut text, own("started").as_bytes(), |_| (1, [b'0'; 64]));
+    records.iter().for_each(|record| link.append(&mut text, record.to_string().as_bytes()));
+    link.append_sealed(&mut text, own("stopped").as_bytes(), |_| (1, [b'0'; 64]));
+    scene.write("audit.jsonl", std::str::from_utf8(&text).unwrap());
+    let output = doorward(scene.path(), &["replay", "-c", "doorward.yaml", "--audit", "audit.jsonl", "--json"]);
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&value["requests"], &value["loses"][0]["count"], &value["unreadable"]),
+        (&json!(2), &json!(1), &json!(0)),
+        "{value}"
+    );
+}

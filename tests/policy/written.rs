@@ -152,3 +152,77 @@ fn a_path_that_the_gate_would_read_otherwise_has_no_answer() {
         assert!((output.status.code() == Some(2)) != message.is_empty() && error.contains(message), "{app} {path}: {error}");
     }
 }
+
+#[test]
+fn a_device_of_the_inventory_counts_as_if_it_had_shown_its_certificate() {
+    let example = "devices: { file: devices.csv }
+apps:
+  payroll:
+    url: https://payroll.corp.example
+    upstream: http://10.0.0.20:8080
+    allow:
+      - groups: [finance]
+        claims: { department: treasury }
+        when: { mfa: true, auth_age: 4h, device: { standing: managed, disk_encryption: true } }
+";
+    let folder = scene(example);
+    let devices = "id,owner,managed,disk_encryption,reported_at,expires_at
+mac-1,eve@corp.example,true,true,2026-11-22T01:00:00Z,2026-11-23T00:00:00Z
+mac-2,bob@corp.example,true,true,2026-11-22T01:00:00Z,
+mac-3,shared,true,false,2026-11-22T01:00:00Z,
+";
+    fs::write(folder.path().join("devices.csv"), devices).unwrap();
+    let ask = |device: &str, at: &str| {
+        let line = format!(
+            "explain -c doorward.yaml --app payroll --user eve@corp.example --group finance --claim department=treasury --method GET --path /x \
+             --ip 192.0.2.1 --country DE --device {device} --amr mfa --auth-age 2h --at {at} --json"
+        );
+        let output = doorward(folder.path(), &line.split_whitespace().collect::<Vec<_>>());
+        (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap_or(serde_json::Value::Null), output.stderr)
+    };
+    let seen = |value: &serde_json::Value, condition: &str| {
+        let parts = value["rules"][0]["conditions"].as_array().unwrap().clone();
+        let part = parts.into_iter().find(|part| part["condition"].as_str().unwrap().starts_with(condition)).unwrap();
+        [&part["holds"], &part["value"], &part["state"], &part["source"], &part["age"]].map(serde_json::Value::to_string).join(" ")
+    };
+    for (device, at, code, standing, disk) in [
+        (
+            "mac-1",
+            "2026-11-22T02:00:00Z",
+            0,
+            r#"true "managed" "fresh" "inventory" 3600"#,
+            r#"true "true" "fresh" "inventory" 3600"#,
+        ),
+        (
+            "mac-1",
+            "2026-11-23T01:00:00Z",
+            1,
+            r#"false "managed" "stale" "inventory" 86400"#,
+            r#"false "true" "stale" "inventory" 86400"#,
+        ),
+        (
+            "mac-2",
+            "2026-11-22T02:00:00Z",
+            1,
+            r#"false "somebody_elses" "fresh" "inventory" 3600"#,
+            r#"true "true" "fresh" "inventory" 3600"#,
+        ),
+        (
+            "mac-3",
+            "2026-11-22T02:00:00Z",
+            1,
+            r#"true "managed" "fresh" "inventory" 3600"#,
+            r#"false "false" "fresh" "inventory" 3600"#,
+        ),
+    ] {
+        let (answered, value, _) = ask(device, at);
+        assert_eq!(answered, code, "{device} {at}: {value}");
+        assert_eq!(seen(&value, "device: managed"), standing, "{device} {at}");
+        assert_eq!(seen(&value, "device disk_encryption"), disk, "{device} {at}: {value}");
+        assert!(value["rules"][0]["place"].as_str().unwrap().starts_with("doorward.yaml:"));
+    }
+    let (code, _, problems) = ask("mac-9", "2026-11-22T02:00:00Z");
+    let problems = String::from_utf8(problems).unwrap();
+    assert!(code == 2 && problems.contains("no device of the inventory is called `mac-9`"), "{problems}");
+    assert!(problems.contains("the store can't be read"), "{problems}");
+}

@@ -22,6 +22,6 @@ pub(super) async fn answer(Shared(inner): Shared<Arc<Inner>>, body: String) -> R
 fn explained(inner: &Inner, body: &str) -> Result<Value, String> {
     let (asked, _) = read_as::<Asked>("body".into(), body).map_err(|problems| problems.to_string())?;
     let snapshot = inner.state.control.snapshot.load();
-    let question = asked.question(&snapshot, clock::now()).map_err(|error| error.to_string())?;
+    let question = asked.question(&snapshot, &inner.state.store.devices(), clock::now()).map_err(|error| error.to_string())?;
     explain(&snapshot, &question).map(|answer| value(&answer)).map_err(|error| error.to_string())
 }

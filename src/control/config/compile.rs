@@ -2,6 +2,7 @@
 //! it: no check stops the next. Must never leave a rule out.
 
 mod apps;
+mod audit;
 mod calendar;
 mod denials;
 mod devices;
@@ -30,6 +31,7 @@ mod webhooks;
 mod when;
 
 pub(super) use apps::Drafted;
+pub use audit::AuditTrail;
 pub(super) use listen::administration;
 pub(super) use paths::Access;
 pub(super) use rules::Written;
@@ -52,7 +54,6 @@ use crate::store::Location;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,8 +78,7 @@ pub(super) struct Draft {
     pub(super) admin_token: Option<SecretString>,
     pub(super) store: Option<Location>,
     pub(super) store_grace: Duration,
-    pub(super) audit_file: Option<PathBuf>,
-    pub(super) audit_sheds: bool,
+    pub(super) audit: AuditTrail,
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) entrance: Entrance,
     pub(super) auth: Option<values::Address>,
@@ -109,14 +109,12 @@ pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Finding
     if let Some(tls) = &tls {
         hosts::check_certificates(tls, auth.as_ref(), &apps, context.findings);
     }
-    let audit = file.audit.as_ref();
     Draft {
         listen: listen::listen(file, context),
         admin_token: listen::admin_token(file, context),
         store: store::location(file, context),
         store_grace: store::grace(file, context),
-        audit_file: audit.and_then(|audit| audit.file.as_ref()).map(|name| context.sources.resolve(name)),
-        audit_sheds: audit.is_some_and(|audit| audit.when_full == Some(super::file::WhenFull::Shed)),
+        audit: audit::compile(file, context),
         trusted_proxies: listen::trusted_proxies(file, context),
         entrance: entrance::compile(file, context),
         devices: devices::compile(file, context),

@@ -3,6 +3,7 @@
 //!
 //! Only texts, truth values, lists, mappings and plain enums: [`super::document`] relies on it.
 
+mod audit;
 mod denials;
 mod devices;
 mod limits;
@@ -15,6 +16,7 @@ pub mod transmitters;
 pub mod upstream;
 mod webhooks;
 
+pub use audit::{Audit, WhenFull};
 pub use denials::ExplainDenials;
 pub use devices::Devices;
 pub use limits::Limits;
@@ -298,26 +300,6 @@ pub struct PathEntry {
     pub redirect: Option<rewriting::Redirect>,
     /// In place of the app: say always the same.
     pub respond: Option<rewriting::Respond>,
-}
-
-/// The audit trail.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Audit {
-    /// Where records go, one JSON object a line.
-    pub file: Option<String>,
-    /// What happens to requests when records can't be written fast enough; `refuse` by default.
-    pub when_full: Option<WhenFull>,
-}
-
-/// What happens when the audit trail can't keep up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum WhenFull {
-    /// Requests wait a little and are then refused.
-    Refuse,
-    /// Requests go on and their records are lost.
-    Shed,
 }
 
 /// A list of texts; a single text stands for a list of one.

@@ -5,7 +5,7 @@ mod links;
 
 use super::problem::{Problem, Problems};
 use super::sources::Watched;
-use super::{Listen, Loaded, load};
+use super::{AuditTrail, Listen, Loaded, load};
 use crate::clock;
 use crate::snapshot::Snapshot;
 use crate::store::Location;
@@ -50,7 +50,7 @@ pub struct Started {
     listen: Listen,
     admin_token: Option<SecretString>,
     store: Location,
-    audit_file: Option<PathBuf>,
+    audit: AuditTrail,
     watched: Watched,
 }
 
@@ -61,7 +61,7 @@ impl Started {
             listen: loaded.listen,
             admin_token: loaded.admin_token.clone(),
             store: loaded.store.clone(),
-            audit_file: loaded.audit_file.clone(),
+            audit: loaded.audit.clone(),
             watched: loaded.watched.clone(),
         }
     }
@@ -72,7 +72,8 @@ impl Started {
             ("listen", self.listen != new.listen),
             ("admin.token", token(&self.admin_token) != token(&new.admin_token)),
             ("store", self.store != new.store),
-            ("audit.file", self.audit_file != new.audit_file),
+            ("audit.file", self.audit.file != new.audit.file),
+            ("audit.rotate", self.audit.rotation != new.audit.rotation),
         ];
         all.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }

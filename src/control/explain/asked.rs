@@ -1,15 +1,17 @@
 //! A made-up request as people write one: on the command line, in a file of tests, in the body of a call to the API. In: texts. Out:
 //! a [`Question`], or what is wrong with a text.
 
-use super::{Error, Question, app};
+use super::{Error, Question, Shown, app};
 use crate::control::config::{self, file::Texts};
 use crate::model::device::Standing;
-use crate::model::{RiskLevel, Timestamp};
+use crate::model::inventory::Inventories;
+use crate::model::{Inventory, RiskLevel, Timestamp};
 use crate::snapshot::Snapshot;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A made-up request.
@@ -47,6 +49,8 @@ pub struct Asked {
     pub asn: Option<String>,
     /// What the device is to the person: `managed`, `known` or `certified`.
     pub device: Option<String>,
+    /// In place of that, a device of the inventory.
+    pub device_id: Option<String>,
     /// `low`, `medium` or `high`.
     pub risk: Option<String>,
     /// The headers of the request.
@@ -57,8 +61,8 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// What is meant.
-    pub fn question(&self, snapshot: &Snapshot, now: Timestamp) -> Result<Question, Error> {
+    /// What is meant; `administered` are the devices that the administration API was told of.
+    pub fn question(&self, snapshot: &Snapshot, administered: &Inventory, now: Timestamp) -> Result<Question, Error> {
         let now = optional("at", self.at.as_deref(), "a time: 2026-11-22T02:00:00Z", time)?.unwrap_or(now);
         let age = optional("auth_age", self.auth_age.as_deref(), "a number and a unit: 90s, 30m, 12h or 7d", config::duration)?;
         let age = age.unwrap_or(Duration::from_secs(1));
@@ -78,11 +82,23 @@ impl Asked {
             address: optional("ip", self.ip.as_deref(), "an address", parsed)?,
             country: self.country.clone(),
             asn: optional("asn", self.asn.as_deref(), "a number", parsed)?,
-            device: optional("device", self.device.as_deref(), "`managed`, `known` or `certified`", standing)?,
+            device: self.shown(Inventories { administered, listed: &snapshot.devices })?,
             risk: optional("risk", self.risk.as_deref(), "`low`, `medium` or `high`", level)?,
             headers: self.headers()?,
             now,
         })
+    }
+
+    fn shown(&self, inventories: Inventories<'_>) -> Result<Option<Shown>, Error> {
+        let standing = optional("device", self.device.as_deref(), "`managed`, `known` or `certified`", standing)?;
+        match (standing, &self.device_id) {
+            (Some(_), Some(_)) => Err(Error::TwoDevices),
+            (standing, None) => Ok(standing.map(Shown::Standing)),
+            (None, Some(id)) => {
+                let device = inventories.by_id(id).ok_or_else(|| Error::Device(id.clone()))?;
+                Ok(Some(Shown::Known(Arc::clone(device))))
+            }
+        }
     }
 
     fn headers(&self) -> Result<HeaderMap, Error> {

@@ -20,7 +20,9 @@ pub(super) struct Record<'a> {
     #[serde(borrow)]
     request_id: Option<Text<'a>>,
     #[serde(borrow)]
-    method: Text<'a>,
+    act: Option<Text<'a>>,
+    #[serde(borrow)]
+    method: Option<Text<'a>>,
     #[serde(borrow)]
     host: Option<Text<'a>>,
     #[serde(borrow)]
@@ -81,7 +83,12 @@ struct Device {
 
 impl<'a> Record<'a> {
     pub(super) fn parse(line: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(line).ok()
+        serde_json::from_slice(line).ok().filter(|record: &Self| record.method.is_some() || record.is_of_trail())
+    }
+
+    /// What the trail says of itself.
+    pub(super) fn is_of_trail(&self) -> bool {
+        self.act.as_ref().is_some_and(|act| act.0 == "trail")
     }
 
     /// What the rules said; `None` where something else decided.
@@ -109,7 +116,7 @@ impl<'a> Record<'a> {
     }
 
     pub(super) fn method(&self) -> Method {
-        self.method.0.parse().unwrap_or_default()
+        text(self.method.as_ref()).parse().unwrap_or_default()
     }
 
     /// Without the port.

@@ -1,54 +1,215 @@
-//! The thread that writes records. In: batches of lines. Out: the lines, appended to the audit file, or to standard output
-//! where there is none. Must never give up on an error of the file: it says so and tries again.
+//! The thread that writes records. In: batches of lines. Out: the lines, chained (`model::chain`), appended to the audit file, or to
+//! standard output where there is none. Must never give up on an error of the file: it says so and tries again.
+//!
+//! Workers know nothing of the chain: it is made here, where all records come together. Now and then, and where a trail begins, goes on
+//! elsewhere or ends, a record of its own says so, with a seal that only who has the store's keys can make.
 
 use super::Receiver;
-use std::fs::{File, OpenOptions};
+use super::file::{Strange, TrailFile};
+use crate::clock;
+use crate::model::chain::{self, Link};
+use crate::snapshot::rotation::Rotation;
+use crate::store::seal::TrailKeys;
+use prometheus::IntGauge;
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Where records go.
+pub struct Destination {
+    /// Standard output where there is none.
+    pub file: Option<PathBuf>,
+    /// When the file is put aside for a new one.
+    pub rotation: Option<Rotation>,
+    /// What vouches for them.
+    pub keys: TrailKeys,
+    /// Shows the number of the last one.
+    pub last: IntGauge,
+}
+
+/// How many records, and for how long, may stand without a seal behind them.
+const UNSEALED: (u64, Duration) = (10_000, Duration::from_secs(10));
 
 /// Opens the file (made for the owner alone) and starts the thread, which ends when every sender is gone.
-pub fn start(receiver: Receiver, file: Option<&Path>) -> io::Result<JoinHandle<()>> {
-    let out: Box<dyn Write + Send> = match file {
-        Some(path) => Box::new(open(path)?),
-        None => Box::new(io::stdout()),
+pub fn start(receiver: Receiver, destination: Destination) -> io::Result<JoinHandle<()>> {
+    let out = match &destination.file {
+        Some(path) if is_file(path) => Out::File(Box::new(TrailFile::open(path, destination.rotation)?)),
+        Some(path) => Out::Stream(Box::new(fs::OpenOptions::new().append(true).open(path)?)),
+        None => Out::Stream(Box::new(io::stdout())),
     };
-    thread::Builder::new().name("audit".to_owned()).spawn(move || run(&receiver, out))
+    let Destination { keys, last, .. } = destination;
+    let link = Link::START;
+    let writer = Writer { receiver, out, keys, last, link, text: Vec::new(), unsealed: 0, sealed: Instant::now() };
+    thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run())
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+/// Or could be one; devices and pipes are written as they are.
+fn is_file(path: &Path) -> bool {
+    fs::metadata(path).map_or(true, |metadata| metadata.is_file())
 }
 
-/// Until every sender is gone.
-fn run(receiver: &Receiver, mut out: Box<dyn Write + Send>) {
-    while let Ok(batch) = receiver.batches.recv() {
-        write(receiver, &mut out, &batch);
-        receiver.queued.fetch_sub(batch.len(), Ordering::Relaxed);
+enum Out {
+    File(Box<TrailFile>),
+    Stream(Box<dyn Write + Send>),
+}
+
+struct Writer {
+    receiver: Receiver,
+    out: Out,
+    keys: TrailKeys,
+    last: IntGauge,
+    /// What was written last.
+    link: Link,
+    /// What is written next.
+    text: Vec<u8>,
+    unsealed: u64,
+    sealed: Instant,
+}
+
+/// Where a trail says something of itself.
+#[derive(Clone, Copy)]
+enum Event {
+    Started,
+    Continued,
+    Checkpoint,
+    Rotated,
+    Torn,
+    Stopped,
+}
+
+impl Event {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Continued => "continued",
+            Self::Checkpoint => "checkpoint",
+            Self::Rotated => "rotated",
+            Self::Torn => "torn",
+            Self::Stopped => "stopped",
+        }
     }
 }
 
-/// While the disk is full the queue fills, and with it requests are refused: no trace, no access. Once nobody is left to
-/// refuse, the process must be able to end.
-fn write(receiver: &Receiver, out: &mut Box<dyn Write + Send>, mut batch: &[u8]) {
-    while !batch.is_empty() {
-        let error = match out.write(batch) {
-            Ok(0) => io::Error::from(io::ErrorKind::WriteZero),
-            Ok(written) => {
-                batch = batch.get(written..).unwrap_or(&[]);
-                continue;
+impl Writer {
+    /// Until every sender is gone.
+    fn run(mut self) {
+        self.write(&[], Some(Event::Started));
+        loop {
+            match self.receiver.batches.recv_timeout(UNSEALED.1) {
+                Ok(batch) => {
+                    self.write(&batch, None);
+                    self.receiver.queued.fetch_sub(batch.len(), Ordering::Relaxed);
+                }
+                Err(RecvTimeoutError::Timeout) if self.unsealed > 0 => self.write(&[], Some(Event::Checkpoint)),
+                Err(RecvTimeoutError::Timeout) => (),
+                Err(RecvTimeoutError::Disconnected) => break,
             }
+        }
+        self.write(&[], Some(Event::Stopped));
+        tracing::info!(record = self.link.number, hash = chain::text(&self.link.hash), "the audit trail ends here");
+    }
+
+    /// Writes records, and then what the trail says of itself. Nobody else writes meanwhile.
+    fn write(&mut self, records: &[u8], event: Option<Event>) {
+        if !self.take_hold() || (self.rotates() && !self.take_hold()) {
+            return;
+        }
+        if matches!((&self.out, event), (Out::File(file), None | Some(Event::Checkpoint | Event::Stopped)) if file.is_empty()) {
+            self.say(Event::Continued, "");
+        }
+        let mut begin = 0;
+        // A batch is whole lines.
+        for end in memchr::memchr_iter(b'\n', records) {
+            self.link.append(&mut self.text, records.get(begin..end).unwrap_or_default());
+            (begin, self.unsealed) = (end + 1, self.unsealed + 1);
+        }
+        let due = self.unsealed >= UNSEALED.0 || (self.unsealed > 0 && self.sealed.elapsed() >= UNSEALED.1);
+        if let Some(event) = event.or(due.then_some(Event::Checkpoint)) {
+            self.say(event, "");
+        }
+        self.flush();
+        self.last.set(i64::try_from(self.link.number).unwrap_or(i64::MAX));
+        if let Out::File(file) = &mut self.out
+            && let Err(error) = file.release()
+        {
+            tracing::error!(%error, "the audit file can't be let go of");
+        }
+    }
+
+    /// Has the file to itself, at the end of what others wrote; not where that fails and nobody waits for it any more.
+    fn take_hold(&mut self) -> bool {
+        let Out::File(file) = &mut self.out else { return true };
+        let link = &mut self.link;
+        let Some(strange) = patiently(&self.receiver, || file.take_hold(link)) else { return false };
+        if let Some(Strange { bytes, hash, breaks_off }) = strange {
+            if breaks_off {
+                self.text.push(b'\n');
+            }
+            tracing::warn!(bytes, "the audit trail does not end with a record: somebody was interrupted, or wrote to it");
+            self.say(Event::Torn, &format!(",\"bytes\":{bytes},\"hash\":\"{}\"", chain::text(&hash)));
+        }
+        true
+    }
+
+    /// Puts the file aside where it is time; whether it did.
+    fn rotates(&mut self) -> bool {
+        if !matches!(&self.out, Out::File(file) if file.is_full()) {
+            return false;
+        }
+        self.say(Event::Rotated, "");
+        self.flush();
+        if let Out::File(file) = &mut self.out
+            && let Err(error) = file.rotate(self.link.number)
+        {
+            tracing::error!(%error, "the audit file can't be put aside, or an old one not be removed");
+        }
+        true
+    }
+
+    /// A record of the trail's own, sealed.
+    fn say(&mut self, event: Event, more: &str) {
+        let record = format!("{{\"time\":\"{}\",\"act\":\"trail\",\"event\":\"{}\"{more}}}", clock::now(), event.code());
+        let (keys, none) = (&self.keys, (0, Link::START.hash));
+        self.link.append_sealed(&mut self.text, record.as_bytes(), |line| keys.sign(line).unwrap_or(none));
+        (self.unsealed, self.sealed) = (0, Instant::now());
+    }
+
+    /// While the disk is full the queue fills, and with it requests are refused: no trace, no access.
+    fn flush(&mut self) {
+        let mut rest = self.text.as_slice();
+        let out: &mut dyn Write = match &mut self.out {
+            Out::File(file) => &mut **file,
+            Out::Stream(stream) => stream,
+        };
+        while !rest.is_empty() {
+            let Some(written) = patiently(&self.receiver, || out.write(rest)) else { break };
+            rest = rest.get(written..).unwrap_or_default();
+        }
+        self.text.clear();
+    }
+}
+
+/// Tries until it works. Once nobody is left to refuse, the process must be able to end.
+fn patiently<T>(receiver: &Receiver, mut act: impl FnMut() -> io::Result<T>) -> Option<T> {
+    loop {
+        let error = match act() {
+            Ok(done) => return Some(done),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => error,
         };
         tracing::error!(%error, "the audit trail can't be written");
         if Arc::strong_count(&receiver.queued) == 1 {
-            return;
+            return None;
         }
         thread::sleep(Duration::from_secs(1));
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;

@@ -26,6 +26,8 @@ pub struct Gate {
     pub upstream_failures: IntCounter,
     /// Audit records that found no room.
     pub lost_records: IntCounter,
+    /// The number of the last audit record.
+    pub last_record: IntGauge,
     /// Sessions that are cached.
     pub sessions: IntGauge,
     /// WebSockets, event streams and gRPC streams that are open.
@@ -72,6 +74,7 @@ impl Gate {
             upstream_connections: gauge("doorward_upstream_connections", "Open connections to apps.")?,
             upstream_failures: counter("doorward_upstream_connect_failures_total", "Connections to apps that could not be made.")?,
             lost_records: counter("doorward_audit_lost_total", "Audit records that found no room in the queue.")?,
+            last_record: gauge("doorward_audit_last_record", "The number of the last audit record that this process wrote.")?,
             sessions: gauge("doorward_sessions", "Sessions in the cache.")?,
             streams: gauge("doorward_streams", "Open WebSockets, event streams and gRPC streams.")?,
             cuts: Histogram::with_opts(cuts.buckets(vec![0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0]))?,

@@ -125,11 +125,11 @@ class World {
     this.doorward = await Doorward.run(this.file, this.configuration.listen.admin);
   }
 
-  // Every audit record that has been written whole.
+  // Every audit record that has been written whole, but what the trail says of itself.
   audit() {
     const file = join(this.directory, 'audit.jsonl');
     const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n') : [''];
-    return lines.slice(0, -1).map((line) => JSON.parse(line));
+    return lines.slice(0, -1).map((line) => JSON.parse(line)).filter(({ act }) => act !== 'trail');
   }
 
   onClose(action) {

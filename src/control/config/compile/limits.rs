@@ -55,7 +55,7 @@ const UNITS: [(&str, u64); 7] =
     [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("KB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("B", 1)];
 
 /// `512KB`, `100MB`, `1GiB`, in bytes.
-fn size(text: &str) -> Result<u64, Wrong> {
+pub(super) fn size(text: &str) -> Result<u64, Wrong> {
     let parts = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
     let size = parts.and_then(|(number, bytes)| u64::from(count(number).ok()?.get()).checked_mul(*bytes));
     size.ok_or_else(|| Wrong::new("not a size", "a whole number and a unit: `512KB`, `100MB` or `1GiB`"))

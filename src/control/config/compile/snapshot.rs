@@ -48,7 +48,7 @@ pub(in crate::control::config) fn assemble(
         entrance: draft.entrance,
         tls: draft.tls?,
         devices: draft.devices,
-        audit_sheds: draft.audit_sheds,
+        audit_sheds: draft.audit.sheds,
         webhooks: draft.webhooks,
     };
     for app in draft.apps {

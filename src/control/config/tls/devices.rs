@@ -22,6 +22,7 @@ use webpki::{CertRevocationList, OwnedCertRevocationList, anchor_from_trusted_ce
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::revocation_list::CertificateRevocationList;
+use x509_parser::time::ASN1Time;
 
 /// How many bytes of certificates a client may show: they are kept for as long as its connection.
 const LARGEST_CHAIN: usize = 16 * 1024;
@@ -63,17 +64,19 @@ pub(super) fn compile(file: &File, provider: &CryptoProvider, sources: &mut Sour
             let lists = revoked(name, &place.key("device_crl"), sources, findings);
             findings.take(&place.key("device_crl"), lists)
         }
-        None => Some(Vec::new()),
+        None => Some((Vec::new(), (None, None))),
     };
     let certificates = certificates?;
     let authorities = certificates.iter().map(|der| authority(der, name, &place, findings)).collect::<Result<Vec<_>, _>>();
     let authorities = findings.take(&place.key("device_ca"), authorities)?;
+    let (revoked, listed) = revoked?;
     let written: Vec<u8> = certificates.iter().flat_map(|der| der.as_ref()).copied().collect();
     let material = TokenHash::of(&written);
     Some(asked(
         DeviceAuthorities {
             authorities,
-            revoked: revoked?,
+            revoked,
+            listed,
             algorithms: provider.signature_verification_algorithms,
             from_proxies: tls.client_cert_header,
         },
@@ -104,13 +107,16 @@ fn authority(der: &CertificateDer<'static>, name: &str, place: &Place, findings:
     Ok(Authority { anchor, begins, ends })
 }
 
+/// When lists were written, and until when they count.
+type Listed = (Option<Timestamp>, Option<Timestamp>);
+
 /// The lists in a file, at least one.
 fn revoked(
     name: &str,
     place: &Place,
     sources: &mut Sources,
     findings: &mut Findings,
-) -> Result<Vec<CertRevocationList<'static>>, Wrong> {
+) -> Result<(Vec<CertRevocationList<'static>>, Listed), Wrong> {
     let bytes = read(name, sources)?;
     let mut lists: Vec<CertificateRevocationListDer<'_>> = match bytes.first() {
         // A sequence of DER; PEM begins with text.
@@ -130,7 +136,22 @@ fn revoked(
     lists.sort_by_key(|der| Reverse(written_at(der)));
     let owned = |der: &CertificateRevocationListDer<'_>| OwnedCertRevocationList::from_der(der).map(CertRevocationList::from);
     let unusable = |error| Wrong::plain(format!("`{name}` has a list that can't be used: {error}"));
-    lists.iter().map(owned).collect::<Result<_, _>>().map_err(unusable)
+    let owned = lists.iter().map(owned).collect::<Result<_, _>>().map_err(unusable)?;
+    Ok((owned, listed(&lists)))
+}
+
+/// When the oldest list that counts was written, and before when the first of them must be replaced.
+fn listed(newest_first: &[CertificateRevocationListDer<'_>]) -> Listed {
+    let parsed = newest_first.iter().filter_map(|der| CertificateRevocationList::from_der(der).ok());
+    let mut counting: Vec<CertificateRevocationList<'_>> = Vec::new();
+    for (_, list) in parsed {
+        if counting.iter().all(|newer| newer.issuer() != list.issuer()) {
+            counting.push(list);
+        }
+    }
+    let timestamp = |time: ASN1Time| u64::try_from(time.timestamp()).ok().map(Timestamp::from_seconds);
+    let written = counting.iter().filter_map(|list| timestamp(list.last_update())).min();
+    (written, counting.iter().filter_map(|list| timestamp(list.next_update()?)).min())
 }
 
 fn written_at(der: &[u8]) -> Option<i64> {

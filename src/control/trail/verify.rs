@@ -1,0 +1,286 @@
+//! Whether a trail is whole. In: its lines, in their order, and the keys that vouch for it where they are at hand. Out: a [`Report`] of
+//! every line that is not what its neighbours or its seal say. Must never take a trail for whole that it has not seen to its end.
+
+use crate::model::chain::{self, Chained, Link};
+use crate::store::seal::TrailKeys;
+use serde::Deserialize;
+use std::io::{self, BufRead};
+
+/// Goes through a trail line by line.
+pub struct Verifier<'k> {
+    keys: Option<&'k TrailKeys>,
+    /// A record that must be there.
+    wanted: Option<Link>,
+    here: Place,
+    /// The last record that was in its place, and where.
+    last: Option<(Link, Place)>,
+    /// Lines behind it that are no records, and where they begin.
+    strange: Option<(Place, Vec<u8>)>,
+    report: Report,
+}
+
+/// A line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Of which file, from 0.
+    pub file: usize,
+    /// From 1.
+    pub line: u64,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// How many records there are.
+    pub records: u64,
+    /// The number of the first.
+    pub first: Option<u64>,
+    /// The last.
+    pub last: Option<Link>,
+    /// How many lines stand before the first record: of a version that made no chain.
+    pub before: u64,
+    /// Lines that broke off when a process was killed, and of which the record behind them says so.
+    pub torn: Vec<Place>,
+    /// The last record that somebody with the key vouched for, with all before it.
+    pub sealed: Option<u64>,
+    /// Whether the last record says that nothing comes behind it.
+    pub ended: bool,
+    /// What is wrong, where there is not too much of it.
+    pub faults: Vec<Fault>,
+    /// How much of it.
+    pub count: u64,
+}
+
+/// Something is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub wrong: Wrong,
+}
+
+/// What can be wrong with a line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Wrong {
+    /// Its hash is not what the next says.
+    #[error("this record is not the one that the next was written behind: one of the two was changed")]
+    Changed,
+    /// What every file begins with is not there.
+    #[error("the trail does not begin here: what stood before was cut off")]
+    NoBeginning,
+    /// Some are gone.
+    #[error("the records {0} to {1} are missing before this line")]
+    Missing(u64, u64),
+    /// It belongs elsewhere.
+    #[error("this is record {0}, where record {1} belongs: it was moved, repeated or inserted")]
+    OutOfPlace(u64, u64),
+    /// A second chain.
+    #[error("the chain begins anew here, behind record {0}")]
+    Anew(u64),
+    /// Not one of ours.
+    #[error("this is no record of the trail")]
+    NotARecord,
+    /// Not vouched for.
+    #[error("the seal is not right: this line, or one before it, was written by somebody without the key")]
+    Seal,
+    /// By whom?
+    #[error("the key {0} of this seal is not there")]
+    Key(u8),
+    /// Nobody vouches for so many.
+    #[error("nothing vouches for the records behind record {0}, which are too many")]
+    Unsealed(u64),
+    /// The end is missing.
+    #[error(
+        "the trail ends here without saying so: what came behind was cut off, or it is being written (then say --open), or its process was killed"
+    )]
+    CutOff,
+    /// The last line is not whole.
+    #[error("the last line breaks off")]
+    BreaksOff,
+    /// Nothing is there.
+    #[error("there is no record")]
+    Empty,
+    /// A record that is known is not among them.
+    #[error("the record {0} with the hash that is known of it is not in the trail")]
+    Lacks(u64),
+}
+
+impl Wrong {
+    /// A word for programs.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::NoBeginning => "no_beginning",
+            Self::Missing(..) => "missing",
+            Self::OutOfPlace(..) => "out_of_place",
+            Self::Anew(_) => "anew",
+            Self::NotARecord => "not_a_record",
+            Self::Seal => "seal",
+            Self::Key(_) => "key",
+            Self::Unsealed(_) => "unsealed",
+            Self::CutOff => "cut_off",
+            Self::BreaksOff => "breaks_off",
+            Self::Empty => "empty",
+            Self::Lacks(_) => "lacks",
+        }
+    }
+}
+
+/// What a record says that the trail wrote of itself.
+#[derive(Deserialize)]
+struct Event<'a> {
+    event: &'a str,
+    hash: Option<&'a str>,
+}
+
+/// How many faults are kept.
+const MOST_FAULTS: usize = 1000;
+/// As many lines that are no records can be vouched for.
+const MOST_STRANGE: usize = (4 << 20) + 1;
+/// Seals come more often than that.
+const MOST_UNSEALED: u64 = 50_000;
+
+impl<'k> Verifier<'k> {
+    /// With these keys, and a record that must be there.
+    pub fn new(keys: Option<&'k TrailKeys>, wanted: Option<Link>) -> Self {
+        Self { keys, wanted, here: Place::default(), last: None, strange: None, report: Report::default() }
+    }
+
+    /// Takes the next file in.
+    pub fn read(&mut self, file: &mut impl BufRead) -> io::Result<()> {
+        let mut line = Vec::new();
+        self.here.line = 0;
+        loop {
+            line.clear();
+            if file.read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            self.here.line += 1;
+            self.line(&line);
+        }
+        self.here.file += 1;
+        Ok(())
+    }
+
+    /// What came of it; `open`: it is being written, so that it need not have come to its end.
+    pub fn finish(mut self, open: bool) -> Report {
+        let end = self.last.map_or(self.here, |(_, place)| place);
+        self.report.last = self.last.map(|(link, _)| link);
+        if self.strange.is_some() {
+            self.not_records();
+        }
+        match self.report.last {
+            None => self.fault(self.here, Wrong::Empty),
+            Some(_) if !self.report.ended && !open => self.fault(end, Wrong::CutOff),
+            Some(last) => self.vouched(last.number, end),
+        }
+        if let Some(wanted) = self.wanted {
+            self.fault(end, Wrong::Lacks(wanted.number));
+        }
+        self.report
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        let whole = line.strip_suffix(b"\n");
+        match whole.and_then(|whole| Some((whole, Chained::parse(whole)?))) {
+            Some((whole, record)) => self.record(whole, record),
+            None => {
+                self.report.ended = false;
+                let (_, bytes) = self.strange.get_or_insert_with(|| (self.here, Vec::new()));
+                if bytes.len() < MOST_STRANGE {
+                    bytes.extend_from_slice(line);
+                }
+                self.report.before += u64::from(self.last.is_none());
+            }
+        }
+    }
+
+    fn record(&mut self, line: &[u8], record: Chained<'_>) {
+        let event = record.seal.and_then(|_| serde_json::from_slice::<Event<'_>>(line).ok());
+        self.behind_strange(&event, record.number);
+        let link = Link { number: record.number, hash: chain::hash(line) };
+        self.report.records += 1;
+        if self.wanted == Some(link) {
+            self.wanted = None;
+        }
+        if self.last.is_none() && !event.as_ref().is_some_and(|event| ["started", "continued", "torn"].contains(&event.event)) {
+            self.fault(self.here, Wrong::NoBeginning);
+        }
+        if !self.belongs(record) {
+            return;
+        }
+        self.last = Some((link, self.here));
+        self.report.first.get_or_insert(link.number);
+        self.report.ended = event.is_some_and(|event| event.event == "stopped");
+        self.seal(record);
+    }
+
+    /// Whether it goes on from the last; says so where it does not.
+    fn belongs(&mut self, record: Chained<'_>) -> bool {
+        let Some((last, place)) = self.last else {
+            if record.number == 1 && record.before != Link::START.hash {
+                self.fault(self.here, Wrong::Changed);
+            }
+            return true;
+        };
+        let next = last.number.saturating_add(1);
+        match record.number {
+            number if number == next && record.before == last.hash => (),
+            number if number == next => self.fault(place, Wrong::Changed),
+            number if number > next => self.fault(self.here, Wrong::Missing(next, number - 1)),
+            1 => self.fault(self.here, Wrong::Anew(last.number)),
+            number => {
+                self.fault(self.here, Wrong::OutOfPlace(number, next));
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Lines that are no records stand before the first record, or are named by the one behind them.
+    fn behind_strange(&mut self, event: &Option<Event<'_>>, number: u64) {
+        let Some((place, bytes)) = &self.strange else { return };
+        let named = event.as_ref().filter(|event| event.event == "torn").and_then(|event| event.hash);
+        let is = |bytes: &[u8]| named.is_some_and(|named| chain::hash(bytes) == *named.as_bytes());
+        if is(bytes) || bytes.strip_suffix(b"\n").is_some_and(is) {
+            self.report.torn.push(*place);
+            self.strange = None;
+        } else if self.last.is_none() && number == 1 {
+            self.strange = None;
+        } else {
+            self.not_records();
+        }
+    }
+
+    fn not_records(&mut self) {
+        let Some((place, bytes)) = self.strange.take() else { return };
+        let wrong = if bytes.ends_with(b"\n") { Wrong::NotARecord } else { Wrong::BreaksOff };
+        self.fault(place, wrong);
+    }
+
+    fn seal(&mut self, record: Chained<'_>) {
+        let (Some(keys), Some(seal)) = (self.keys, record.seal) else { return };
+        self.vouched(record.number, self.here);
+        match keys.verify(&seal) {
+            Some(true) => self.report.sealed = Some(record.number),
+            Some(false) => self.fault(self.here, Wrong::Seal),
+            None => self.fault(self.here, Wrong::Key(seal.key)),
+        }
+    }
+
+    /// Seals are not further apart than they can be.
+    fn vouched(&mut self, number: u64, place: Place) {
+        let since = self.report.sealed.or(self.report.first).unwrap_or(number);
+        if self.keys.is_some() && number.saturating_sub(since) > MOST_UNSEALED {
+            self.fault(place, Wrong::Unsealed(since));
+        }
+    }
+
+    fn fault(&mut self, place: Place, wrong: Wrong) {
+        self.report.count += 1;
+        if self.report.faults.len() < MOST_FAULTS {
+            self.report.faults.push(Fault { place, wrong });
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! The chain of the audit trail: what was written is whole, and whatever somebody does to it afterwards is found.
+
+use crate::world::{ALICE, WIKI, World};
+use doorward::control::trail::{Report, Verifier, Wrong, files};
+use doorward::gate::audit::writer::{Destination, start};
+use doorward::gate::audit::{Sender, channel};
+use doorward::model::chain::{Link, hash};
+use doorward::snapshot::rotation::Rotation;
+use doorward::store::{self, seal::TrailKeys};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// A folder with keys and a trail.
+struct Scene(tempfile::TempDir);
+
+impl Scene {
+    fn new() -> Self {
+        let scene = Self(tempfile::tempdir().unwrap());
+        fs::write(scene.0.path().join("db.keys"), format!("1 {}\n", "A".repeat(43) + "=")).unwrap();
+        scene
+    }
+
+    fn trail(&self) -> PathBuf {
+        self.0.path().join("audit.jsonl")
+    }
+
+    fn keys(&self) -> TrailKeys {
+        store::trail_keys(&store::Location::parse(&format!("sqlite:{}", self.0.path().join("db").display())).unwrap()).unwrap()
+    }
+
+    /// A process that writes to it.
+    fn writer(&self, rotation: Option<Rotation>) -> Process {
+        let (sender, receiver) = channel();
+        let last = prometheus::IntGauge::new("last", "last").unwrap();
+        let destination = Destination { file: Some(self.trail()), rotation, keys: self.keys(), last: last.clone() };
+        Process { thread: start(receiver, destination).unwrap(), sender, last }
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        files(&self.trail()).unwrap()
+    }
+
+    fn report(&self) -> Report {
+        verify(&self.files(), &self.keys(), false)
+    }
+}
+
+struct Process {
+    sender: Sender,
+    thread: JoinHandle<()>,
+    last: prometheus::IntGauge,
+}
+
+impl Process {
+    /// One batch.
+    fn write(&self, records: std::ops::Range<u32>) {
+        let lines: String = records.map(|number| format!("{{\"path\":\"/{number}\",\"method\":\"GET\"}}\n")).collect();
+        self.sender.take(lines.into_bytes());
+    }
+
+    /// Waits until so many records are written.
+    fn written(&self, count: i64) {
+        for _ in 0..2000 {
+            if self.last.get() >= count {
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        panic!("{} of {count}", self.last.get());
+    }
+
+    fn stop(self) {
+        drop(self.sender);
+        self.thread.join().unwrap();
+    }
+}
+
+fn verify(files: &[PathBuf], keys: &TrailKeys, open: bool) -> Report {
+    let mut verifier = Verifier::new(Some(keys), None);
+    for file in files {
+        verifier.read(&mut &*fs::read(file).unwrap()).unwrap();
+    }
+    verifier.finish(open)
+}
+
+fn read(text: &[u8]) -> Report {
+    let mut verifier = Verifier::new(Some(&whole().1), None);
+    verifier.read(&mut &*text).unwrap();
+    verifier.finish(false)
+}
+
+/// A trail that was written and ended, and its keys.
+fn whole() -> &'static (Vec<u8>, TrailKeys) {
+    static WHOLE: OnceLock<(Vec<u8>, TrailKeys)> = OnceLock::new();
+    WHOLE.get_or_init(|| {
+        let scene = Scene::new();
+        for begin in [0, 8] {
+            let process = scene.writer(None);
+            process.write(begin..begin + 8);
+            process.stop();
+        }
+        (fs::read(scene.trail()).unwrap(), scene.keys())
+    })
+}
+
+fn lines(text: &[u8]) -> Vec<Vec<u8>> {
+    text.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
+}
+
+fn append(path: &Path, bytes: &[u8]) {
+    OpenOptions::new().append(true).open(path).unwrap().write_all(bytes).unwrap();
+}
+
+/// What somebody can do to a trail.
+#[derive(Clone, Debug)]
+enum Deed {
+    Change(Index, u8),
+    Insert(Index, u8),
+    Remove(Index, Index),
+    RemoveLine(Index),
+    Swap(Index, Index),
+    Repeat(Index, Index),
+    CutOff(Index),
+    /// Changes a record, and makes the chain anew from there to the end, which needs no key.
+    Rewrite(Index),
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    let index = any::<Index>;
+    prop_oneof![
+        (index(), any::<u8>()).prop_map(|(at, byte)| Deed::Change(at, byte)),
+        (index(), any::<u8>()).prop_map(|(at, byte)| Deed::Insert(at, byte)),
+        (index(), index()).prop_map(|(at, to)| Deed::Remove(at, to)),
+        index().prop_map(Deed::RemoveLine),
+        (index(), index()).prop_map(|(one, other)| Deed::Swap(one, other)),
+        (index(), index()).prop_map(|(line, at)| Deed::Repeat(line, at)),
+        index().prop_map(Deed::CutOff),
+        index().prop_map(Deed::Rewrite),
+    ]
+}
+
+fn done(text: &[u8], deed: &Deed) -> Vec<u8> {
+    let (mut bytes, mut all) = (text.to_vec(), lines(text));
+    match deed {
+        Deed::Change(at, byte) => bytes[at.index(text.len())] = *byte,
+        Deed::Insert(at, byte) => bytes.insert(at.index(text.len() + 1), *byte),
+        Deed::Remove(one, other) => {
+            let (one, other) = (one.index(text.len()), other.index(text.len()));
+            bytes.drain(one.min(other)..=one.max(other));
+        }
+        Deed::CutOff(at) => bytes.truncate(at.index(text.len())),
+        Deed::RemoveLine(at) => {
+            all.remove(at.index(all.len()));
+            bytes = all.concat();
+        }
+        Deed::Swap(one, other) => {
+            let (one, other) = (one.index(all.len()), other.index(all.len()));
+            all.swap(one, other);
+            bytes = all.concat();
+        }
+        Deed::Repeat(line, at) => {
+            let line = all[line.index(all.len())].clone();
+            all.insert(at.index(all.len() + 1), line);
+            bytes = all.concat();
+        }
+        Deed::Rewrite(at) => bytes = rewritten(&all, at.index(all.len())),
+    }
+    bytes
+}
+
+/// The trail with another record `from` there on, chained anew; with the seals that there were.
+fn rewritten(all: &[Vec<u8>], from: usize) -> Vec<u8> {
+    let mut text = all[..from].concat();
+    let mut link = from.checked_sub(1).map_or(Link::START, |last| Link::of(all[last].trim_ascii_end()).unwrap());
+    for (index, line) in all.iter().enumerate().skip(from) {
+        let line = String::from_utf8(line.clone()).unwrap();
+        let record = line.split(",\"seq\":").next().unwrap().to_owned() + "}";
+        let record = if index == from { record.replacen('{', "{\"forged\":true,", 1) } else { record };
+        match line.split("\"mac\":\"").nth(1) {
+            Some(mac) => {
+                let mac = mac.as_bytes()[..64].try_into().unwrap();
+                link.append_sealed(&mut text, record.as_bytes(), |_| (1, mac));
+            }
+            None => link.append(&mut text, record.as_bytes()),
+        }
+    }
+    text
+}
+
+proptest! {
+    #[test]
+    fn whatever_was_done_to_a_trail_is_found(deed in deed()) {
+        let text = &whole().0;
+        let touched = done(text, &deed);
+        // Where a process ended, another began: only who knows a record of the other part knows better.
+        let (one, other) = text.split_at(lines(text)[..10].concat().len());
+        prop_assume!(touched != *text && touched != one && touched != other);
+        let report = read(&touched);
+        prop_assert!(report.count > 0, "{deed:?}: {report:?}\n{}", String::from_utf8_lossy(&touched));
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named_where_it_is() {
+    let (text, _) = whole();
+    assert_eq!((read(text).count, read(text).sealed, read(text).records), (0, Some(20), 20));
+    let line = |line| doorward::control::trail::Place { file: 0, line };
+    let all = lines(text);
+    let without = |at: usize| [&all[..at], &all[at + 1..]].concat().concat();
+    let changed = String::from_utf8(text.clone()).unwrap().replace("\"/3\"", "\"/4\"").into_bytes();
+    let mut swapped = all.clone();
+    swapped.swap(4, 5);
+    let mut foreign = all.clone();
+    foreign.insert(3, b"{\"path\":\"/x\"}\n".to_vec());
+    let cases = [
+        (without(4), vec![(line(5), Wrong::Missing(5, 5))]),
+        ([&all[..4], &all[9..]].concat().concat(), vec![(line(5), Wrong::Missing(5, 9))]),
+        (changed, vec![(line(5), Wrong::Changed)]),
+        (swapped.concat(), vec![(line(5), Wrong::Missing(5, 5)), (line(6), Wrong::OutOfPlace(5, 7))]),
+        (foreign.concat(), vec![(line(4), Wrong::NotARecord)]),
+        (all[..15].concat(), vec![(line(15), Wrong::CutOff)]),
+        (text[..text.len() - 1].to_vec(), vec![(line(20), Wrong::BreaksOff), (line(19), Wrong::CutOff)]),
+        (rewritten(&all, 12), vec![(line(20), Wrong::Seal)]),
+        ([text.clone(), all[0].clone()].concat(), vec![(line(21), Wrong::Anew(20)), (line(21), Wrong::CutOff)]),
+        (without(0), vec![(line(1), Wrong::NoBeginning)]),
+        (Vec::new(), vec![(line(0), Wrong::Empty)]),
+    ];
+    for (text, expected) in cases {
+        let mut report = read(&text);
+        if report.faults.iter().any(|fault| fault.wrong == Wrong::Empty) {
+            report.faults[0].place = line(0);
+        }
+        let found: Vec<_> = report.faults.iter().map(|fault| (fault.place, fault.wrong.clone())).collect();
+        assert_eq!(found, expected, "{}", String::from_utf8_lossy(&text));
+    }
+}
+
+#[test]
+fn a_chain_goes_on_where_the_process_before_was_killed_in_the_middle_of_a_line() {
+    for torn in ["", "{\"ti", "{\"time\":\"2026\"}", "{}\n{\"x\":1}\n{\"y"] {
+        let scene = Scene::new();
+        let process = scene.writer(None);
+        process.write(0..5);
+        process.written(6);
+        // What it still has to write comes after what is left of another.
+        append(&scene.trail(), torn.as_bytes());
+        process.write(5..7);
+        process.stop();
+        scene.writer(None).stop();
+        let report = scene.report();
+        assert_eq!((report.count, report.torn.len()), (0, usize::from(!torn.is_empty())), "{torn}: {report:?}");
+    }
+}
+
+#[test]
+fn a_trail_from_before_the_chain_goes_on_with_it() {
+    for old in ["{\"path\":\"/old\"}\n", "{\"path\":\"/old\"}\n{\"path\":\"/o", "x"] {
+        let scene = Scene::new();
+        fs::write(scene.trail(), old).unwrap();
+        scene.writer(None).stop();
+        let report = scene.report();
+        assert_eq!((report.count, report.first, report.before), (0, Some(1), old.lines().count() as u64), "{old} {report:?}");
+    }
+}
+
+#[test]
+fn files_are_put_aside_and_the_chain_goes_over_all_of_them() {
+    let scene = Scene::new();
+    let rotation = |keep| Some(Rotation { size: 2000, keep });
+    let process = scene.writer(rotation(None));
+    (0..20).for_each(|round| process.write(round * 10..round * 10 + 10));
+    process.stop();
+    let files = scene.files();
+    assert!(files.len() > 5, "{files:?}");
+    let report = scene.report();
+    assert_eq!((report.count, report.first), (0, Some(1)), "{report:?}");
+    assert_eq!(report.sealed, report.last.map(|last| last.number));
+
+    let middle = fs::read(&files[2]).unwrap();
+    fs::remove_file(&files[2]).unwrap();
+    assert!(matches!(scene.report().faults[..], [ref fault] if matches!(fault.wrong, Wrong::Missing(..)) && fault.place.file == 2));
+    fs::write(&files[2], lines(&middle)[..3].concat()).unwrap();
+    assert!(matches!(scene.report().faults[..], [ref fault] if matches!(fault.wrong, Wrong::Missing(..)) && fault.place.file == 3));
+    fs::write(&files[2], middle).unwrap();
+    let last = files.last().unwrap();
+    let cut = lines(&fs::read(last).unwrap());
+    fs::write(last, cut[..cut.len() - 1].concat()).unwrap();
+    assert!(matches!(scene.report().faults[..], [ref fault] if fault.wrong == Wrong::CutOff));
+    fs::remove_file(last).unwrap();
+    assert!(matches!(scene.report().faults[..], [ref fault] if fault.wrong == Wrong::CutOff));
+    fs::write(last, cut.concat()).unwrap();
+
+    let process = scene.writer(rotation(Some(2)));
+    (0..3).for_each(|_| process.write(0..30));
+    process.stop();
+    let report = scene.report();
+    assert_eq!((scene.files().len(), report.count), (3, 0), "{report:?}");
+    assert!(report.first > Some(1), "what was thrown away is not there, and the rest is whole");
+}
+
+#[test]
+fn a_file_that_others_move_away_or_empty_is_left_for_the_next_one() {
+    let scene = Scene::new();
+    let process = scene.writer(None);
+    process.write(0..5);
+    process.written(6);
+    fs::rename(scene.trail(), scene.0.path().join("audit.jsonl-20261122")).unwrap();
+    process.write(5..10);
+    process.written(12);
+    assert!(scene.trail().exists());
+    let copy = scene.0.path().join("audit.jsonl.1");
+    fs::copy(scene.trail(), &copy).unwrap();
+    OpenOptions::new().write(true).truncate(true).open(scene.trail()).unwrap();
+    process.write(10..15);
+    process.stop();
+    assert_eq!(scene.files().len(), 3);
+    let report = scene.report();
+    assert_eq!((report.count, report.records), (0, 19), "{report:?}");
+    // Also while nobody runs.
+    fs::rename(scene.trail(), scene.0.path().join("audit.jsonl-20261123")).unwrap();
+    scene.writer(None).stop();
+    let report = scene.report();
+    assert_eq!((report.count, report.records, scene.files().len()), (0, 21, 4), "{report:?}");
+}
+
+#[test]
+fn two_processes_that_write_at_once_make_one_chain() {
+    let scene = Scene::new();
+    let rotation = Some(Rotation { size: 20_000, keep: None });
+    let processes = [scene.writer(rotation), scene.writer(rotation)];
+    thread::scope(|scope| {
+        for process in &processes {
+            scope.spawn(|| (0..100).for_each(|round| process.write(round * 10..round * 10 + 10)));
+        }
+    });
+    processes.into_iter().for_each(Process::stop);
+    let report = scene.report();
+    assert_eq!(report.count, 0, "{:?}", report.faults);
+    assert!(report.records >= 2004 && scene.files().len() > 3);
+}
+
+#[test]
+fn who_knows_a_record_from_elsewhere_finds_out_that_the_trail_was_cut_back_to_an_earlier_end() {
+    let (text, keys) = whole();
+    let all = lines(text);
+    let first_end = all[..10].concat();
+    assert_eq!(read(&first_end).count, 0, "it ends as it did then");
+    let known = Link::of(all[14].trim_ascii_end()).unwrap();
+    let asked = |text: &[u8], known| {
+        let mut verifier = Verifier::new(Some(keys), Some(known));
+        verifier.read(&mut &*text).unwrap();
+        verifier.finish(false).faults.into_iter().map(|fault| fault.wrong).collect::<Vec<_>>()
+    };
+    assert_eq!(asked(text, known), []);
+    assert_eq!(asked(&first_end, known), [Wrong::Lacks(15)]);
+    assert_eq!(asked(text, Link { hash: hash(b"another"), ..known }), [Wrong::Lacks(15)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_of_a_proxy_is_whole_whatever_clients_send_and_the_command_says_so() {
+    let mut world = World::start().await;
+    let alice = format!("Cookie: {}\r\n", world.session(WIKI, ALICE).await);
+    let end = "0".repeat(64);
+    for path in [
+        format!("/%22,%22seq%22:9,%22prev%22:%22{end}%22%7d%0a%7b%22act%22:%22trail%22"),
+        format!("/\",\"seq\":9,\"prev\":\"{end}\"}}"),
+        "/\\\"}\\n".to_owned(),
+        "/%e2%80%a8\u{7f}".to_owned(),
+    ] {
+        world.get(WIKI, &path, &alice).await;
+        world.get(WIKI, "/x", &format!("X-Forwarded-For: {path}\r\nUser-Agent: {path}\r\nClient-Cert: {path}\r\n{alice}")).await;
+    }
+    let lines_sent = "X-Administrator: \",\"seq\":1}\r\nX-Why: \u{2028}\\\r\n";
+    world.administer("PUT", "/api/v1/risks/device/mac-1", lines_sent, "{\"level\":\"low\"}").await;
+    world.stop().await;
+    world.run().await;
+    world.get(WIKI, "/x", &alice).await;
+    world.stop().await;
+
+    let run = |arguments: &[&str]| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_doorward")).current_dir(world.folder.path()).args(arguments).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (code, text) = run(&["audit", "verify", "-c", "doorward.yaml"]);
+    assert!(code == 0 && text.contains(": whole\nvouched for up to record "), "{text}");
+    let (code, text) = run(&["audit", "verify", "audit.jsonl"]);
+    assert!(code == 0 && text.contains("the seals were not looked at"), "{text}");
+    let (code, text) = run(&["audit", "verify", "-c", "doorward.yaml", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(code == 0 && value["whole"] == true && value["vouched_for"] == value["last"]["number"], "{value}");
+    let known = format!("{}:{}", value["last"]["number"], value["last"]["hash"].as_str().unwrap());
+    assert_eq!(run(&["audit", "verify", "-c", "doorward.yaml", "--has", &known]).0, 0);
+
+    let whole = fs::read(world.path("audit.jsonl")).unwrap();
+    let all = lines(&whole);
+    fs::write(world.path("audit.jsonl"), all[..all.len() - 1].concat()).unwrap();
+    let (code, text) = run(&["audit", "verify", "-c", "doorward.yaml", "--has", &known]);
+    assert!(code == 1 && text.contains("audit.jsonl:") && text.contains("ends here without saying so"), "{text}");
+    assert!(text.contains("with the hash that is known of it is not in the trail"), "{text}");
+    assert_eq!(run(&["audit", "verify", "-c", "doorward.yaml", "--open"]).0, 0, "it could be written still");
+    for arguments in
+        [&["audit", "verify"][..], &["audit", "verify", "gone.jsonl"], &["audit", "verify", "audit.jsonl", "--has", "7"]]
+    {
+        assert_eq!(run(arguments).0, 2, "{arguments:?}");
+    }
+}
