@@ -27,6 +27,8 @@ mod target;
 use gate::{EMAIL, HOST, Walk};
 use std::path::Path;
 
+type Check = fn(&[u8]);
+
 #[test]
 fn a_fuzzed_request_goes_through_the_walk_as_whoever_it_is_signed_in_as() {
     let walk = Walk::start();
@@ -55,7 +57,7 @@ fn every_target_is_built_has_seeds_and_is_listed() {
 
 #[test]
 fn what_the_targets_check_holds_for_their_seeds() {
-    let targets: [(&str, fn(&[u8])); 7] = [
+    let targets: [(&str, Check); 7] = [
         ("configuration", configuration::check),
         ("cookies", cookies::check),
         ("framing", framing::check),
