@@ -113,6 +113,8 @@ async fn a_process_that_is_killed_while_it_writes_leaves_a_trail_that_the_next_o
     let world = world().await;
     for round in 1..=3 {
         let process = run(&world, &[]).await;
+        // They share the log.
+        process.logged("doorward is running", round).await;
         for _ in 0..50 {
             assert_eq!(world.get(WIKI, "/public/x", "").await.status, 200);
         }
