@@ -161,7 +161,7 @@ async fn okta_pushes_groups_as_it_does() {
     let (status, said) = patch(&world, &path, exchange).await;
     assert_eq!((status, &said["displayName"], names(&said)), (200, &json!("Renamed"), vec![second.clone()]), "{said}");
     let all = json!([{ "op": "replace", "path": "members", "value": [{ "value": first, "display": "a" }] }]);
-    assert_eq!(names(&patch(&world, &path, all).await.1), [first.clone()]);
+    assert_eq!(names(&patch(&world, &path, all).await.1), vec![first.clone()]);
     let body = json!({ "schemas": [GROUP], "id": id, "displayName": "Renamed", "members": [{ "value": second, "display": "b" }] });
     let (status, said) = call(&world, "PUT", &path, &body).await;
     assert_eq!((status, names(&said)), (200, vec![second.clone()]), "{said}");
