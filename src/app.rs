@@ -106,6 +106,7 @@ pub async fn run(path: &Path, inherited: Inherited, started: impl FnOnce()) -> R
             Err(error) => tracing::error!(%error, "no process takes over, this one goes on"),
         }
         following.abort();
+        tokio::spawn(Arc::clone(&running.store).catch_up_until(std::future::ready(())));
     }
     tracing::info!("stopping: no new connections, requests in progress may end");
     notify::stopping();
@@ -270,11 +271,8 @@ impl TakesOver {
         }
         tokio::spawn(async move {
             // An error is as good an end.
-            let _ = self.predecessor.gone().await;
+            self.store.catch_up_until(async { drop(self.predecessor.gone().await) }).await;
             self.following.abort();
-            if let Err(error) = self.store.catch_up().await {
-                tracing::error!(%error, "what the process before this one did last can't be found out");
-            }
             notify::ready(&status);
             tracing::info!("the process before this one has gone");
         });

@@ -17,6 +17,7 @@ mod notices;
 mod people;
 mod postgres;
 mod registry;
+mod renewals;
 mod revoke;
 pub mod seal;
 mod sealing_keys;
@@ -39,6 +40,7 @@ pub use locks::Barred;
 pub use logouts::Logout;
 pub use notices::{Notice, Subscriber};
 pub use people::people;
+pub use renewals::Lease;
 pub use revoke::{Applied, Cause, Found, Grounds, Part, Revoked, Selection};
 pub use sign_ins::{Client, Ended, NewSignIn, Tokens};
 pub use signing_keys::StoredKey;
@@ -110,6 +112,9 @@ pub enum Error {
     /// A sealed value can't be opened or made.
     #[error(transparent)]
     Seal(#[from] seal::SealError),
+    /// The lease on a renewal was over, and another process has taken it on.
+    #[error("another process has renewed the claims meanwhile, or is about to")]
+    Overtaken,
     /// No randomness.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),

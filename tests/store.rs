@@ -140,6 +140,7 @@ async fn a_sign_in_that_has_ended_is_over_for_every_holder_at_once() {
             held.push(bench.app_session(session).await.unwrap());
         }
         assert!(Arc::ptr_eq(&held[0], &held[1]) && Arc::ptr_eq(&held[0].sign_in, &held[2].sign_in), "there is one object of each");
+        let lease = bench.store.take_on_renewal(sign_in.id, HOUR).await.unwrap().unwrap();
         let ended = bench.store.end_sign_in(sign_in.id, Cause::SignedOut).await.unwrap().unwrap();
         assert_eq!((ended.id_token.as_str(), ended.provider.as_str()), ("the-id-token", "staff"));
         assert!(held.iter().all(|session| session.life(now(), LASTING) == Life::Ended));
@@ -148,7 +149,8 @@ async fn a_sign_in_that_has_ended_is_over_for_every_holder_at_once() {
         assert!(bench.app_session(&sessions[0]).await.is_none(), "its app sessions go with it");
         assert!(bench.store.tokens(sign_in.id).await.unwrap().is_none());
         assert!(bench.store.end_sign_in(sign_in.id, Cause::SignedOut).await.unwrap().is_none(), "once");
-        assert!(!bench.store.renew_sign_in(&sign_in, identity(&["admins"]), tokens()).await.unwrap(), "nothing brings it back");
+        let renewed = bench.store.renew_sign_in(&sign_in, identity(&["admins"]), tokens(), lease).await.unwrap();
+        assert!(!renewed, "nothing brings it back");
     }
 }
 
@@ -326,7 +328,8 @@ async fn renewed_claims_are_seen_by_every_holder_and_written_down() {
         let (sign_in, _) = bench.sign_in().await;
         let cookie = bench.app_cookie(&sign_in).await;
         let held = bench.app_session(&cookie).await.unwrap();
-        assert!(bench.store.renew_sign_in(&sign_in, identity(&["admins"]), tokens()).await.unwrap());
+        let lease = bench.store.take_on_renewal(sign_in.id, HOUR).await.unwrap().unwrap();
+        assert!(bench.store.renew_sign_in(&sign_in, identity(&["admins"]), tokens(), lease).await.unwrap());
         assert_eq!(held.sign_in.identity().profile.groups, ["admins"]);
         let again = bench.again().await;
         let session = again.app_session(cookie.hash(), HOST).await.unwrap().unwrap();

@@ -120,6 +120,10 @@ pub async fn look_up(visit: &mut Visit, target: &Target, headers: &HeaderMap) ->
     if recognized.sign_in().renewal_is_due(visit.now) && life(visit, &recognized) == Life::Live {
         Box::pin(renew(visit, recognized.sign_in())).await;
         visit.now = clock::now();
+        // That took time, in which this process may have been stopped too.
+        if visit.gate().store.is_behind() {
+            Box::pin(come_up_to_date(visit)).await?;
+        }
     }
     Ok(check(visit, recognized))
 }

@@ -4,7 +4,7 @@
 use super::{Error, Store, postgres, sqlite};
 use arc_swap::ArcSwap;
 use sqlx::any::AnyConnectOptions;
-use sqlx::{Any, AnyConnection, AnyPool, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Executor as _, Transaction};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr as _;
@@ -29,10 +29,15 @@ enum Kind {
 /// How long to wait for connections that are let go of.
 const GIVEN_UP: Duration = Duration::from_secs(60);
 
-/// Where connections come from; the two may be one.
+/// How long a transaction may take to begin: longer than the limits of a server that answers.
+const BEGUN: Duration = Duration::from_secs(10);
+
+/// Where connections come from.
 pub(super) struct Pools {
     pub(super) readers: AnyPool,
     pub(super) writer: AnyPool,
+    /// For reading again what is held: apart from the others where there are replicas to follow.
+    pub(super) followers: AnyPool,
 }
 
 /// The database of one process.
@@ -149,6 +154,11 @@ impl Store {
         self.database.pools.load().readers.clone()
     }
 
+    /// Where to read again what is held.
+    pub(super) fn followers(&self) -> AnyPool {
+        self.database.pools.load().followers.clone()
+    }
+
     /// Where to write with a single statement that depends on nothing else.
     pub(super) fn writer(&self) -> AnyPool {
         self.database.pools.load().writer.clone()
@@ -156,12 +166,20 @@ impl Store {
 
     /// A transaction that writes: the only one at this time, in this process and in all others.
     pub(super) async fn write(&self) -> Result<Transaction<'static, Any>, Error> {
-        let begin = if self.database.shared().is_some() { postgres::BEGIN } else { sqlite::BEGIN };
+        let is_shared = self.database.shared().is_some();
+        let begin = if is_shared { postgres::BEGIN } else { sqlite::BEGIN };
         let pool = self.writer();
         // Whoever gives up while it begins must not leave it behind, begun, to whoever gets the connection next: what they write would
         // be part of it, and never be committed. In a task of its own it is begun, then let go of, which rolls it back.
-        let begun = self.runtime.spawn(async move { pool.begin_with(begin).await });
-        Ok(begun.await.map_err(|_| Error::ShuttingDown)??)
+        let begun = self.runtime.spawn(async move {
+            let mut transaction = pool.begin_with(begin).await?;
+            if is_shared {
+                transaction.execute(postgres::LOCK).await?;
+            }
+            Ok::<_, sqlx::Error>(transaction)
+        });
+        let begun = tokio::time::timeout(BEGUN, begun).await.map_err(|_| Error::Late)?;
+        Ok(begun.map_err(|_| Error::ShuttingDown)??)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::changes::{Change, note};
 use super::database::Location;
+use super::follow::{does_not_read, in_time, pairs, placeholders};
 use super::sign_ins::to_sql;
 use super::{Error, Store, signals};
 use crate::model::device::entry::Entry;
@@ -12,8 +13,8 @@ use crate::model::risks::{Risks, Whose};
 use crate::model::{Device, Observed, Risk, RiskLevel, Source, Timestamp};
 use arc_swap::{ArcSwap, Guard};
 use sqlx::any::AnyRow;
-use sqlx::{Any, Executor, Row as _};
-use std::collections::HashSet;
+use sqlx::{Any, AssertSqlSafe, Executor, Row as _};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -24,9 +25,10 @@ const PUT_RISK: &str = "INSERT INTO risks (kind, name, level, reasons, observed_
     observed_at = excluded.observed_at, expires_at = excluded.expires_at";
 
 const RISKS: &str = "SELECT kind, name, level, reasons, observed_at, expires_at FROM risks";
-const RISK: &str = "SELECT level, reasons, observed_at, expires_at FROM risks WHERE kind = $1 AND name = $2";
+const DEVICES: &str = "SELECT entry FROM devices";
+const HOLDER: &str = "SELECT id FROM devices WHERE fingerprint = $1 AND id <> $2";
 
-/// The tables in memory, and the right to change them.
+/// The tables in memory, and the right to change them: by what is committed, and by nobody who waits for anything but reading it.
 #[derive(Default)]
 pub(super) struct Told {
     devices: ArcSwap<Inventory>,
@@ -48,40 +50,33 @@ impl Store {
 
     /// Keeps a device, in place of what was known of it.
     pub async fn put_device(&self, device: Device) -> Result<Result<(), Taken>, Error> {
-        let _writing = self.told.writing.lock().await;
-        let mut devices = Inventory::clone(&self.devices());
         let (id, fingerprint) = (device.id.clone(), device.fingerprint.map(|fingerprint| fingerprint.to_string()));
         let entry = serde_json::to_string(&Entry::from(&device)).map_err(|_| Error::Damaged("devices"))?;
-        if let Err(taken) = devices.put(device) {
-            return Ok(Err(taken));
-        }
-        // A certificate that another process gave away meanwhile is an error, and no reason to forget that device.
         let mut transaction = self.write().await?;
+        let holder = sqlx::query_scalar(HOLDER).bind(&fingerprint).bind(&id).fetch_optional(&mut *transaction).await?;
+        if let Some(holder) = holder {
+            return Ok(Err(Taken(holder)));
+        }
         let query = sqlx::query(PUT_DEVICE).bind(&id).bind(fingerprint).bind(entry);
         query.execute(&mut *transaction).await?;
-        note(&mut transaction, &[Change::Device(id)]).await?;
+        note(&mut transaction, &[Change::Device(id.clone())]).await?;
         transaction.commit().await?;
-        self.told.devices.store(Arc::new(devices));
+        self.read_devices(HashSet::from([id])).await?;
         Ok(Ok(()))
     }
 
     /// Forgets a device; whether there was one.
     pub async fn remove_device(&self, id: &str) -> Result<bool, Error> {
-        let _writing = self.told.writing.lock().await;
-        let mut devices = Inventory::clone(&self.devices());
-        let was_there = devices.remove(id).is_some();
         let mut transaction = self.write().await?;
-        sqlx::query("DELETE FROM devices WHERE id = $1").bind(id).execute(&mut *transaction).await?;
+        let gone = sqlx::query("DELETE FROM devices WHERE id = $1").bind(id).execute(&mut *transaction).await?;
         note(&mut transaction, &[Change::Device(id.to_owned())]).await?;
         transaction.commit().await?;
-        self.told.devices.store(Arc::new(devices));
-        Ok(was_there)
+        self.read_devices(HashSet::from([id.to_owned()])).await?;
+        Ok(gone.rows_affected() > 0)
     }
 
     /// Keeps a risk, in place of what was said before.
     pub async fn put_risk(&self, whose: Whose, risk: Observed<Arc<Risk>>) -> Result<(), Error> {
-        let _writing = self.told.writing.lock().await;
-        let mut risks = Risks::clone(&self.risks());
         let reasons = serde_json::to_string(&risk.value.reasons).map_err(|_| Error::Damaged("risks"))?;
         let query = sqlx::query(PUT_RISK);
         let query = query.bind(whose.kind()).bind(whose.to_string());
@@ -90,36 +85,29 @@ impl Store {
         query.bind(risk.expires_at.map(to_sql)).execute(&mut *transaction).await?;
         note(&mut transaction, &[Change::Risk(whose.clone())]).await?;
         transaction.commit().await?;
-        risks.put(whose, risk);
-        self.told.risks.store(Arc::new(risks));
-        Ok(())
+        self.read_risks(HashSet::from([whose])).await
     }
 
     /// Forgets a risk; whether there was one.
     pub async fn remove_risk(&self, whose: &Whose) -> Result<bool, Error> {
-        let _writing = self.told.writing.lock().await;
-        let mut risks = Risks::clone(&self.risks());
-        let was_said = risks.remove(whose).is_some();
         let query = sqlx::query("DELETE FROM risks WHERE kind = $1 AND name = $2");
         let mut transaction = self.write().await?;
-        query.bind(whose.kind()).bind(whose.to_string()).execute(&mut *transaction).await?;
+        let gone = query.bind(whose.kind()).bind(whose.to_string()).execute(&mut *transaction).await?;
         // An administrator knows better than transmitters.
-        let was_there = was_said | signals::forget_risk(&mut transaction, whose).await?;
+        let was_there = (gone.rows_affected() > 0) | signals::forget_risk(&mut transaction, whose).await?;
         note(&mut transaction, &[Change::Risk(whose.clone())]).await?;
         transaction.commit().await?;
-        self.told.risks.store(Arc::new(risks));
+        self.read_risks(HashSet::from([whose.clone()])).await?;
         Ok(was_there)
     }
 
     /// Makes the tables of the rows: at the start, and when another process may have changed those.
     pub(super) async fn read_told(&self) -> Result<(), Error> {
         let _writing = self.told.writing.lock().await;
-        let mut devices = read(&self.readers()).await?;
+        let mut devices = in_time(read(&self.followers())).await?;
         let mut risks = Risks::default();
-        for row in sqlx::query(RISKS).fetch_all(&self.readers()).await? {
-            let whose = Whose::parse(row.try_get("kind")?, row.try_get("name")?).ok_or(Error::Damaged("risks"))?;
-            risks.put(whose, risk(&row)?);
-        }
+        let rows = in_time(async { Ok(sqlx::query(RISKS).fetch_all(&self.followers()).await?) }).await?;
+        rows.iter().filter_map(risk_of).for_each(|(whose, risk)| risks.put(whose, risk));
         self.read_facts(&mut devices, &mut risks).await?;
         self.told.devices.store(Arc::new(devices));
         self.told.risks.store(Arc::new(risks));
@@ -135,8 +123,8 @@ pub async fn devices(location: &Location) -> Result<Inventory, Error> {
 
 async fn read<'e>(from: impl Executor<'e, Database = Any>) -> Result<Inventory, Error> {
     let mut devices = Inventory::default();
-    for row in sqlx::query("SELECT entry FROM devices").fetch_all(from).await? {
-        devices.put(device(&row)?).map_err(|_| Error::Damaged("devices"))?;
+    for device in sqlx::query(DEVICES).fetch_all(from).await?.iter().filter_map(device) {
+        devices.put(device).map_err(|_| Error::Damaged("devices"))?;
     }
     Ok(devices)
 }
@@ -159,15 +147,17 @@ impl Store {
         if ids.is_empty() {
             return Ok(());
         }
-        let _writing = self.told.writing.lock().await;
-        let (mut devices, mut known) = (Inventory::clone(&self.devices()), Vec::new());
-        for id in &ids {
-            let query = sqlx::query("SELECT entry FROM devices WHERE id = $1").bind(id);
-            known.extend(query.fetch_optional(&self.readers()).await?.as_ref().map(device).transpose()?);
-            devices.remove(id);
+        let writing = self.told.writing.lock().await;
+        let text = format!("{DEVICES} WHERE id IN ({})", placeholders(ids.len()));
+        let query = ids.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, id| query.bind(id.clone()));
+        let rows = in_time(async { Ok(query.fetch_all(&self.followers()).await?) }).await?;
+        let mut devices = Inventory::clone(&self.devices());
+        ids.iter().for_each(|id| drop(devices.remove(id)));
+        if rows.iter().filter_map(device).any(|device| devices.put(device).is_err()) {
+            // A certificate has come from a device that is not among these.
+            drop(writing);
+            return self.read_told().await;
         }
-        // A certificate may have gone from one to the other.
-        known.into_iter().try_for_each(|device| devices.put(device)).map_err(|_| Error::Damaged("devices"))?;
         self.told.devices.store(Arc::new(devices));
         Ok(())
     }
@@ -178,11 +168,15 @@ impl Store {
             return Ok(());
         }
         let _writing = self.told.writing.lock().await;
+        let text = format!("{RISKS} WHERE (kind, name) IN (VALUES {})", pairs(whose.len()));
+        let query =
+            whose.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, whose| query.bind(whose.kind()).bind(whose.to_string()));
+        let rows = in_time(async { Ok(query.fetch_all(&self.followers()).await?) }).await?;
+        let mut said: HashMap<_, _> = rows.iter().filter_map(risk_of).collect();
         let mut risks = Risks::clone(&self.risks());
         for whose in whose {
-            let query = sqlx::query(RISK).bind(whose.kind()).bind(whose.to_string());
-            match query.fetch_optional(&self.readers()).await? {
-                Some(row) => risks.put(whose, risk(&row)?),
+            match said.remove(&whose) {
+                Some(risk) => risks.put(whose, risk),
                 None => drop(risks.remove(&whose)),
             }
         }
@@ -191,7 +185,21 @@ impl Store {
     }
 }
 
-fn device(row: &AnyRow) -> Result<Device, Error> {
+/// A device; nothing where its row does not read.
+fn device(row: &AnyRow) -> Option<Device> {
+    read_device(row).inspect_err(|_| does_not_read("devices")).ok()
+}
+
+/// A risk, and whose it is; nothing where its row does not read.
+fn risk_of(row: &AnyRow) -> Option<(Whose, Observed<Arc<Risk>>)> {
+    let read = || -> Result<_, Error> {
+        let whose = Whose::parse(row.try_get("kind")?, row.try_get("name")?).ok_or(Error::Damaged("risks"))?;
+        Ok((whose, risk(row)?))
+    };
+    read().inspect_err(|_| does_not_read("risks")).ok()
+}
+
+fn read_device(row: &AnyRow) -> Result<Device, Error> {
     let entry: Entry = serde_json::from_str(row.try_get("entry")?).map_err(|_| Error::Damaged("devices"))?;
     entry.check(Timestamp::default()).map_err(|_| Error::Damaged("devices"))
 }

@@ -15,11 +15,13 @@ use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// How often to look when nobody says that there is something.
 const LOOK: Duration = Duration::from_millis(200);
+/// How often to look everything up while another process is there that may not say so.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How many moments the database may take for one query of a look.
 const PATIENCE: u8 = 20;
 const MOMENT: Duration = Duration::from_millis(100);
@@ -92,13 +94,31 @@ impl Store {
     /// Looks up anew all that is held: what a process did last that is gone now was perhaps not seen yet, nor noted by an older
     /// version.
     pub async fn catch_up(&self) -> Result<(), Error> {
+        // What was read before this, and is not held yet, is read again.
+        self.registry.outdate();
         self.follower.anew.fetch_add(1, Ordering::Relaxed);
         let (sign_ins, app_sessions) = self.registry.held_now();
         self.look_again(&sign_ins).await?;
         for some in app_sessions.chunks(AT_ONCE) {
             self.end_what_is_gone(some).await?;
         }
-        in_time(self.read_told()).await
+        self.read_told().await
+    }
+
+    /// Looks up anew all that is held now and then while another process is there, whose version may not note what it does, and after
+    /// that until it has succeeded once.
+    pub async fn catch_up_until(self: Arc<Self>, gone: impl Future<Output = ()>) {
+        let (mut gone, mut pause) = (pin!(gone), AGAIN);
+        while tokio::time::timeout(pause, &mut gone).await.is_err() {
+            let begun = Instant::now();
+            // An error is there at the next time, or has passed.
+            let _ = self.catch_up().await;
+            pause = AGAIN.max(begun.elapsed() * 10);
+        }
+        while let Err(error) = self.catch_up().await {
+            tracing::error!(%error, "what another process did last can't be found out yet");
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 
     /// How following goes.
@@ -110,7 +130,7 @@ impl Store {
     }
 
     async fn look(&self, reader: &mut Reader) {
-        let was_connected = reader.connection.is_some();
+        let (began, was_connected) = (clock::elapsed(), reader.connection.is_some());
         let looked = match self.try_to_look(reader).await {
             // A connection can end for many reasons; that the database is out of reach only another one can tell.
             Err(_) if was_connected => self.try_to_look(reader).await,
@@ -118,7 +138,7 @@ impl Store {
         };
         match looked {
             Ok(began) => self.follower.freshness.looked(began),
-            Err(error) => self.follower.freshness.failed(&error),
+            Err(error) => self.follower.freshness.failed(began, &error),
         }
     }
 
@@ -126,15 +146,19 @@ impl Store {
     async fn try_to_look(&self, reader: &mut Reader) -> Result<u64, Error> {
         let began = clock::elapsed();
         let looked = self.read_on(reader).await;
-        if looked.is_err() {
+        if let Err(error) = &looked {
             reader.connection = None;
-            // What hangs there would keep its place among the connections for as long as the system does not give it up.
-            self.database.connect_anew();
+            if matches!(error, Error::Late | Error::Database(_)) {
+                // What hangs there would keep its place among the connections for as long as the system does not give it up.
+                self.database.connect_anew();
+            }
         }
         looked.map(|()| began)
     }
 
+    /// Reads and applies what had been noted when this began; what is noted meanwhile is for the next look.
     async fn read_on(&self, reader: &mut Reader) -> Result<(), Error> {
+        let mut goal = None;
         loop {
             let connection = match &mut reader.connection {
                 Some(connection) => connection,
@@ -144,17 +168,20 @@ impl Store {
                 let last = in_time(changes::last(connection)).await?;
                 self.catch_up().await?;
                 reader.position = Some(last);
-                continue;
+                return Ok(());
             };
             match in_time(changes::after(connection, position)).await? {
                 Found::Changes { changes, end, left } => {
                     let count = changes.len();
                     self.follower.backlog.store(left.saturating_add(u64::try_from(count).unwrap_or(0)), Ordering::Relaxed);
-                    if count == 0 {
+                    let goal = *goal.get_or_insert(end.saturating_add_unsigned(left));
+                    if count > 0 {
+                        self.apply(changes).await?;
+                        reader.position = Some(end);
+                    }
+                    if end >= goal {
                         return Ok(());
                     }
-                    self.apply(changes).await?;
-                    reader.position = Some(end);
                 }
                 Found::Gap => reader.position = None,
             }
@@ -183,12 +210,12 @@ impl Store {
             return self.catch_up().await;
         }
         self.look_again(&renewed).await?;
-        in_time(self.read_devices(devices)).await?;
-        in_time(self.read_risks(risks)).await?;
+        self.read_devices(devices).await?;
+        self.read_risks(risks).await?;
         if signals {
-            in_time(self.read_signals()).await?;
+            self.read_signals().await?;
         }
-        in_time(self.read_locks(locks)).await?;
+        self.read_locks(locks).await?;
         self.follower.applied.fetch_add(count, Ordering::Relaxed);
         Ok(())
     }
@@ -206,10 +233,13 @@ impl Store {
             let _order = self.follower.applying.lock().await;
             let text = format!(concat!(sign_ins!("WHERE s.id IN"), " ({})"), placeholders(some.len()));
             let query = some.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, held| query.bind(held.id.0));
-            let rows = in_time(async { Ok(query.fetch_all(&self.readers()).await?) }).await?;
+            let rows = in_time(async { Ok(query.fetch_all(&self.followers()).await?) }).await?;
             let mut fresh = HashMap::new();
             for row in &rows {
-                fresh.extend(in_time(self.read_sign_in(row)).await?.map(|fresh| (fresh.id, fresh)));
+                match in_time(self.read_sign_in(row)).await {
+                    Err(Error::Damaged(table)) => does_not_read(table),
+                    read => fresh.extend(read?.map(|fresh| (fresh.id, fresh))),
+                }
             }
             for held in some {
                 match fresh.remove(&held.id) {
@@ -224,7 +254,7 @@ impl Store {
     async fn end_what_is_gone(&self, cookies: &[TokenHash]) -> Result<(), Error> {
         let text = format!("SELECT cookie FROM app_sessions WHERE cookie IN ({})", placeholders(cookies.len()));
         let query = cookies.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, cookie| query.bind(cookie.as_bytes()));
-        let rows = in_time(async { Ok(query.fetch_all(&self.readers()).await?) }).await?;
+        let rows = in_time(async { Ok(query.fetch_all(&self.followers()).await?) }).await?;
         let there = rows.iter().map(|row| row.try_get("cookie")).collect::<Result<HashSet<&[u8]>, _>>()?;
         let gone: Vec<_> = cookies.iter().filter(|cookie| !there.contains(cookie.as_bytes())).copied().collect();
         self.registry.end(&[], &gone);
@@ -237,8 +267,19 @@ pub(super) fn placeholders(count: usize) -> String {
     (1..=count).map(|index| format!("${index}")).collect::<Vec<_>>().join(", ")
 }
 
+/// `($1, $2), ($3, $4), …`, so many.
+pub(super) fn pairs(count: usize) -> String {
+    (0..count).map(|index| format!("(${}, ${})", index * 2 + 1, index * 2 + 2)).collect::<Vec<_>>().join(", ")
+}
+
+/// A row that does not read, perhaps as a newer version has written it, is as good as none: it must not keep this replica from the
+/// others.
+pub(super) fn does_not_read(table: &str) {
+    tracing::error!(table, "a row does not read: it counts as if it were not there");
+}
+
 /// Counts only time in which this process ran: after it was stopped, an answer that has come meanwhile must not count as late.
-async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub(super) async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let mut work = pin!(work);
     for _ in 0..PATIENCE {
         if let Ok(done) = tokio::time::timeout(MOMENT, &mut work).await {

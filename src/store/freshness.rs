@@ -10,8 +10,8 @@ use tokio::sync::watch;
 
 /// How old the last look may be; what another replica has acknowledged is not contradicted here for longer.
 const LEASE: u64 = 1000;
-/// How recent a failed look must be to know that the database is out of reach: one fails after two seconds, and is tried again.
-const FAILED_LATELY: u64 = 4000;
+/// How lately a failed look must have begun to know that the database is out of reach: one fails after four seconds at most.
+const FAILED_LATELY: u64 = 5000;
 /// How long to wait for looks.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long after an outage the others may need to write down what was used meanwhile.
@@ -42,6 +42,7 @@ impl Freshness {
     /// A look has succeeded that began then.
     pub(super) fn looked(&self, began: u64) {
         self.looked.store(began, Ordering::Release);
+        self.failed.store(0, Ordering::Release);
         if self.is_cut.swap(false, Ordering::AcqRel) {
             self.recovered.store(clock::elapsed(), Ordering::Release);
             tracing::info!("the database is back, and this replica has caught up");
@@ -49,9 +50,9 @@ impl Freshness {
         self.over.send_modify(|count| *count += 1);
     }
 
-    /// A look has failed.
-    pub(super) fn failed(&self, error: &Error) {
-        self.failed.store(clock::elapsed(), Ordering::Release);
+    /// A look has failed that began then: what it says of a time in which this process was stopped, nobody knows.
+    pub(super) fn failed(&self, began: u64, error: &Error) {
+        self.failed.store(began, Ordering::Release);
         if !self.is_cut.swap(true, Ordering::AcqRel) {
             tracing::error!(%error, "the database is out of reach: what others end is not known here");
         }
@@ -63,7 +64,13 @@ impl Freshness {
     }
 
     fn is_current(&self) -> bool {
-        clock::elapsed().saturating_sub(self.looked.load(Ordering::Acquire)) <= LEASE
+        let looked = self.looked.load(Ordering::Acquire);
+        looked > 0 && clock::elapsed().saturating_sub(looked) <= LEASE
+    }
+
+    /// Whether no look has ever succeeded: that the machine was started a moment ago says nothing.
+    fn has_never_looked(&self) -> bool {
+        self.looked.load(Ordering::Acquire) == 0
     }
 
     fn is_known_to_fail(&self) -> bool {
@@ -105,11 +112,40 @@ impl Store {
 
     /// Whether the database has been out of reach for longer than this.
     pub fn is_out_of_reach(&self, grace: Duration) -> bool {
-        self.is_behind() && self.follower.freshness.age() > grace
+        self.is_behind() && (self.follower.freshness.has_never_looked() || self.follower.freshness.age() > grace)
     }
 
     /// Whether no outage is so recent that others may not have written down yet what was used meanwhile.
     pub(super) fn has_settled(&self) -> bool {
         !self.is_shared() || self.follower.freshness.has_settled()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_that_is_over_is_no_reason_not_to_look() {
+        let freshness = Freshness::default();
+        freshness.failed(clock::elapsed(), &Error::Late);
+        assert!(freshness.is_known_to_fail());
+        freshness.looked(clock::elapsed());
+        assert!(!freshness.is_known_to_fail());
+    }
+
+    #[test]
+    fn a_look_that_failed_across_a_stop_of_the_process_says_nothing() {
+        let freshness = Freshness::default();
+        freshness.failed(clock::elapsed().saturating_sub(60_000).max(1), &Error::Late);
+        assert!(!freshness.is_known_to_fail());
+    }
+
+    #[test]
+    fn who_has_never_looked_is_not_up_to_date_on_a_machine_that_has_just_started() {
+        let freshness = Freshness::default();
+        assert!(freshness.has_never_looked() && !freshness.is_current());
+        freshness.looked(clock::elapsed());
+        assert!(!freshness.has_never_looked() && freshness.is_current());
     }
 }

@@ -25,6 +25,8 @@ pub struct SignIn {
     ended: AtomicU64,
     renew_at: AtomicU64,
     stale_at: AtomicU64,
+    /// Until when its row says that the claims hold.
+    expires: AtomicU64,
     renewing: watch::Sender<bool>,
     /// The devices that it was used with since it is held here.
     devices: Mutex<Vec<Fingerprint>>,
@@ -84,6 +86,7 @@ impl SignIn {
             ended: AtomicU64::new(0),
             renew_at: AtomicU64::new(renewal.at.millis()),
             stale_at: AtomicU64::new(renewal.stale.millis()),
+            expires: AtomicU64::new(renewal.stale.millis()),
             renewing: watch::Sender::new(false),
             devices: Mutex::default(),
         }
@@ -168,9 +171,20 @@ impl SignIn {
             self.identity.store(Arc::clone(&identity));
             self.version.fetch_add(1, Ordering::Release);
         }
-        self.renew_at.store(fresh.renew_at.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.stale_at.store(fresh.stale_at.load(Ordering::Relaxed), Ordering::Relaxed);
+        // Of the same tokens the time of their renewal stays: what is left of their life says nothing of it.
+        let expires = fresh.expires.load(Ordering::Relaxed);
+        if self.expires.swap(expires, Ordering::Relaxed) != expires {
+            self.renew_at.store(fresh.renew_at.load(Ordering::Relaxed), Ordering::Relaxed);
+            self.stale_at.store(fresh.stale_at.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
         self.was_seen(Timestamp::from_millis(fresh.last_seen.load(Ordering::Relaxed)));
+    }
+
+    /// Its claims have been renewed here, perhaps for no longer than before: then the next time comes nearer and nearer.
+    pub(super) fn renewed_until(&self, renewal: Option<Renewal>) {
+        if let Some(renewal) = renewal.filter(|renewal| renewal.stale.millis() == self.expires.load(Ordering::Relaxed)) {
+            self.renew_at.store(renewal.at.millis(), Ordering::Relaxed);
+        }
     }
 
     /// Another process has written down a use.

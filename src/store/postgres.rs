@@ -15,11 +15,16 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use url::Url;
 
-/// How a transaction begins that is the only one that writes, of all replicas: whatever it reads stays so until it commits, and
-/// nothing needs to be tried again.
-pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(4919131752989213764)";
-/// How many connections a replica may use, besides the one that listens.
-const CONNECTIONS: u32 = 10;
+/// How a transaction begins that writes.
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+/// Makes a transaction the only one that writes, of all replicas: whatever it reads stays so until it commits, and nothing needs to be
+/// tried again. A statement of its own: where it fails, the transaction is known to have begun, and is rolled back.
+pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(4919131752989213764)::text AS locked";
+/// How many connections a replica may use, besides the two by which it follows: whoever waits for the lock keeps nobody from reading,
+/// and neither keeps it from following.
+const READERS: u32 = 5;
+const WRITERS: u32 = 3;
+const FOLLOWERS: u32 = 2;
 /// How long to wait for a connection.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Where the server says that there are changes.
@@ -28,9 +33,14 @@ const SILENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(1);
 /// A server that loses its power must not lose what was acknowledged; stricter settings stay.
 const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
-/// What the server ends by itself, so that a replica that has stopped in the middle of a transaction holds nobody up.
-const LIMITS: [(&str, &str); 3] =
-    [("statement_timeout", "5000"), ("lock_timeout", "4000"), ("idle_in_transaction_session_timeout", "2000")];
+/// What the server ends by itself, so that a replica that has stopped in the middle of a transaction holds nobody up, be it while the
+/// server waits for it or while it sends.
+const LIMITS: [(&str, &str); 4] = [
+    ("statement_timeout", "5000"),
+    ("lock_timeout", "4000"),
+    ("idle_in_transaction_session_timeout", "2000"),
+    ("tcp_user_timeout", "5000"),
+];
 /// What may be said in a location beside the server and the database.
 const PARAMETERS: [&str; 7] = ["application_name", "host", "options", "sslcert", "sslkey", "sslmode", "sslrootcert"];
 const MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/postgres");
@@ -59,8 +69,10 @@ impl Location {
     }
 
     pub(super) fn with_password(mut self, password: &str) -> Self {
-        // It fails for URLs without a host alone, where there is nobody to ask for one.
-        let _ = self.0.set_password(Some(password));
+        // It has no place in a URL without a host, as where that is a parameter.
+        if self.0.set_password(Some(password)).is_err() {
+            self.0.query_pairs_mut().append_pair("password", password);
+        }
         self
     }
 
@@ -117,15 +129,32 @@ pub(super) async fn open(location: &Location) -> Result<Pools, Error> {
 
 /// A pool that connects when it is first used.
 pub(super) fn pool(location: &Location) -> Result<Pools, Error> {
-    let pool = AnyPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE).max_lifetime(Duration::from_secs(1800));
-    let durable = pool.after_connect(|connection, _| Box::pin(async { connection.execute(DURABLE).await.map(drop) }));
-    let pool = durable.connect_lazy_with(options(&location.limited())?);
-    Ok(Pools { readers: pool.clone(), writer: pool })
+    let options = options(&location.limited())?;
+    let pool = |connections| {
+        let pool = AnyPoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);
+        let pool = pool.max_lifetime(Duration::from_secs(1800)).after_connect(|connection, _| Box::pin(prepare(connection)));
+        pool.connect_lazy_with(options.clone())
+    };
+    Ok(Pools { readers: pool(READERS), writer: pool(WRITERS), followers: pool(FOLLOWERS) })
+}
+
+/// A server that was the primary may be a standby by now.
+async fn prepare(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    if is_standby(connection).await? {
+        return Err(sqlx::Error::Protocol(Error::Standby.to_string()));
+    }
+    connection.execute(DURABLE).await.map(drop)
 }
 
 /// One connection, to a database that is there.
 pub(super) async fn read(location: &Location) -> Result<AnyConnection, Error> {
-    Ok(options(location.unlimited())?.connect().await?)
+    let mut connection = options(location.unlimited())?.connect().await?;
+    if is_standby(&mut connection).await? { Err(Error::Standby) } else { Ok(connection) }
+}
+
+/// A standby is behind.
+async fn is_standby(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    connection.fetch_one("SELECT pg_is_in_recovery() AS standby").await?.try_get("standby")
 }
 
 /// Wakes the follower whenever a change is committed, for as long as there is one. It looks anyway: this only makes it faster.
@@ -149,12 +178,12 @@ async fn listener(location: &Location) -> Result<PgListener, sqlx::Error> {
     Ok(listener)
 }
 
-/// A standby is behind, and a server that does not sync forgets.
+/// A server that does not sync forgets.
 async fn check(connection: &mut AnyConnection) -> Result<(), Error> {
-    let row = connection.fetch_one("SELECT pg_is_in_recovery() AS standby, current_setting('fsync') AS fsync").await?;
-    if row.try_get("standby")? {
+    if is_standby(connection).await? {
         return Err(Error::Standby);
     }
+    let row = connection.fetch_one("SELECT current_setting('fsync') AS fsync").await?;
     if row.try_get::<&str, _>("fsync")? != "on" {
         tracing::warn!("the database runs with fsync off: what it has acknowledged can be lost with its machine");
     }
@@ -192,5 +221,12 @@ mod tests {
         let location = Location::parse("postgres://u@db/d?sslmode=disable").unwrap().with_password("hunter2");
         assert!(location.unlimited().contains("hunter2"));
         assert_eq!(location.shown(), "postgres://db/d");
+    }
+
+    #[test]
+    fn the_password_reaches_a_server_that_only_a_parameter_names() {
+        let location = Location::parse("postgres:///d?host=/run/postgresql").unwrap().with_password("hunter2&x");
+        assert!(location.unlimited().contains("password=hunter2%26x"), "{}", location.unlimited());
+        assert!(!location.shown().contains("hunter2"));
     }
 }

@@ -1,7 +1,6 @@
 //! Sign-ins: made at a callback, renewed with their claims, ended once. In: checked identities and tokens. Out: live
 //! objects. Must never hand out a sign-in whose row is gone.
 
-use super::changes::{Change, note};
 use super::follow::placeholders;
 use super::live::{Life, Renewal, SignIn};
 use super::locks::{Barred, barred};
@@ -77,7 +76,7 @@ const SOON: Duration = Duration::from_secs(30);
 const RENEW_AHEAD: Duration = Duration::from_secs(60);
 
 impl Tokens {
-    fn renewal(&self, now: Timestamp) -> Option<Renewal> {
+    pub(super) fn renewal(&self, now: Timestamp) -> Option<Renewal> {
         let stale = Timestamp::from_seconds(self.expires?);
         self.refresh_token.as_ref()?;
         let ahead = (stale.since(now) / 10).min(RENEW_AHEAD);
@@ -102,10 +101,6 @@ pub(super) use sign_ins;
 
 const BY_COOKIE: &str = sign_ins!("WHERE s.cookie = $1");
 pub(super) const BY_ID: &str = sign_ins!("WHERE s.id = $1");
-const RENEW: &str = "UPDATE sign_ins SET profile = $1, tokens = $2, authenticated_at = $3, email = $4 WHERE id = $5";
-/// By the clock of the database, which is the same for all.
-const TAKE_ON: &str = "UPDATE sign_ins SET renewing_until = (SELECT now FROM clock) + $2
-    WHERE id = $1 AND renewing_until <= (SELECT now FROM clock)";
 const OVER: &str = "SELECT id FROM sign_ins WHERE ends_at <= $1 OR last_seen <= $2 OR created_at <= $3";
 
 impl Store {
@@ -151,40 +146,6 @@ impl Store {
     pub async fn tokens(&self, id: SignInId) -> Result<Option<Tokens>, Error> {
         let row = sqlx::query("SELECT tokens FROM sign_ins WHERE id = $1").bind(id.0).fetch_optional(&self.readers()).await?;
         row.map(|row| self.open_tokens(id, &row)).transpose()
-    }
-
-    /// New claims and tokens for a sign-in that is still there; false when it is not, or when they tell somebody who is kept out.
-    pub async fn renew_sign_in(&self, sign_in: &SignIn, claims: Identity, tokens: Tokens) -> Result<bool, Error> {
-        let profile = to_json(&claims.profile)?;
-        let sealed = self.seal_tokens(sign_in.id, &tokens)?;
-        let query = sqlx::query(RENEW).bind(profile).bind(sealed).bind(to_sql(claims.authenticated_at));
-        let query = query.bind(address(&claims.profile)).bind(sign_in.id.0);
-        let mut transaction = self.write().await?;
-        let found = query.execute(&mut *transaction).await?.rows_affected() > 0;
-        let claims = Arc::new(claims);
-        if found && (barred(&mut transaction, &claims).await?.is_some() || self.laid(&mut transaction, &claims).await?.is_err()) {
-            return Ok(false);
-        }
-        note(&mut transaction, &[Change::Renewed(sign_in.id)]).await?;
-        transaction.commit().await?;
-        self.look_again(&[sign_in.id]).await?;
-        Ok(found)
-    }
-
-    /// Takes on the renewal of a sign-in's claims, for a while; false when another process has it.
-    pub async fn take_on_renewal(&self, id: SignInId, patience: Duration) -> Result<bool, Error> {
-        let until = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
-        let taken = sqlx::query(TAKE_ON).bind(id.0).bind(until).execute(&self.writer()).await?;
-        // Whoever had it before may have written down what it got, and that may not be known here yet.
-        self.look_again(&[id]).await?;
-        Ok(taken.rows_affected() > 0)
-    }
-
-    /// Gives it back, done or not.
-    pub async fn give_back_renewal(&self, id: SignInId) -> Result<(), Error> {
-        let query = sqlx::query("UPDATE sign_ins SET renewing_until = 0 WHERE id = $1");
-        query.bind(id.0).execute(&self.writer()).await?;
-        Ok(())
     }
 
     /// Ends a sign-in and everything made from it; `None` when it had ended before, or its tokens can't be opened.
@@ -350,7 +311,7 @@ pub(super) fn read_claims(row: &AnyRow) -> Result<Identity, Error> {
     Ok(Identity { subject, profile, authenticated_at: time(row, "authenticated_at")? })
 }
 
-fn to_json<T: Serialize>(value: &T) -> Result<String, Error> {
+pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|_| Error::Damaged("memory"))
 }
 

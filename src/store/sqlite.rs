@@ -21,7 +21,7 @@ pub(super) async fn open(path: &str) -> Result<Pools, Error> {
     restrict(path)?;
     MIGRATIONS.run(&writer).await?;
     let readers = pool(4).connect_with(options(&url(path, "ro"))?).await?;
-    Ok(Pools { readers, writer })
+    Ok(Pools { followers: readers.clone(), readers, writer })
 }
 
 /// One connection that can only read, to a database that is there.

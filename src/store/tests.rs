@@ -54,6 +54,11 @@ impl Store {
     pub async fn lose_sign_in(&self, id: SignInId) {
         sqlx::query("DELETE FROM sign_ins WHERE id = $1").bind(id.0).execute(&self.writer()).await.unwrap();
     }
+
+    /// Has the time of whoever renews the claims run out.
+    pub async fn lose_lease(&self, id: SignInId) {
+        sqlx::query("UPDATE sign_ins SET renewing_until = 0 WHERE id = $1").bind(id.0).execute(&self.writer()).await.unwrap();
+    }
 }
 
 async fn rows(store: &Store, query: &'static str) -> i64 {
@@ -211,4 +216,67 @@ async fn what_another_process_says_of_devices_and_risks_is_taken_over() {
     }
     assert!(store.devices().by_id("mac-1").is_some() && store.risks().find(&whose).is_some());
     following.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_again_does_not_put_off_the_renewal_of_the_same_tokens() {
+    let (_folder, store) = store().await;
+    let expires = Some(clock::now().seconds() + 100);
+    let tokens = Tokens { id_token: String::new(), refresh_token: Some("r".to_owned()), expires };
+    let sign_in = store.create_sign_in(NewSignIn { tokens, ..new_sign_in(hash()) }).await.unwrap().unwrap();
+    let begun = clock::now();
+    let due = || (0..100_000).find(|millis| sign_in.renewal_is_due(begun.plus(Duration::from_millis(*millis)))).unwrap();
+    let before = due();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    store.look_again(&[sign_in.id]).await.unwrap();
+    assert_eq!(due(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_was_read_before_everything_is_looked_up_is_read_again() {
+    let (_folder, store) = store().await;
+    let generation = store.registry.generation();
+    store.catch_up().await.unwrap();
+    assert_ne!(store.registry.generation(), generation, "also where nothing is held");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_does_not_read_stops_nothing_else() {
+    let (_folder, store) = store().await;
+    let damaged = sign_in(&store).await;
+    let whole = sign_in(&store).await;
+    let held = [store.sign_in(&damaged).await.unwrap().unwrap(), store.sign_in(&whole).await.unwrap().unwrap()];
+    let query = sqlx::query("UPDATE sign_ins SET profile = '{\"of\": 1' WHERE id = $1").bind(held[0].id.0);
+    query.execute(&store.writer()).await.unwrap();
+    for damage in [
+        "INSERT INTO devices (id, entry) VALUES ('mac-1', '{')",
+        "INSERT INTO locks (kind, name, reason, locked_at) VALUES ('planet', 'x', '', 0)",
+        "INSERT INTO risks (kind, name, level, reasons, observed_at) VALUES ('user', 'a@corp.example', 'odd', '[]', 0)",
+    ] {
+        sqlx::query(damage).execute(&store.writer()).await.unwrap();
+    }
+    store.catch_up().await.unwrap();
+    let lifetimes = Lifetimes { idle: HOUR * 9, lifetime: HOUR };
+    assert_eq!(held[0].life(clock::now(), lifetimes), Life::Ended, "nothing is known of it any more");
+    assert_eq!(held[1].life(clock::now(), lifetimes), Life::Live);
+    store.read_devices(["mac-1".to_owned()].into()).await.unwrap();
+    store.read_risks([Whose::parse("user", "a@corp.example").unwrap()].into()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_does_that_does_not_say_so_is_found_out_while_it_is_there() {
+    let (_folder, store) = store().await;
+    let (first, last) = (sign_in(&store).await, sign_in(&store).await);
+    let (first, last) = (store.sign_in(&first).await.unwrap().unwrap(), store.sign_in(&last).await.unwrap().unwrap());
+    let (leave, gone) = tokio::sync::oneshot::channel::<()>();
+    let following = tokio::spawn(Arc::clone(&store).catch_up_until(async { drop(gone.await) }));
+    let ended = |sign_in: &SignIn| sign_in.life(clock::now(), Lifetimes { idle: HOUR * 9, lifetime: HOUR }) == Life::Ended;
+    store.lose_sign_in(first.id).await;
+    while !ended(&first) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    store.lose_sign_in(last.id).await;
+    leave.send(()).unwrap();
+    following.await.unwrap();
+    assert!(ended(&last));
 }

@@ -94,6 +94,9 @@ fn a_secret_is_never_shown() {
         "client_secret: \"hunter2",
         "client_secret: |\n      hunter2\n    bogus: 1",
         "issuer2: https://eve:hunter2@idp.corp.example",
+        "issuer2: postgres://eve:ab/hunter2@db.corp.example/d",
+        "issuer2: postgres://eve:ab@hunter2@db.corp.example/d",
+        "issuer2: 'postgresql://db.corp.example/d?sslmode=require&password=hunter2'",
     ];
     for attempt in attempts {
         let yaml = with("    client_id", &format!("    {attempt}\n    client_id"));

@@ -78,6 +78,11 @@ async fn app_cookie(store: &Store, sign_in: &SignIn) -> Token {
     cookie
 }
 
+async fn renew(store: &Store, sign_in: &SignIn, groups: &[&str]) {
+    let lease = store.take_on_renewal(sign_in.id, HOUR).await.unwrap().unwrap();
+    assert!(store.renew_sign_in(sign_in, identity(groups), tokens(), lease).await.unwrap());
+}
+
 fn lives(session: &AppSession) -> bool {
     session.life(now(), LASTING) == Life::Live
 }
@@ -95,7 +100,7 @@ async fn what_one_replica_ends_or_changes_is_so_at_the_others() {
     let version = held[1].sign_in.version();
     one.end_sign_in(ends.id, Cause::SignedOut).await.unwrap();
     one.end_app_session(&held[2].cookie, Cause::SignedOut).await.unwrap();
-    assert!(one.renew_sign_in(&stays, identity(&["admins"]), tokens()).await.unwrap());
+    renew(&one, &stays, &["admins"]).await;
     let entry = Entry { id: "mac-1".to_owned(), owner: "shared".to_owned(), ..Entry::default() };
     one.put_device(entry.check(now()).unwrap()).await.unwrap().unwrap();
     eventually("the other replica knows all of it", async || {
@@ -170,7 +175,7 @@ async fn numbers_of_changes_have_no_gaps_whoever_writes_and_fails() {
                     let (sign_in, _) = sign_in(&store).await;
                     match round % 3 {
                         0 => drop(store.end_sign_in(sign_in.id, Cause::SignedOut).await.unwrap()),
-                        1 => assert!(store.renew_sign_in(&sign_in, identity(&["x"]), tokens()).await.unwrap()),
+                        1 => renew(&store, &sign_in, &["x"]).await,
                         // Given up in the middle: rolled back.
                         _ => drop(
                             tokio::time::timeout(Duration::from_millis(2), store.end_sign_in(sign_in.id, Cause::SignedOut)).await,
@@ -223,12 +228,30 @@ async fn one_replica_alone_renews_claims() {
     let Some(shared) = Shared::new().await else { return };
     let (one, two) = (shared.replica().await, shared.replica().await);
     let (sign_in, _) = sign_in(&one).await;
-    assert!(one.take_on_renewal(sign_in.id, HOUR).await.unwrap());
-    assert!(!two.take_on_renewal(sign_in.id, HOUR).await.unwrap());
-    one.give_back_renewal(sign_in.id).await.unwrap();
-    assert!(two.take_on_renewal(sign_in.id, Duration::ZERO).await.unwrap());
+    let lease = one.take_on_renewal(sign_in.id, HOUR).await.unwrap().unwrap();
+    assert!(two.take_on_renewal(sign_in.id, HOUR).await.unwrap().is_none());
+    one.give_back_renewal(sign_in.id, lease).await.unwrap();
+    assert!(two.take_on_renewal(sign_in.id, Duration::ZERO).await.unwrap().unwrap().is_over());
     tokio::time::sleep(Duration::from_millis(5)).await;
-    assert!(one.take_on_renewal(sign_in.id, HOUR).await.unwrap(), "not for ever: the other one may be gone");
+    assert!(one.take_on_renewal(sign_in.id, HOUR).await.unwrap().is_some(), "not for ever: the other one may be gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_late_does_not_take_the_place_of_a_newer_one() {
+    let Some(shared) = Shared::new().await else { return };
+    let (one, two) = (shared.replica().await, shared.replica().await);
+    let (sign_in, _) = sign_in(&one).await;
+    // The first one is stopped while the provider answers.
+    let late = one.take_on_renewal(sign_in.id, Duration::ZERO).await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let lease = two.take_on_renewal(sign_in.id, HOUR).await.unwrap().unwrap();
+    one.give_back_renewal(sign_in.id, late).await.unwrap();
+    assert!(one.take_on_renewal(sign_in.id, HOUR).await.unwrap().is_none(), "it gives back nothing that it does not have");
+    let newer = Tokens { refresh_token: Some("newer".into()), ..tokens() };
+    assert!(two.renew_sign_in(&sign_in, identity(&["newer"]), newer, lease).await.unwrap());
+    let refused = one.renew_sign_in(&sign_in, identity(&["older"]), tokens(), late).await;
+    assert!(matches!(refused, Err(Error::Overtaken)), "{refused:?}");
+    assert_eq!(one.tokens(sign_in.id).await.unwrap().unwrap().refresh_token.as_deref(), Some("newer"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -282,6 +305,106 @@ async fn a_replica_that_is_cut_off_knows_it_and_catches_up_before_it_says_otherw
         assert!(!lives(&held), "what was ended meanwhile has ended once it says that it is up to date");
         assert!(mended.elapsed() < Duration::from_secs(5), "{:?}", mended.elapsed());
     }
+}
+
+/// Has somebody keep the lock under which everybody writes for so many seconds.
+async fn keep_the_lock(location: &str, seconds: f32) -> tokio::task::JoinHandle<()> {
+    use sqlx::Executor as _;
+    let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(location).await.unwrap();
+    connection.execute("BEGIN; SELECT pg_advisory_xact_lock(4919131752989213764)").await.unwrap();
+    tokio::spawn(async move {
+        let sleep = format!("SELECT pg_sleep({seconds}); COMMIT");
+        connection.execute(sqlx::AssertSqlSafe(sleep)).await.unwrap();
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_that_wait_in_vain_leave_nothing_behind_and_keep_nobody_from_reading() {
+    let Some(shared) = Shared::new().await else { return };
+    let store = shared.replica().await;
+    let (held, _) = sign_in(&store).await;
+    let cookie = app_cookie(&store, &held).await;
+    let kept = keep_the_lock(&shared.location, 5.0).await;
+    let write = || {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.remove_device("none").await })
+    };
+    let writers: Vec<_> = (0..20).map(|_| write()).collect();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    store.come_up_to_date(Duration::ZERO).await.unwrap();
+    assert!(store.app_session(cookie.hash(), HOST).await.unwrap().is_some());
+    assert!(!kept.is_finished());
+    let mut failed = 0;
+    for writer in writers {
+        failed += usize::from(writer.await.unwrap().is_err());
+    }
+    assert_eq!(failed, 20, "the lock was kept for longer than anybody waits");
+    kept.await.unwrap();
+    for _ in 0..20 {
+        write().await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_who_waits_for_the_lock_does_not_keep_the_replica_from_following() {
+    let Some(shared) = Shared::new().await else { return };
+    let server = Postgres::shared().unwrap();
+    let database = shared.location.rsplit('/').next().unwrap();
+    let store = shared.replica().await;
+    let kept = keep_the_lock(&shared.location, 3.5).await;
+    let waiting = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.remove_device("none").await }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    // Without the lock, and noted all the same.
+    server.run(database, "INSERT INTO risks VALUES ('user', 'ana@corp.example', 'high', '[]', 0, NULL)");
+    server.run(database, &format!("{} 'risk', 'user ana@corp.example', 0 FROM t", NOTE));
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert!(!store.is_behind());
+    assert_eq!(store.risks().all().count(), 1);
+    assert!(!waiting.is_finished() && !kept.is_finished());
+    assert!(!waiting.await.unwrap().unwrap());
+}
+
+const NOTE: &str = "WITH t AS (UPDATE change_count SET taken = taken + 1 RETURNING taken) INSERT INTO changes (number, kind, name, made_at) SELECT taken,";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_ends_however_many_changes_keep_coming() {
+    use sqlx::Executor as _;
+    let Some(shared) = Shared::new().await else { return };
+    let store = shared.replica().await;
+    let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&shared.location).await.unwrap();
+    connection.execute("SET synchronous_commit = off").await.unwrap();
+    let noting = tokio::spawn(async move {
+        let note = format!("{NOTE} 'device', 'none', (SELECT now FROM clock) FROM t");
+        loop {
+            connection.execute(sqlx::AssertSqlSafe(note.clone())).await.unwrap();
+        }
+    });
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        store.come_up_to_date(Duration::ZERO).await.unwrap();
+    }
+    assert!(!noting.is_finished(), "they kept coming");
+    noting.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_has_become_a_standby_is_not_believed() {
+    let Some(server) = tokio::task::spawn_blocking(|| Postgres::start(&[])).await.unwrap() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("keys"), KEY).unwrap();
+    let shared = Shared { folder, location: server.database() };
+    let store = shared.replica().await;
+    store.come_up_to_date(Duration::ZERO).await.unwrap();
+    server.kill();
+    server.becomes_a_standby();
+    tokio::task::block_in_place(|| server.restart());
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert!(store.come_up_to_date(Duration::ZERO).await.is_err());
+    assert!(store.sign_in(&Token::random().unwrap().hash()).await.is_err(), "it may not know what has ended");
+    assert!(matches!(shared.try_replica().await, Err(Error::Standby)));
 }
 
 /// Takes the lock under which everybody writes, as a replica does, and keeps it.

@@ -97,6 +97,11 @@ impl Postgres {
         }
     }
 
+    /// From the next start on it only follows, as a primary that was replaced.
+    pub(crate) fn becomes_a_standby(&self) {
+        fs::write(self.folder.join("data/standby.signal"), "").unwrap();
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::control::Control;
 use crate::model::Identity;
 use crate::snapshot::Provider;
-use crate::store::{self, Cause, SignIn, Tokens};
+use crate::store::{self, Cause, Lease, SignIn, Tokens};
 use openidconnect::RefreshToken;
 use openidconnect::core::CoreTokenResponse;
 use std::sync::Arc;
@@ -94,7 +94,11 @@ async fn renew(control: &Control, sign_in: &SignIn) {
     };
     if let Some(cause) = postponed {
         tracing::warn!(sign_in = sign_in.id.0, %cause, "claims can't be renewed now; trying again");
-        sign_in.postpone_renewal(clock::now().plus(PAUSE));
+        // Where another process has renewed them, there is nothing to put off.
+        let now = clock::now();
+        if sign_in.renewal_is_due(now) {
+            sign_in.postpone_renewal(now.plus(PAUSE));
+        }
     }
 }
 
@@ -103,13 +107,13 @@ async fn try_renewal(control: &Control, sign_in: &SignIn) -> Result<(), Failure>
     let name = sign_in.identity().subject.provider.clone();
     let provider = snapshot.providers.get(&name).ok_or(Error::Undiscovered)?;
     let was_due = sign_in.renewal_is_due(clock::now());
-    if !control.store.take_on_renewal(sign_in.id, TAKEN_ON).await? {
+    let Some(lease) = control.store.take_on_renewal(sign_in.id, TAKEN_ON).await? else {
         return renewed_elsewhere(sign_in).await;
-    }
+    };
     let done_meanwhile = was_due && !sign_in.renewal_is_due(clock::now());
-    let outcome = if done_meanwhile { Ok(()) } else { renew_alone(control, sign_in, provider).await };
+    let outcome = if done_meanwhile { Ok(()) } else { renew_alone(control, sign_in, provider, lease).await };
     // Else the next one waits for a while.
-    control.store.give_back_renewal(sign_in.id).await?;
+    control.store.give_back_renewal(sign_in.id, lease).await?;
     outcome
 }
 
@@ -124,7 +128,7 @@ async fn renewed_elsewhere(sign_in: &SignIn) -> Result<(), Failure> {
     Err(Failure::Later("another process has taken it on".to_owned()))
 }
 
-async fn renew_alone(control: &Control, sign_in: &SignIn, provider: &Provider) -> Result<(), Failure> {
+async fn renew_alone(control: &Control, sign_in: &SignIn, provider: &Provider, lease: Lease) -> Result<(), Failure> {
     let Some(held) = control.store.tokens(sign_in.id).await? else {
         return end(control, sign_in).await;
     };
@@ -132,6 +136,10 @@ async fn renew_alone(control: &Control, sign_in: &SignIn, provider: &Provider) -
     let Some(token) = held.refresh_token.clone() else {
         return Ok(());
     };
+    // This process may have been stopped since it took it on.
+    if lease.is_over() {
+        return Err(store::Error::Overtaken.into());
+    }
     let response = match redeem(control, provider, RefreshToken::new(token.clone())).await {
         Err(Error::Refused(code)) if code == "invalid_grant" && was_spent_elsewhere(control, sign_in, &token).await? => {
             return Err(Failure::Later("another process was faster".to_owned()));
@@ -142,11 +150,11 @@ async fn renew_alone(control: &Control, sign_in: &SignIn, provider: &Provider) -
     let issuer = control.directory.find(provider)?;
     let checked = exchange::check_refresh(&issuer, provider, &response, &before, &held).await;
     match checked.map_err(Failure::from) {
-        Ok(checked) => keep(control, sign_in, checked.identity, checked.tokens).await,
+        Ok(checked) => keep(control, sign_in, checked.identity, checked.tokens, lease).await,
         Err(Failure::Later(cause)) => {
             // The old refresh token may be spent: keep the new one for the next try.
             let refresh_token = exchange::refresh_token(&response).or(held.refresh_token);
-            keep(control, sign_in, Identity::clone(&before), Tokens { refresh_token, ..held }).await?;
+            keep(control, sign_in, Identity::clone(&before), Tokens { refresh_token, ..held }, lease).await?;
             Err(Failure::Later(cause))
         }
         Err(over) => Err(over),
@@ -161,8 +169,8 @@ async fn was_spent_elsewhere(control: &Control, sign_in: &SignIn, token: &str) -
     Ok(held.is_some_and(|held| held.refresh_token.is_some_and(|held| held != token)))
 }
 
-async fn keep(control: &Control, sign_in: &SignIn, identity: Identity, tokens: Tokens) -> Result<(), Failure> {
-    if control.store.renew_sign_in(sign_in, identity, tokens).await? { Ok(()) } else { end(control, sign_in).await }
+async fn keep(control: &Control, sign_in: &SignIn, identity: Identity, tokens: Tokens, lease: Lease) -> Result<(), Failure> {
+    if control.store.renew_sign_in(sign_in, identity, tokens, lease).await? { Ok(()) } else { end(control, sign_in).await }
 }
 
 /// Its row is gone: whoever still holds it learns so, or would ask for a renewal for ever.

@@ -150,7 +150,9 @@ async fn a_token_that_another_process_has_used_ends_nothing() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let renewed = crate::store::Tokens { refresh_token: Some("rotated".to_owned()), ..tokens };
-        assert!(store.renew_sign_in(&elsewhere, identity, renewed).await.unwrap());
+        store.lose_lease(id).await;
+        let lease = store.take_on_renewal(id, Duration::from_secs(60)).await.unwrap().unwrap();
+        assert!(store.renew_sign_in(&elsewhere, identity, renewed, lease).await.unwrap());
     };
     tokio::join!(renew(&world, &sign_in), other);
     assert!(lives(&sign_in) && !sign_in.renewal_is_due(crate::clock::now()));

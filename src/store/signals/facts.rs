@@ -6,6 +6,7 @@ use crate::model::identity::Subject;
 use crate::model::inventory::Inventory;
 use crate::model::risks::{Risks, Whose};
 use crate::model::{Observed, Risk, RiskLevel, Source, Timestamp};
+use crate::store::follow::{does_not_read, in_time};
 use crate::store::sign_ins::{time, to_sql};
 use crate::store::{Error, Store};
 use sqlx::any::AnyRow;
@@ -63,8 +64,11 @@ pub(in crate::store) async fn unlock(connection: &mut AnyConnection, whose: &Who
 impl Store {
     /// Takes every fact into the tables in memory.
     pub(in crate::store) async fn read_facts(&self, devices: &mut Inventory, risks: &mut Risks) -> Result<(), Error> {
-        for row in sqlx::query(ALL).fetch_all(&self.readers()).await? {
-            take_in(&row, devices, risks)?;
+        for row in in_time(async { Ok(sqlx::query(ALL).fetch_all(&self.followers()).await?) }).await? {
+            match take_in(&row, devices, risks) {
+                Err(Error::Damaged(table)) => does_not_read(table),
+                taken => taken?,
+            }
         }
         Ok(())
     }

@@ -51,9 +51,11 @@ async fn claims_that_turn_somebody_into_one_who_is_locked_out_are_not_taken() {
     store.put_lock(user("ben@corp.example"), lock(None), Cause::Lock.into()).await.unwrap();
     let mut identity = Identity::clone(&made.identity());
     let tokens = || Tokens { id_token: String::new(), refresh_token: None, expires: None };
-    assert!(store.renew_sign_in(&made, identity.clone(), tokens()).await.unwrap());
+    let lease = store.take_on_renewal(made.id, HOUR).await.unwrap().unwrap();
+    assert!(store.renew_sign_in(&made, identity.clone(), tokens(), lease).await.unwrap());
     identity.profile.email = Some(Email::parse("BEN@corp.example").unwrap());
-    assert!(!store.renew_sign_in(&made, identity, tokens()).await.unwrap());
+    let lease = store.take_on_renewal(made.id, HOUR).await.unwrap().unwrap();
+    assert!(!store.renew_sign_in(&made, identity, tokens(), lease).await.unwrap());
     assert_eq!(made.identity().profile.email.as_ref().unwrap().as_str(), "ana@corp.example");
 }
 

@@ -60,6 +60,9 @@ fn blot(line: &str, from: usize, length: usize) -> String {
 
 /// `https://user:password@host`.
 fn userinfo(line: String) -> String {
+    if line.contains("postgres://") || line.contains("postgresql://") {
+        return location(&line);
+    }
     let Some(at) = line.find("://").map(|at| at + 3) else {
         return line;
     };
@@ -71,6 +74,19 @@ fn userinfo(line: String) -> String {
             let length = authority.get(..length).unwrap_or_default().chars().count();
             blot(&line, from, length)
         }
+        None => line,
+    }
+}
+
+/// A location of a database, however its password is written into it: everything before the last `@`, as that may have a `/` in it, and
+/// everything behind `password=`.
+fn location(line: &str) -> String {
+    let columns = |end: usize| line.get(..end).unwrap_or_default().chars().count();
+    let begin = line.find("://").map_or(0, |at| columns(at + 3));
+    let end = line.rfind('@').map_or(0, columns);
+    let line = blot(line, begin, end.saturating_sub(begin));
+    match line.to_ascii_lowercase().find("password=") {
+        Some(at) => blot(&line, line.get(..at).unwrap_or_default().chars().count() + "password=".len(), usize::MAX),
         None => line,
     }
 }
