@@ -48,8 +48,10 @@ impl Store {
 
     /// Keeps a device, in place of what was known of it.
     pub async fn put_device(&self, device: Device) -> Result<Result<(), Taken>, Error> {
-        let _writing = self.told.writing.lock().await;
+        let writing = self.told.writing.lock().await;
         let mut devices = Inventory::clone(&self.devices());
+        let before = devices.by_id(&device.id).and_then(|before| before.fingerprint);
+        let is_another = before.is_some() && before != device.fingerprint;
         let (id, fingerprint) = (device.id.clone(), device.fingerprint.map(|fingerprint| fingerprint.to_string()));
         let entry = serde_json::to_string(&Entry::from(&device)).map_err(|_| Error::Damaged("devices"))?;
         if let Err(taken) = devices.put(device) {
@@ -59,22 +61,33 @@ impl Store {
         let mut transaction = self.write().await?;
         let query = sqlx::query(PUT_DEVICE).bind(&id).bind(fingerprint).bind(entry);
         query.execute(&mut *transaction).await?;
-        note(&mut transaction, &[Change::Device(id)]).await?;
+        let forgets = is_another && signals::forget_device(&mut transaction, &id).await?;
+        note(&mut transaction, &changed(id, forgets)).await?;
         transaction.commit().await?;
         self.told.devices.store(Arc::new(devices));
+        drop(writing);
+        if forgets {
+            self.read_signals().await?;
+        }
         Ok(Ok(()))
     }
 
     /// Forgets a device; whether there was one.
     pub async fn remove_device(&self, id: &str) -> Result<bool, Error> {
-        let _writing = self.told.writing.lock().await;
+        let writing = self.told.writing.lock().await;
         let mut devices = Inventory::clone(&self.devices());
         let was_there = devices.remove(id).is_some();
         let mut transaction = self.write().await?;
         sqlx::query("DELETE FROM devices WHERE id = $1").bind(id).execute(&mut *transaction).await?;
-        note(&mut transaction, &[Change::Device(id.to_owned())]).await?;
+        // Another device may have this name one day.
+        let forgets = signals::forget_device(&mut transaction, id).await?;
+        note(&mut transaction, &changed(id.to_owned(), forgets)).await?;
         transaction.commit().await?;
         self.told.devices.store(Arc::new(devices));
+        drop(writing);
+        if forgets {
+            self.read_signals().await?;
+        }
         Ok(was_there)
     }
 
@@ -126,6 +139,11 @@ impl Store {
         self.told.locks.store(Arc::new(self.read_all_locks().await?));
         Ok(())
     }
+}
+
+/// What others must learn of a device; also where what transmitters said of it is gone.
+fn changed(id: String, forgets: bool) -> Vec<Change> {
+    [Change::Device(id)].into_iter().chain(forgets.then_some(Change::Signals)).collect()
 }
 
 /// The devices that a store was told of. Changes nothing, and makes no store.

@@ -25,6 +25,10 @@ pub struct SignIn {
     ended: AtomicU64,
     renew_at: AtomicU64,
     stale_at: AtomicU64,
+    /// Since when the claims are known to be outdated; 0 where they are not.
+    outdated: AtomicU64,
+    /// The same when the renewal began that is under way.
+    outdated_when_asked: AtomicU64,
     renewing: watch::Sender<bool>,
     /// The devices that it was used with since it is held here.
     devices: Mutex<Vec<Fingerprint>>,
@@ -59,6 +63,8 @@ pub struct AppSession {
 pub(super) struct Renewal {
     pub(super) at: Timestamp,
     pub(super) stale: Timestamp,
+    /// Since when the claims are known to be outdated; 1970 where they are not.
+    pub(super) outdated: Timestamp,
 }
 
 impl SignIn {
@@ -70,8 +76,8 @@ impl SignIn {
         ends: Timestamp,
         renewal: Option<Renewal>,
     ) -> Self {
-        let never = Renewal { at: Timestamp::from_millis(u64::MAX), stale: Timestamp::from_millis(u64::MAX) };
-        let renewal = renewal.unwrap_or(never);
+        let never = Timestamp::from_millis(u64::MAX);
+        let renewal = renewal.unwrap_or(Renewal { at: never, stale: never, outdated: Timestamp::default() });
         Self {
             id,
             created,
@@ -84,6 +90,8 @@ impl SignIn {
             ended: AtomicU64::new(0),
             renew_at: AtomicU64::new(renewal.at.millis()),
             stale_at: AtomicU64::new(renewal.stale.millis()),
+            outdated: AtomicU64::new(renewal.outdated.millis()),
+            outdated_when_asked: AtomicU64::new(0),
             renewing: watch::Sender::new(false),
             devices: Mutex::default(),
         }
@@ -145,15 +153,28 @@ impl SignIn {
         let _ = self.renewing.subscribe().wait_for(|renewing| !renewing).await;
     }
 
-    /// A renewal failed for a reason that may pass: the next try, while the claims stay as they are.
+    /// A renewal failed for a reason that may pass: the next try, while the claims stay as they are. Those that are known to be
+    /// outdated stay stale.
     pub fn postpone_renewal(&self, until: Timestamp) {
         self.renew_at.store(until.millis(), Ordering::Relaxed);
-        self.stale_at.fetch_max(until.millis(), Ordering::Relaxed);
+        if self.outdated.load(Ordering::Relaxed) == 0 {
+            self.stale_at.fetch_max(until.millis(), Ordering::Relaxed);
+        }
     }
 
     /// The renewal is over, one way or the other.
     pub fn renewal_ends(&self) {
         self.renewing.send_replace(false);
+    }
+
+    /// A provider is about to be asked for claims: what is known to be outdated by now will not be.
+    pub(super) fn asks_now(&self) {
+        self.outdated_when_asked.store(self.outdated.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Since when the claims were known to be outdated when the provider was asked for others.
+    pub(super) fn outdated_when_asked(&self) -> Timestamp {
+        Timestamp::from_millis(self.outdated_when_asked.load(Ordering::Relaxed))
     }
 
     pub(super) fn renewal_begins(&self) -> bool {
@@ -170,6 +191,7 @@ impl SignIn {
         }
         self.renew_at.store(fresh.renew_at.load(Ordering::Relaxed), Ordering::Relaxed);
         self.stale_at.store(fresh.stale_at.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.outdated.store(fresh.outdated.load(Ordering::Relaxed), Ordering::Relaxed);
         self.was_seen(Timestamp::from_millis(fresh.last_seen.load(Ordering::Relaxed)));
     }
 

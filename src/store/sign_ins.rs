@@ -77,13 +77,17 @@ const SOON: Duration = Duration::from_secs(30);
 const RENEW_AHEAD: Duration = Duration::from_secs(60);
 
 impl Tokens {
-    fn renewal(&self, now: Timestamp) -> Option<Renewal> {
-        let stale = Timestamp::from_seconds(self.expires?);
+    fn renewal(&self, now: Timestamp, outdated: Timestamp) -> Option<Renewal> {
         self.refresh_token.as_ref()?;
+        if outdated != Timestamp::default() {
+            return Some(Renewal { at: outdated, stale: outdated, outdated });
+        }
+        let stale = Timestamp::from_seconds(self.expires?);
         let ahead = (stale.since(now) / 10).min(RENEW_AHEAD);
         Some(Renewal {
             at: Timestamp::from_millis(stale.millis().saturating_sub(u64::try_from(ahead.as_millis()).unwrap_or(0))),
             stale,
+            outdated,
         })
     }
 }
@@ -92,7 +96,8 @@ impl Tokens {
 macro_rules! sign_ins {
     ($of:literal) => {
         concat!(
-            "SELECT s.id, s.profile, s.authenticated_at, s.created_at, s.last_seen, s.ends_at, s.tokens, u.provider, u.subject
+            "SELECT s.id, s.profile, s.authenticated_at, s.created_at, s.last_seen, s.ends_at, s.tokens, s.outdated_at,
+             u.provider, u.subject
              FROM sign_ins s JOIN users u ON u.id = s.user_id ",
             $of
         )
@@ -102,7 +107,8 @@ pub(super) use sign_ins;
 
 const BY_COOKIE: &str = sign_ins!("WHERE s.cookie = $1");
 pub(super) const BY_ID: &str = sign_ins!("WHERE s.id = $1");
-const RENEW: &str = "UPDATE sign_ins SET profile = $1, tokens = $2, authenticated_at = $3, email = $4 WHERE id = $5";
+const RENEW: &str = "UPDATE sign_ins SET profile = $1, tokens = $2, authenticated_at = $3, email = $4,
+    outdated_at = CASE WHEN outdated_at = $5 THEN 0 ELSE outdated_at END WHERE id = $6";
 /// By the clock of the database, which is the same for all.
 const TAKE_ON: &str = "UPDATE sign_ins SET renewing_until = (SELECT now FROM clock) + $2
     WHERE id = $1 AND renewing_until <= (SELECT now FROM clock)";
@@ -158,7 +164,7 @@ impl Store {
         let profile = to_json(&claims.profile)?;
         let sealed = self.seal_tokens(sign_in.id, &tokens)?;
         let query = sqlx::query(RENEW).bind(profile).bind(sealed).bind(to_sql(claims.authenticated_at));
-        let query = query.bind(address(&claims.profile)).bind(sign_in.id.0);
+        let query = query.bind(address(&claims.profile)).bind(to_sql(sign_in.outdated_when_asked())).bind(sign_in.id.0);
         let mut transaction = self.write().await?;
         let found = query.execute(&mut *transaction).await?.rows_affected() > 0;
         let claims = Arc::new(claims);
@@ -177,7 +183,16 @@ impl Store {
         let taken = sqlx::query(TAKE_ON).bind(id.0).bind(until).execute(&self.writer()).await?;
         // Whoever had it before may have written down what it got, and that may not be known here yet.
         self.look_again(&[id]).await?;
+        if let Some(held) = self.registry.held(id) {
+            held.asks_now();
+        }
         Ok(taken.rows_affected() > 0)
+    }
+
+    /// New tokens for a sign-in whose claims stay as they are; false when it is not there any more.
+    pub async fn keep_tokens(&self, id: SignInId, tokens: &Tokens) -> Result<bool, Error> {
+        let query = sqlx::query("UPDATE sign_ins SET tokens = $1 WHERE id = $2").bind(self.seal_tokens(id, tokens)?).bind(id.0);
+        Ok(query.execute(&self.writer()).await?.rows_affected() > 0)
     }
 
     /// Gives it back, done or not.
@@ -286,7 +301,7 @@ impl Store {
             opened => opened?,
         };
         let Ok(identity) = self.laid_now(&claims).await? else { return Ok(None) };
-        let renewal = tokens.renewal(clock::now());
+        let renewal = tokens.renewal(clock::now(), time(row, "outdated_at")?);
         Ok(Some(SignIn::new(
             id,
             (claims, identity),

@@ -146,7 +146,9 @@ async fn renew_alone(control: &Control, sign_in: &SignIn, provider: &Provider) -
         Err(Failure::Later(cause)) => {
             // The old refresh token may be spent: keep the new one for the next try.
             let refresh_token = exchange::refresh_token(&response).or(held.refresh_token);
-            keep(control, sign_in, Identity::clone(&before), Tokens { refresh_token, ..held }).await?;
+            if !control.store.keep_tokens(sign_in.id, &Tokens { refresh_token, ..held }).await? {
+                return end(control, sign_in).await;
+            }
             Err(Failure::Later(cause))
         }
         Err(over) => Err(over),
