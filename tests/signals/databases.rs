@@ -117,7 +117,10 @@ async fn acts(store: &Store) {
     ));
     assert_eq!(store.take_event(&event(ana(), Act::Lock(fact(Kind::Lock, "locked")))).await.unwrap(), one(0, 0));
     assert!(sign_in(store, "staff", "ana").await.is_none(), "locked out");
-    assert_eq!(store.take_event(&event(ana(), Act::Unlock(fact(Kind::Lock, "unlocked")))).await.unwrap(), one(0, 0));
+    assert_eq!(
+        store.take_event(&event(ana(), Act::Unlock(fact_of(Kind::Lock, "unlocked", now().plus(HOUR))))).await.unwrap(),
+        one(0, 0)
+    );
     assert!(sign_in(store, "staff", "ana").await.is_some());
     let held = sign_in_as(store, "staff", "ana", Some("another-sid")).await.unwrap();
     let by_session = event(Person::SubjectOrSession("sid-ana".to_owned()), Act::Erase);
