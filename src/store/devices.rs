@@ -18,6 +18,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
+const FINGERPRINT: &str = "SELECT fingerprint FROM devices WHERE id = $1";
 const PUT_DEVICE: &str = "INSERT INTO devices (id, fingerprint, entry) VALUES ($1, $2, $3)
     ON CONFLICT (id) DO UPDATE SET fingerprint = excluded.fingerprint, entry = excluded.entry";
 const PUT_RISK: &str = "INSERT INTO risks (kind, name, level, reasons, observed_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
@@ -57,11 +58,17 @@ impl Store {
         if let Some(holder) = holder {
             return Ok(Err(Taken(holder)));
         }
+        let before: Option<Option<String>> = sqlx::query_scalar(FINGERPRINT).bind(&id).fetch_optional(&mut *transaction).await?;
+        let is_another = before.flatten().is_some_and(|before| fingerprint.as_deref() != Some(&*before));
         let query = sqlx::query(PUT_DEVICE).bind(&id).bind(fingerprint).bind(entry);
         query.execute(&mut *transaction).await?;
-        note(&mut transaction, &[Change::Device(id.clone())]).await?;
+        let forgets = is_another && signals::forget_device(&mut transaction, &id).await?;
+        note(&mut transaction, &changed(id.clone(), forgets)).await?;
         transaction.commit().await?;
         self.read_devices(HashSet::from([id])).await?;
+        if forgets {
+            self.read_signals().await?;
+        }
         Ok(Ok(()))
     }
 
@@ -69,9 +76,14 @@ impl Store {
     pub async fn remove_device(&self, id: &str) -> Result<bool, Error> {
         let mut transaction = self.write().await?;
         let gone = sqlx::query("DELETE FROM devices WHERE id = $1").bind(id).execute(&mut *transaction).await?;
-        note(&mut transaction, &[Change::Device(id.to_owned())]).await?;
+        // Another device may have this name one day.
+        let forgets = signals::forget_device(&mut transaction, id).await?;
+        note(&mut transaction, &changed(id.to_owned(), forgets)).await?;
         transaction.commit().await?;
         self.read_devices(HashSet::from([id.to_owned()])).await?;
+        if forgets {
+            self.read_signals().await?;
+        }
         Ok(gone.rows_affected() > 0)
     }
 
@@ -114,6 +126,11 @@ impl Store {
         self.told.locks.store(Arc::new(self.read_all_locks().await?));
         Ok(())
     }
+}
+
+/// What others must learn of a device; also where what transmitters said of it is gone.
+fn changed(id: String, forgets: bool) -> Vec<Change> {
+    [Change::Device(id)].into_iter().chain(forgets.then_some(Change::Signals)).collect()
 }
 
 /// The devices that a store was told of. Changes nothing, and makes no store.

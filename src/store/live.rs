@@ -27,6 +27,8 @@ pub struct SignIn {
     stale_at: AtomicU64,
     /// Until when its row says that the claims hold.
     expires: AtomicU64,
+    /// Since when the claims are known to be outdated; 0 where they are not.
+    outdated: AtomicU64,
     renewing: watch::Sender<bool>,
     /// The devices that it was used with since it is held here.
     devices: Mutex<Vec<Fingerprint>>,
@@ -61,6 +63,8 @@ pub struct AppSession {
 pub(super) struct Renewal {
     pub(super) at: Timestamp,
     pub(super) stale: Timestamp,
+    /// Since when the claims are known to be outdated; 1970 where they are not.
+    pub(super) outdated: Timestamp,
 }
 
 impl SignIn {
@@ -72,8 +76,8 @@ impl SignIn {
         ends: Timestamp,
         renewal: Option<Renewal>,
     ) -> Self {
-        let never = Renewal { at: Timestamp::from_millis(u64::MAX), stale: Timestamp::from_millis(u64::MAX) };
-        let renewal = renewal.unwrap_or(never);
+        let never = Timestamp::from_millis(u64::MAX);
+        let renewal = renewal.unwrap_or(Renewal { at: never, stale: never, outdated: Timestamp::default() });
         Self {
             id,
             created,
@@ -87,6 +91,7 @@ impl SignIn {
             renew_at: AtomicU64::new(renewal.at.millis()),
             stale_at: AtomicU64::new(renewal.stale.millis()),
             expires: AtomicU64::new(renewal.stale.millis()),
+            outdated: AtomicU64::new(renewal.outdated.millis()),
             renewing: watch::Sender::new(false),
             devices: Mutex::default(),
         }
@@ -148,10 +153,13 @@ impl SignIn {
         let _ = self.renewing.subscribe().wait_for(|renewing| !renewing).await;
     }
 
-    /// A renewal failed for a reason that may pass: the next try, while the claims stay as they are.
+    /// A renewal failed for a reason that may pass: the next try, while the claims stay as they are. Those that are known to be
+    /// outdated stay stale.
     pub fn postpone_renewal(&self, until: Timestamp) {
         self.renew_at.store(until.millis(), Ordering::Relaxed);
-        self.stale_at.fetch_max(until.millis(), Ordering::Relaxed);
+        if self.outdated.load(Ordering::Relaxed) == 0 {
+            self.stale_at.fetch_max(until.millis(), Ordering::Relaxed);
+        }
     }
 
     /// The renewal is over, one way or the other.
@@ -172,8 +180,9 @@ impl SignIn {
             self.version.fetch_add(1, Ordering::Release);
         }
         // Of the same tokens the time of their renewal stays: what is left of their life says nothing of it.
-        let expires = fresh.expires.load(Ordering::Relaxed);
-        if self.expires.swap(expires, Ordering::Relaxed) != expires {
+        let (expires, outdated) = (fresh.expires.load(Ordering::Relaxed), fresh.outdated.load(Ordering::Relaxed));
+        let before = (self.expires.swap(expires, Ordering::Relaxed), self.outdated.swap(outdated, Ordering::Relaxed));
+        if before != (expires, outdated) {
             self.renew_at.store(fresh.renew_at.load(Ordering::Relaxed), Ordering::Relaxed);
             self.stale_at.store(fresh.stale_at.load(Ordering::Relaxed), Ordering::Relaxed);
         }

@@ -76,13 +76,17 @@ const SOON: Duration = Duration::from_secs(30);
 const RENEW_AHEAD: Duration = Duration::from_secs(60);
 
 impl Tokens {
-    pub(super) fn renewal(&self, now: Timestamp) -> Option<Renewal> {
-        let stale = Timestamp::from_seconds(self.expires?);
+    pub(super) fn renewal(&self, now: Timestamp, outdated: Timestamp) -> Option<Renewal> {
         self.refresh_token.as_ref()?;
+        if outdated != Timestamp::default() {
+            return Some(Renewal { at: outdated, stale: outdated, outdated });
+        }
+        let stale = Timestamp::from_seconds(self.expires?);
         let ahead = (stale.since(now) / 10).min(RENEW_AHEAD);
         Some(Renewal {
             at: Timestamp::from_millis(stale.millis().saturating_sub(u64::try_from(ahead.as_millis()).unwrap_or(0))),
             stale,
+            outdated,
         })
     }
 }
@@ -91,7 +95,8 @@ impl Tokens {
 macro_rules! sign_ins {
     ($of:literal) => {
         concat!(
-            "SELECT s.id, s.profile, s.authenticated_at, s.created_at, s.last_seen, s.ends_at, s.tokens, u.provider, u.subject
+            "SELECT s.id, s.profile, s.authenticated_at, s.created_at, s.last_seen, s.ends_at, s.tokens, s.outdated_at,
+             u.provider, u.subject
              FROM sign_ins s JOIN users u ON u.id = s.user_id ",
             $of
         )
@@ -247,7 +252,7 @@ impl Store {
             opened => opened?,
         };
         let Ok(identity) = self.laid_now(&claims).await? else { return Ok(None) };
-        let renewal = tokens.renewal(clock::now());
+        let renewal = tokens.renewal(clock::now(), time(row, "outdated_at")?);
         Ok(Some(SignIn::new(
             id,
             (claims, identity),

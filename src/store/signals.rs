@@ -5,8 +5,8 @@ mod facts;
 mod find;
 mod streams;
 
-pub use facts::COMPLIANT;
-pub(super) use facts::{forget_risk, is_locked, unlock};
+pub use facts::{COMPLIANT, LOCKED, NOTHING, UNLOCKED};
+pub(super) use facts::{forget_device, forget_risk, is_locked, unlock};
 pub use find::{About, Person};
 pub use streams::{Status, Stream};
 
@@ -16,7 +16,6 @@ use super::sign_ins::to_sql;
 use super::{Error, Store};
 use crate::clock;
 use crate::model::identity::Subject;
-use crate::model::risks::Whose;
 use crate::model::{ProviderName, SignInId, Timestamp, TokenHash};
 use find::{Found, Held};
 use sqlx::AnyConnection;
@@ -58,8 +57,8 @@ pub enum Act {
     Renew,
     /// Keeps people out until [`Act::Unlock`], and ends their sign-ins.
     Lock(Fact),
-    /// Takes back what this transmitter has locked.
-    Unlock,
+    /// Takes back what this transmitter has locked before.
+    Unlock(Fact),
     /// Ends sign-ins, and forgets the people.
     Erase,
     /// Something is known of people.
@@ -70,8 +69,8 @@ pub enum Act {
     OfDevice(Fact),
     /// The stream works: it brought this state, where one was asked for.
     Verified(Option<TokenHash>),
-    /// The stream has another status now.
-    Stream(Status),
+    /// The stream has this status since then.
+    Stream(Status, Timestamp),
 }
 
 /// What is known from now on.
@@ -124,6 +123,10 @@ pub struct Effect {
     pub ended: usize,
     /// Of how many the claims are renewed.
     pub renewed: usize,
+    /// Something newer is known already, so that what it says does not count.
+    pub is_older: bool,
+    /// It is committed, and not yet known in memory: the same event, taken again, sees to that.
+    pub is_unread: bool,
 }
 
 /// What is to be told to whoever holds sign-ins, once it is committed.
@@ -150,12 +153,17 @@ impl Store {
     pub async fn take_event(&self, event: &SecurityEvent) -> Result<Taken, Error> {
         let mut transaction = self.write().await?;
         if !note(&mut transaction, event).await? {
-            drop(transaction);
             // It may be here again because what follows the commit failed.
+            let outdated = match event.act {
+                Act::Renew => find::find(&mut transaction, &event.provider, &event.about, false).await?.sign_ins,
+                _ => Vec::new(),
+            };
+            drop(transaction);
+            self.look_again(&outdated.iter().map(|held| held.id).collect::<Vec<_>>()).await?;
             self.read_signals().await?;
             return Ok(Taken::Again);
         }
-        let (taken, changed) = self.act(&mut transaction, event).await?;
+        let (mut taken, changed) = self.act(&mut transaction, event).await?;
         if taken == Taken::Unexpected {
             return Ok(taken);
         }
@@ -166,9 +174,12 @@ impl Store {
             changes::note(&mut transaction, &[Change::Signals]).await?;
         }
         transaction.commit().await?;
-        self.tell(&changed).await?;
-        if is_known {
-            self.read_signals().await?;
+        match (self.tell(&changed, is_known).await, &mut taken) {
+            (Err(error), Taken::Done(effect)) => {
+                tracing::error!(%error, "an event is committed, and not yet known in memory");
+                effect.is_unread = true;
+            }
+            (told, _) => told?,
         }
         Ok(taken)
     }
@@ -177,21 +188,30 @@ impl Store {
         let none = Changed::default();
         match &event.act {
             Act::Verified(state) if !streams::verified(connection, event, *state).await? => return Ok((Taken::Unexpected, none)),
-            Act::Verified(_) | Act::Stream(_) | Act::Nothing => return Ok((Taken::Done(Effect::default()), none)),
+            Act::Verified(_) | Act::Stream(..) | Act::Nothing => return Ok((Taken::Done(Effect::default()), none)),
             Act::OfDevice(fact) => {
                 let Some(id) = &event.about.device else { return Ok((Taken::Unmatched, none)) };
-                facts::put(connection, &event.transmitter, id, fact).await?;
-                return Ok((Taken::Done(Effect::default()), none));
+                let is_older = !facts::put(connection, &event.transmitter, id, fact).await?;
+                return Ok((Taken::Done(Effect { is_older, ..Effect::default() }), none));
             }
             _ => {}
         }
         let found = find::find(connection, &event.provider, &event.about, event.act.is_about_people()).await?;
-        if found.people.is_empty() {
+        let mut people: Vec<_> = found.people.values().cloned().collect();
+        let mut is_older = event.act.of_people().is_some();
+        if let Some(fact) = event.act.of_people() {
+            // It counts also for whoever has not signed in yet.
+            people.extend(event.named().filter(|named| !found.people.values().any(|known| known == named)));
+            for subject in &people {
+                is_older &= !facts::put(connection, &event.transmitter, &subject.to_string(), fact).await?;
+            }
+        }
+        if people.is_empty() {
             return Ok((Taken::Unmatched, none));
         }
         let changed = self.act_on(connection, event, &found).await?;
-        let people = found.people.into_values().collect();
-        Ok((Taken::Done(Effect { people, ended: changed.ended.sign_ins(), renewed: changed.outdated.len() }), changed))
+        let (ended, renewed) = (changed.ended.sign_ins(), changed.outdated.len());
+        Ok((Taken::Done(Effect { people, ended, renewed, is_older, is_unread: false }), changed))
     }
 
     async fn act_on(&self, connection: &mut AnyConnection, event: &SecurityEvent, found: &Found) -> Result<Changed, Error> {
@@ -200,50 +220,38 @@ impl Store {
             match &event.act {
                 Act::Renew if self.outdate(connection, held).await? => outdated.push(held.id),
                 Act::End { before } if before.is_some_and(|before| held.authenticated_at > before) => {}
-                Act::Unlock | Act::OfPeople(_) => {}
+                Act::Unlock(_) | Act::OfPeople(_) => {}
                 _ => ended.push(held.id),
             }
         }
         let grounds = Grounds { cause: Cause::Signal, by: Some(&event.transmitter), why: event.why.as_deref() };
         let ended = self.end(connection, &Selection::SignIns(ended), grounds).await?;
-        for (id, subject) in &found.people {
-            match &event.act {
-                Act::Lock(fact) | Act::OfPeople(fact) | Act::Compromised(fact) => {
-                    facts::put(connection, &event.transmitter, &subject.to_string(), fact).await?;
-                }
-                Act::Unlock => facts::take_back(connection, &event.transmitter, Kind::Lock, &subject.to_string()).await?,
-                Act::Erase => {
-                    facts::forget_risk(connection, &Whose::Subject(subject.clone())).await?;
-                    sqlx::query("DELETE FROM users WHERE id = $1").bind(*id).execute(&mut *connection).await?;
-                }
-                _ => {}
-            }
+        for (id, subject) in found.people.iter().filter(|_| matches!(event.act, Act::Erase)) {
+            facts::take_back_risk(connection, &event.transmitter, &subject.to_string()).await?;
+            sqlx::query("DELETE FROM users WHERE id = $1").bind(*id).execute(&mut *connection).await?;
         }
         Ok(Changed { ended, outdated })
     }
 
-    /// Has the claims of this sign-in count as stale from now on, also after a restart; false where they can't be renewed.
+    /// Has the claims of this sign-in count as stale from now on, until a renewal that begins later; false where they can't be renewed.
     async fn outdate(&self, connection: &mut AnyConnection, held: &Held) -> Result<bool, Error> {
-        let Some(mut tokens) = self.unsealed(held.id, &held.tokens) else { return Ok(false) };
-        if tokens.refresh_token.is_none() {
+        if self.unsealed(held.id, &held.tokens).is_none_or(|tokens| tokens.refresh_token.is_none()) {
             return Ok(false);
         }
-        tokens.expires = Some(clock::now().seconds());
-        let sealed = self.seal_tokens(held.id, &tokens)?;
-        let query = sqlx::query("UPDATE sign_ins SET tokens = $1 WHERE id = $2").bind(sealed).bind(held.id.0);
+        let query = sqlx::query("UPDATE sign_ins SET outdated_at = $1 WHERE id = $2").bind(to_sql(clock::now())).bind(held.id.0);
         query.execute(&mut *connection).await?;
         changes::note(connection, &[Change::Renewed(held.id)]).await?;
         Ok(true)
     }
 
-    /// Ends and outdates what is held of the rows.
-    async fn tell(&self, changed: &Changed) -> Result<(), Error> {
+    /// Ends and outdates what is held of the rows, and reads facts where there are others.
+    async fn tell(&self, changed: &Changed, is_known: bool) -> Result<(), Error> {
         self.apply_here(&changed.ended, Cause::Signal);
         self.look_again(&changed.outdated).await?;
         for held in changed.outdated.iter().filter_map(|id| self.registry.held(*id)) {
             self.ask_renewal(&held);
         }
-        Ok(())
+        if is_known { self.read_signals().await } else { Ok(()) }
     }
 }
 
@@ -255,7 +263,25 @@ impl Act {
 
     /// Whether something in memory rests on what it writes.
     const fn is_remembered(&self) -> bool {
-        matches!(self, Self::OfPeople(_) | Self::Compromised(_) | Self::OfDevice(_) | Self::Erase | Self::Stream(_))
+        matches!(self, Self::OfPeople(_) | Self::Compromised(_) | Self::OfDevice(_) | Self::Erase | Self::Stream(..))
+    }
+
+    /// What is known of people from then on.
+    const fn of_people(&self) -> Option<&Fact> {
+        match self {
+            Self::Lock(fact) | Self::Unlock(fact) | Self::OfPeople(fact) | Self::Compromised(fact) => Some(fact),
+            _ => None,
+        }
+    }
+}
+
+impl SecurityEvent {
+    /// Those whom it names by the subject of their tokens, which is theirs before they have signed in.
+    fn named(&self) -> impl Iterator<Item = Subject> {
+        self.about.people.iter().filter_map(|person| match person {
+            Person::Subject(subject) => Some(Subject { provider: self.provider.clone(), subject: subject.clone() }),
+            Person::SubjectOrSession(_) | Person::Email(_) | Person::Claim(..) => None,
+        })
     }
 }
 

@@ -134,3 +134,16 @@ async fn metadata_of_another_transmitter_or_from_elsewhere_is_not_taken() {
         assert_eq!(hr.push(&token).await.status, 503, "nobody knows yet");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_a_key_that_can_t_be_fetched_just_now_is_to_come_again() {
+    let scene = Scene::pushed().await;
+    scene.hr.rotate();
+    scene.hr.behaviour().hides_keys = true;
+    let token = scene.hr.token(&format!("{CAEP}session-revoked"), &scene.of_alice(), &json!({}));
+    // The second one comes while nobody may fetch again.
+    for _ in 0..2 {
+        let answer = scene.hr.push(&token).await;
+        assert_eq!((answer.status, answer.json()["err"].as_str()), (503, Some("unavailable")), "{}", answer.text());
+    }
+}

@@ -190,6 +190,43 @@ async fn a_compromised_credential_ends_sign_ins_and_is_a_risk_until_the_person_h
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_compromise_counts_from_when_it_is_told_not_from_when_it_may_have_begun() {
+    let scene =
+        Scene::of("deliver: push, authorization: { file: authorization }", Setup { apps: watchful(), ..Setup::default() }).await;
+    let mut browser = scene.world.browser();
+    assert_eq!(browser.sign_in(&scene.world.url(SHOP, "/not-high/x"), ALICE).await.status, 200);
+    scene.happens(&format!("{RISC}credential-compromise"), scene.of_alice(), json!({ "event_timestamp": 1000 })).await;
+    assert_eq!(browser.go(&scene.world.url(SHOP, "/not-high/x")).await.status, 403, "whoever signed in between may know it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_device_that_may_be_another_provider_s_only_bad_news_counts() {
+    let authority = Authority::new("devices");
+    let mac = authority.issue("mac-1", 1);
+    for (owner, compliant) in [("alice@corp.example", 403), ("shared", 403), ("staff:s-alice", 200)] {
+        let devices = format!("id,owner,fingerprint,managed\nmac-1,{owner},{},true\n", mac.fingerprint());
+        let setup = Setup {
+            tls: ", device_ca: devices.pem",
+            files: vec![("devices.pem", authority.pem().into()), ("devices.csv", devices.into())],
+            more: "devices: { file: devices.csv }",
+            apps: watchful(),
+            partners: true,
+            ..Setup::default()
+        };
+        let scene = Scene::of("deliver: push, authorization: { file: authorization }", setup).await;
+        let mut browser = scene.world.browser();
+        let to = format!("/.doorward/login?to={}&provider=staff", scene.world.url(SHOP, "/x"));
+        assert_eq!(browser.sign_in(&scene.world.url(LOGIN, &to), ALICE).await.status, 200);
+        let alice = format!("__Host-doorward={}", browser.cookie(SHOP, "__Host-doorward").unwrap());
+        for (status, expected) in [("compliant", compliant), ("not-compliant", 403)] {
+            let device = json!({ "format": "opaque", "id": "mac-1" });
+            scene.happens(&format!("{CAEP}device-compliance-change"), device, json!({ "current_status": status })).await;
+            assert_eq!(with_device(&scene.world, "/compliant/x", &alice, &mac).await, expected, "{owner} {status}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_account_that_is_purged_leaves_nothing_behind() {
     let scene = Scene::pushed().await;
     let alice = scene.session(ALICE).await;
@@ -242,6 +279,9 @@ async fn a_device_keeps_the_rules_for_as_long_as_its_transmitter_says_so() {
     ] {
         scene.happens(&format!("{CAEP}device-compliance-change"), subject.clone(), changes(status)).await;
         assert_eq!(ask().await, expected, "{subject} {status}");
+        let asked = json!({ "app": "shop", "path": "/compliant/x", "user": "alice@corp.example", "device_id": "mac-1" });
+        let explained = scene.world.administer("POST", "/api/v1/explain", "", &asked.to_string()).await.json();
+        assert_eq!(explained["decision"], if expected == 200 { "allow" } else { "deny" }, "{explained}");
     }
     assert_eq!(scene.world.administer("DELETE", "/api/v1/signals/hr", "", "").await.status, 204);
     assert_eq!(ask().await, 403);

@@ -100,10 +100,11 @@ async fn a_verification_that_nobody_asked_for_is_refused_and_a_paused_stream_is_
     assert_eq!(scene.shown().await["silent"], false);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_transmitter_that_speaks_of_nobody_unasked_is_told_of_people() {
+/// Whom a transmitter knows that has to be told of people, and does not want this one.
+async fn told(unwanted: Option<&'static str>, count: usize) -> Vec<Value> {
     let hr = Transmitter::start("").await;
     hr.behaviour().metadata = json!({ "default_subjects": "NONE" });
+    hr.behaviour().unwanted = unwanted;
     let signals = hr.configured("hr", "deliver: poll, silent_after: 3s");
     let files = vec![("api-token", crate::TOKEN.into())];
     let world = crate::World::of(Setup { signals, files, ..Setup::default() }).await;
@@ -116,11 +117,33 @@ async fn a_transmitter_that_speaks_of_nobody_unasked_is_told_of_people() {
     for who in [ALICE, BOB] {
         world.session(crate::WIKI, who).await;
     }
-    let subjects = eventually("it knows of both", async || {
+    let subjects = eventually("it knows of them", async || {
         let subjects = hr.behaviour().subjects.clone();
-        (subjects.len() >= 2).then_some(subjects)
+        (subjects.len() >= count).then_some(subjects)
     })
     .await;
-    let subs: Vec<_> = subjects.iter().map(|subject| subject["sub"].clone()).collect();
-    assert_eq!(subs, ["s-alice", "s-bob"], "each once");
+    subjects.iter().map(|subject| subject["sub"].clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transmitter_that_speaks_of_nobody_unasked_is_told_of_people() {
+    assert_eq!(told(None, 2).await, ["s-alice", "s-bob"], "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_whom_a_transmitter_does_not_want_keeps_it_from_nobody_else() {
+    assert_eq!(told(Some("s-alice"), 1).await, ["s-bob"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_come_again_and_again_are_not_asked_for_without_a_pause() {
+    let scene = Scene::polled().await;
+    scene.hr.behaviour().forgets = true;
+    scene.hr.queue("odd", "x".to_owned());
+    scene.hr.queue("good", scene.hr.token(&format!("{CAEP}session-revoked"), &scene.of_alice(), &json!({})));
+    scene.hr.heard_of("good").await;
+    let before = scene.hr.behaviour().polls;
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    let polls = scene.hr.behaviour().polls - before;
+    assert!(polls < 10, "{polls}");
 }

@@ -43,6 +43,12 @@ pub(crate) struct Behaviour {
     pub(crate) metadata: Value,
     /// Whether metadata is somewhere else.
     pub(crate) redirects: bool,
+    /// Whom it does not want to be told of.
+    pub(crate) unwanted: Option<&'static str>,
+    /// Whether its key set can't be had.
+    pub(crate) hides_keys: bool,
+    /// Whether it brings tokens again of which it has heard.
+    pub(crate) forgets: bool,
     /// Whether verifications are brought.
     pub(crate) verifies: bool,
     pub(crate) stream: Option<Value>,
@@ -124,6 +130,9 @@ impl Transmitter {
             keys: vec![Key::new("first")],
             metadata: json!({}),
             redirects: false,
+            unwanted: None,
+            hides_keys: false,
+            forgets: false,
             verifies: true,
             stream: None,
             subjects: Vec::new(),
@@ -236,8 +245,9 @@ impl Transmitter {
     }
 }
 
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+/// Finer than seconds: of two events in one second, nobody would know the order.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
 }
 
 fn knows(headers: &HeaderMap) -> bool {
@@ -262,9 +272,13 @@ async fn metadata(State(transmitter): State<Transmitter>, request: axum::extract
     Json(metadata).into_response()
 }
 
-async fn keys(State(transmitter): State<Transmitter>) -> Json<Value> {
-    let keys: Vec<_> = transmitter.behaviour().keys.iter().map(Key::public).collect();
-    Json(json!({ "keys": keys }))
+async fn keys(State(transmitter): State<Transmitter>) -> Response {
+    let behaviour = transmitter.behaviour();
+    if behaviour.hides_keys {
+        return StatusCode::BAD_GATEWAY.into_response();
+    }
+    let keys: Vec<_> = behaviour.keys.iter().map(Key::public).collect();
+    Json(json!({ "keys": keys })).into_response()
 }
 
 async fn streams(State(transmitter): State<Transmitter>, headers: HeaderMap, Query(_): Query<HashMap<String, String>>) -> Response {
@@ -306,7 +320,11 @@ async fn add_subject(State(transmitter): State<Transmitter>, headers: HeaderMap,
     if !knows(&headers) {
         return StatusCode::UNAUTHORIZED;
     }
-    transmitter.behaviour().subjects.push(body["subject"].clone());
+    let mut behaviour = transmitter.behaviour();
+    if behaviour.unwanted.is_some_and(|sub| body["subject"]["sub"] == sub) {
+        return StatusCode::BAD_REQUEST;
+    }
+    behaviour.subjects.push(body["subject"].clone());
     StatusCode::OK
 }
 
@@ -338,11 +356,15 @@ async fn poll(State(transmitter): State<Transmitter>, headers: HeaderMap, Json(a
         let mut behaviour = transmitter.behaviour();
         behaviour.polls += 1;
         for id in asked["ack"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            behaviour.queue.remove(id);
+            if !behaviour.forgets {
+                behaviour.queue.remove(id);
+            }
             behaviour.acknowledged.push(id.to_owned());
         }
         for (id, error) in asked["setErrs"].as_object().into_iter().flatten() {
-            behaviour.queue.remove(id);
+            if !behaviour.forgets {
+                behaviour.queue.remove(id);
+            }
             behaviour.errors.insert(id.clone(), error.clone());
         }
     }

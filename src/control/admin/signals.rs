@@ -44,7 +44,8 @@ async fn verify(State(inner): State<Arc<Inner>>, Path(name): Path<String>) -> Re
 }
 
 async fn forget(State(inner): State<Arc<Inner>>, Path(name): Path<String>) -> Response {
-    match inner.state.store.forget_transmitter(&name).await {
+    let is_configured = inner.state.control.snapshot.load().transmitters.contains_key(&*name);
+    match inner.state.store.forget_transmitter(&name, is_configured).await {
         Ok(true) => StatusCode::NO_CONTENT.into_response(),
         Ok(false) => error(StatusCode::NOT_FOUND, "nothing is known of this transmitter"),
         Err(failed) => unavailable(&failed),

@@ -11,7 +11,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A made-up request.
@@ -96,7 +95,7 @@ impl Asked {
             (standing, None) => Ok(standing.map(Shown::Standing)),
             (None, Some(id)) => {
                 let device = inventories.by_id(id).ok_or_else(|| Error::Device(id.clone()))?;
-                Ok(Some(Shown::Known(Arc::clone(device))))
+                Ok(Some(Shown::Known(inventories.judged(device))))
             }
         }
     }

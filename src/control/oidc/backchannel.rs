@@ -32,6 +32,8 @@ enum Invalid {
     Undiscovered,
     #[error("the signature is not the provider's")]
     Signature,
+    #[error("the key is not known, and the provider's keys can't be fetched just now")]
+    Unfetched,
     #[error("iat is missing, lies ahead or long ago, or exp is over")]
     Time,
     #[error("events does not have the event")]
@@ -95,6 +97,7 @@ impl From<Unsound> for Invalid {
             Unsound::Unreadable => Self::Unreadable,
             Unsound::Type => Self::Type,
             Unsound::Signature => Self::Signature,
+            Unsound::Unfetched => Self::Unfetched,
         }
     }
 }

@@ -22,6 +22,9 @@ pub(in crate::control) enum Unsound {
     /// The algorithm may not be used, or no key of the signer's has made the signature.
     #[error("the signature is not the signer's")]
     Signature,
+    /// It names a key that is not known, and the signer's keys could not be fetched just now: it may be good.
+    #[error("the key is not known, and the signer's keys can't be fetched just now")]
+    Unfetched,
 }
 
 /// What a token may call itself.
@@ -84,8 +87,16 @@ impl<'a> Signed<'a> {
             return Ok(self.claims);
         }
         // The signer may have taken a new key since.
-        signer.keys.refetch(signer.http, signer.jwks_uri).await.map_err(|_| Unsound::Signature)?;
-        if self.fits(&signer.keys.current()) { Ok(self.claims) } else { Err(Unsound::Signature) }
+        let is_fetched = signer.keys.refetch(signer.http, signer.jwks_uri).await.unwrap_or(false);
+        let keys = signer.keys.current();
+        if self.fits(&keys) {
+            return Ok(self.claims);
+        }
+        Err(if is_fetched || self.names_one_of(&keys) { Unsound::Signature } else { Unsound::Unfetched })
+    }
+
+    fn names_one_of(&self, keys: &CoreJsonWebKeySet) -> bool {
+        self.key.is_some() && keys.keys().iter().any(|key| key.key_id() == self.key.as_ref())
     }
 
     fn fits(&self, keys: &CoreJsonWebKeySet) -> bool {

@@ -24,11 +24,18 @@ pub(in crate::control) enum Unfetched {
     Unreadable(#[from] serde_json::Error),
 }
 
+/// When they were fetched because of a token: at last, and at last with success.
+#[derive(Debug, Default)]
+struct Refetched {
+    tried: Option<Instant>,
+    done: Option<Instant>,
+}
+
 /// The keys of one provider or transmitter.
 #[derive(Debug, Default)]
 pub(in crate::control) struct Keys {
     set: ArcSwap<CoreJsonWebKeySet>,
-    refetched: Mutex<Option<Instant>>,
+    refetched: Mutex<Refetched>,
 }
 
 impl Keys {
@@ -45,13 +52,18 @@ impl Keys {
         Ok(())
     }
 
-    /// Fetches them because a token names a key that is not there. Whoever comes while somebody else fetches waits for that.
-    pub(in crate::control) async fn refetch(&self, http: &Http, url: &JsonWebKeySetUrl) -> Result<(), Unfetched> {
+    /// Fetches them because a token names a key that is not there; whether they were fetched after it came. Whoever comes while
+    /// somebody else fetches waits for that.
+    pub(in crate::control) async fn refetch(&self, http: &Http, url: &JsonWebKeySetUrl) -> Result<bool, Unfetched> {
+        let came = Instant::now();
         let mut refetched = self.refetched.lock().await;
-        if refetched.is_some_and(|at| at.elapsed() < PAUSE) {
-            return Ok(());
+        if refetched.tried.is_some_and(|at| at.elapsed() < PAUSE) {
+            return Ok(refetched.done.is_some_and(|at| at >= came));
         }
-        *refetched = Some(Instant::now());
-        self.fetch(http, url).await
+        let begins = Instant::now();
+        refetched.tried = Some(begins);
+        self.fetch(http, url).await?;
+        refetched.done = Some(begins);
+        Ok(true)
     }
 }

@@ -154,7 +154,7 @@ async fn renew_alone(control: &Control, sign_in: &SignIn, provider: &Provider, l
         Err(Failure::Later(cause)) => {
             // The old refresh token may be spent: keep the new one for the next try.
             let refresh_token = exchange::refresh_token(&response).or(held.refresh_token);
-            keep(control, sign_in, Identity::clone(&before), Tokens { refresh_token, ..held }, lease).await?;
+            control.store.keep_tokens(sign_in.id, &Tokens { refresh_token, ..held }, lease).await?;
             Err(Failure::Later(cause))
         }
         Err(over) => Err(over),

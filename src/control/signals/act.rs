@@ -5,7 +5,7 @@ use super::happened::Event;
 use super::set::Refused;
 use crate::model::RiskLevel;
 use crate::model::event::EventType;
-use crate::store::signals::{Act, COMPLIANT, Fact, Kind};
+use crate::store::signals::{Act, COMPLIANT, Fact, Kind, LOCKED, UNLOCKED};
 
 /// What it does; and whether it is about a device, which a simple subject names then.
 pub(super) fn of(event: &Event) -> Result<(Act, bool), Refused> {
@@ -23,11 +23,12 @@ pub(super) fn of(event: &Event) -> Result<(Act, bool), Refused> {
             return Ok((Act::OfDevice(fact(Kind::Compliance, compliant)), true));
         }
         EventType::RiskLevelChange => return risk(event, fact),
-        EventType::AccountDisabled => Act::Lock(fact(Kind::Lock, "locked")),
-        EventType::AccountEnabled => Act::Unlock,
+        EventType::AccountDisabled => Act::Lock(fact(Kind::Lock, LOCKED)),
+        EventType::AccountEnabled => Act::Unlock(fact(Kind::Lock, UNLOCKED)),
         EventType::AccountPurged => Act::Erase,
         EventType::CredentialCompromise => {
-            let mut fact = fact(Kind::Compromise, RiskLevel::High.code());
+            // Whoever signed in between may be the one who knows it.
+            let mut fact = Fact { at: event.issued, ..fact(Kind::Compromise, RiskLevel::High.code()) };
             fact.reasons.insert(0, "a credential is known to others".to_owned());
             Act::Compromised(fact)
         }

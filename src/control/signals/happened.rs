@@ -34,6 +34,8 @@ pub(super) struct Event {
     pub(super) event: EventType,
     /// When.
     pub(super) at: Timestamp,
+    /// When its transmitter said so.
+    pub(super) issued: Timestamp,
     pub(super) details: Map<String, Value>,
 }
 
@@ -52,7 +54,7 @@ impl Happened {
         let subject = details.remove("subject");
         let text = |name: &str| details.get(name).and_then(Value::as_str).map(str::to_owned);
         let happened = match (EventType::of_uri(&uri), &*uri) {
-            (Some(event), _) => Self::Event(Event { event, at: at(&details, issued)?, details }),
+            (Some(event), _) => Self::Event(Event { event, at: at(&details, issued)?, issued, details }),
             (None, VERIFICATION) => Self::Verification(text("state")),
             (None, UPDATED) => Self::Updated(text("status")),
             (None, _) => Self::Unknown,

@@ -3,9 +3,10 @@
 
 use super::link::Link;
 use super::receive::receive;
-use super::set::Refused;
+use super::set::{Refused, TYPES};
 use crate::control::Control;
 use crate::control::oidc::http;
+use crate::control::oidc::jws::Signed;
 use crate::store;
 use ::http::{Method, StatusCode};
 use secrecy::ExposeSecret as _;
@@ -20,7 +21,7 @@ const ASKED: usize = 100;
 const MOST: usize = 1000;
 /// How long the transmitter may keep the question open, beyond the usual.
 const OPEN: Duration = Duration::from_secs(30);
-/// The least time between two questions that were answered with nothing.
+/// The least time between two questions that were answered with nothing new.
 const LEAST: Duration = Duration::from_secs(1);
 /// The longest pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -36,8 +37,6 @@ enum Failed {
     Unreadable(#[from] serde_json::Error),
     #[error("the store: {0}")]
     Store(#[from] store::Error),
-    #[error("some events can't be looked at now")]
-    Unavailable,
 }
 
 /// What is still to be told of tokens.
@@ -74,7 +73,7 @@ pub(super) async fn work(control: Arc<Control>, link: Arc<Link>) {
     }
 }
 
-/// Asks once; whether there was anything.
+/// Asks once; whether there was anything new.
 async fn fetch(control: &Arc<Control>, link: &Arc<Link>, word: &mut Word) -> Result<bool, Failed> {
     let stream = control.store.stream(&link.transmitter.name).await?;
     let (Some(url), Some(token)) = (stream.and_then(|stream| stream.poll_url), &link.transmitter.token) else {
@@ -91,24 +90,33 @@ async fn fetch(control: &Arc<Control>, link: &Arc<Link>, word: &mut Word) -> Res
     }
     *word = Word::default();
     let batch = if answer.body().is_empty() { Batch::default() } else { serde_json::from_slice(answer.body())? };
-    let (count, complete) = (batch.sets.len(), take(control, link, batch, word).await);
-    if complete { Ok(count > 0) } else { Err(Failed::Unavailable) }
+    Ok(take(control, link, batch, word).await)
 }
 
-/// Takes them; false where some are to come again.
+/// Takes them in the order in which they were issued; whether any was new. Of those that can't be looked at now, no word is given.
 async fn take(control: &Arc<Control>, link: &Arc<Link>, batch: Batch, word: &mut Word) -> bool {
-    let mut complete = true;
-    for (id, token) in batch.sets.into_iter().take(MOST) {
+    let (mut is_new, mut sets) = (false, batch.sets.into_iter().take(MOST).collect::<Vec<_>>());
+    sets.sort_by_cached_key(|(_, token)| issued(token));
+    for (id, token) in sets {
         let (control, link) = (Arc::clone(control), Arc::clone(link));
         // A task of its own ends, whatever becomes of the configuration.
         let taken = tokio::spawn(async move { receive(&control, &link, &token).await }).await;
         match taken.unwrap_or(Err(Refused::Unavailable)) {
-            Ok(()) => word.taken.push(id),
-            Err(Refused::Unavailable) => complete = false,
+            Ok(taken) => {
+                is_new |= taken;
+                word.taken.push(id);
+            }
+            Err(Refused::Unavailable) => {}
             Err(refused) => {
                 word.refused.insert(id, json!({ "err": refused.code(), "description": refused.to_string() }));
             }
         }
     }
-    complete
+    is_new
+}
+
+/// When a token says that it was issued, in milliseconds.
+fn issued(token: &str) -> u64 {
+    let issued = |signed: Signed<'_>| signed.unchecked().get("iat").and_then(Value::as_f64);
+    Signed::read(token, &TYPES).ok().and_then(issued).map_or(0, |seconds| (seconds * 1000.0) as u64)
 }

@@ -43,7 +43,7 @@ async fn take(control: &Control, call: &Call<'_>) -> Result<(), Refused> {
     let transmitter = pushes(&call.place.snapshot, issuer).ok_or(Refused::Issuer)?;
     authenticate(transmitter, call.headers)?;
     let link = control.links.find(transmitter).ok_or(Refused::Unavailable)?;
-    receive(control, &link, token).await
+    receive(control, &link, token).await.map(drop)
 }
 
 fn pushes<'s>(snapshot: &'s Snapshot, issuer: &str) -> Option<&'s Arc<Transmitter>> {

@@ -11,14 +11,17 @@ use crate::control::Control;
 use crate::control::oidc::jws::Signed;
 use crate::model::inventory::Inventories;
 use crate::model::risks::Whose;
-use crate::model::{Owner, TokenHash};
+use crate::model::{Owner, RiskLevel, Timestamp, TokenHash};
 use crate::snapshot::Snapshot;
 use crate::snapshot::transmitters::Transmitter;
-use crate::store::signals::{About, Act, Effect, SecurityEvent, Status, Taken};
+use crate::store::signals::{About, Act, COMPLIANT, Effect, Fact, NOTHING, SecurityEvent, Status, Taken};
 use serde_json::{Value, json};
 
-/// Takes a token of this transmitter.
-pub(super) async fn receive(control: &Control, link: &Link, token: &str) -> Result<(), Refused> {
+/// The outcome of a token that was taken before.
+const AGAIN: &str = "again";
+
+/// Takes a token of this transmitter; whether it was new.
+pub(super) async fn receive(control: &Control, link: &Link, token: &str) -> Result<bool, Refused> {
     let (snapshot, name) = (control.snapshot.load_full(), &link.transmitter.name);
     let (event, outcome) = match take(control, &snapshot, link, token).await {
         Ok((event, outcome)) => (event, Ok(outcome)),
@@ -32,7 +35,7 @@ pub(super) async fn receive(control: &Control, link: &Link, token: &str) -> Resu
     if let Err(refused) = &outcome {
         tracing::warn!(transmitter = %name, error = %refused, "a security event was refused");
     }
-    outcome.map(drop)
+    outcome.map(|outcome| outcome != AGAIN)
 }
 
 async fn take(control: &Control, snapshot: &Snapshot, link: &Link, token: &str) -> Result<(&'static str, &'static str), Refused> {
@@ -48,16 +51,18 @@ async fn take(control: &Control, snapshot: &Snapshot, link: &Link, token: &str) 
         Refused::Unavailable
     })?;
     let (outcome, effect) = match taken {
-        Taken::Again => return Ok((set.happened.code(), "again")),
+        Taken::Again => return Ok((set.happened.code(), AGAIN)),
         Taken::Unexpected => return Err(Refused::State),
         Taken::Unmatched => ("unmatched", Effect::default()),
         Taken::Done(_) if ignored => ("ignored", Effect::default()),
+        Taken::Done(effect) if effect.is_older => ("older", effect),
         Taken::Done(effect) => ("done", effect),
     };
     if !matches!(set.happened, Happened::Verification(_)) {
         control.record(&record(&link.transmitter, &set, &event.about, outcome, &effect));
     }
-    Ok((set.happened.code(), outcome))
+    // The record is written, and the same token sees to the rest when it comes again.
+    if effect.is_unread { Err(Refused::Unavailable) } else { Ok((set.happened.code(), outcome)) }
 }
 
 /// What the operator does not want to count, or nobody here knows.
@@ -81,7 +86,7 @@ fn read(
         unwanted if is_unwanted(transmitter, unwanted) => (Act::Nothing, false),
         Happened::Event(event) => act::of(event)?,
         Happened::Verification(state) => (Act::Verified(state.as_ref().map(|state| TokenHash::of(state.as_bytes()))), false),
-        Happened::Updated(status) => (Act::Stream(status.as_deref().and_then(Status::parse).unwrap_or(Status::Disabled)), false),
+        Happened::Updated(status) => (stream(status.as_deref(), set.issued), false),
         Happened::Unknown => (Act::Nothing, false),
     };
     let why = match &set.happened {
@@ -89,27 +94,61 @@ fn read(
         _ => None,
     };
     let mut about = About::default();
-    if !matches!(act, Act::Nothing | Act::Verified(_) | Act::Stream(_)) {
+    if !matches!(act, Act::Nothing | Act::Verified(_) | Act::Stream(..)) {
         let subject = set.subject.as_ref().ok_or(Refused::Request("there is no subject"))?;
         about = Speaker::of(transmitter, provider).read(subject, &metadata.critical_subject_members)?;
     }
-    about.device = about.device.filter(|id| of_device && is_theirs(control, snapshot, transmitter, id));
+    let device = about.device.take().filter(|_| of_device);
+    let whose = device.as_ref().map_or(Owned::Elsewhere, |id| owned(control, snapshot, transmitter, id));
+    about.device = device.filter(|_| whose != Owned::Elsewhere);
+    let act = if whose == Owned::Perhaps { only_worse(act) } else { act };
     let (token, until) = set.name(transmitter);
     let (name, provider) = (transmitter.name.clone(), transmitter.provider.clone());
     Ok(SecurityEvent { transmitter: name, provider, token, until, about, act, why, silent_after: Some(transmitter.silent_after) })
 }
 
-/// Whether the inventory has this device, and not as one of somebody of another provider.
-fn is_theirs(control: &Control, snapshot: &Snapshot, transmitter: &Transmitter, id: &str) -> bool {
+/// What a stream does from now on; one whose status can't be read brings nothing.
+fn stream(status: Option<&str>, since: Timestamp) -> Act {
+    Act::Stream(status.and_then(Status::parse).unwrap_or(Status::Disabled), since)
+}
+
+/// Whose a device is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owned {
+    /// Somebody's of the transmitter's provider.
+    Here,
+    /// Perhaps somebody's of another one.
+    Perhaps,
+    /// Surely, or it is not known at all.
+    Elsewhere,
+}
+
+fn owned(control: &Control, snapshot: &Snapshot, transmitter: &Transmitter, id: &str) -> Owned {
     let administered = control.store.devices();
-    let device = Inventories { administered: &administered, listed: &snapshot.devices }.by_id(id);
-    device.is_some_and(|device| match &device.owner {
-        Owner::Shared => true,
-        Owner::Person(name) => match Whose::parse("user", name) {
-            Some(Whose::Subject(owner)) => owner.provider == transmitter.provider,
-            _ => true,
-        },
-    })
+    let Some(device) = Inventories { administered: &administered, listed: &snapshot.devices }.by_id(id) else {
+        return Owned::Elsewhere;
+    };
+    let owner = match &device.owner {
+        Owner::Shared => None,
+        Owner::Person(name) => Whose::parse("user", name),
+    };
+    match owner {
+        Some(Whose::Subject(owner)) if owner.provider == transmitter.provider => Owned::Here,
+        Some(Whose::Subject(_)) => Owned::Elsewhere,
+        // Anybody's address may be known to several providers.
+        _ if snapshot.providers.len() > 1 => Owned::Perhaps,
+        _ => Owned::Here,
+    }
+}
+
+/// What others rely on, somebody else's transmitter may take away and must not give.
+fn only_worse(act: Act) -> Act {
+    match act {
+        Act::OfDevice(fact) if fact.value == COMPLIANT || fact.value == RiskLevel::Low.code() => {
+            Act::OfDevice(Fact { value: NOTHING.to_owned(), ..fact })
+        }
+        act => act,
+    }
 }
 
 fn record(transmitter: &Transmitter, set: &Set, about: &About, outcome: &str, effect: &Effect) -> Value {

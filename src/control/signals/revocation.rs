@@ -6,7 +6,7 @@ use super::push::is_same;
 use super::subject::Speaker;
 use crate::clock;
 use crate::control::answer::{self, Answer};
-use crate::control::oidc::jws::{Signed, Types, is_for};
+use crate::control::oidc::jws::{Signed, Types, Unsound, is_for};
 use crate::control::{Call, Control, GLOBAL_REVOCATION, PREFIX};
 use crate::model::{Timestamp, Token, TokenHash};
 use crate::snapshot::Provider;
@@ -111,7 +111,8 @@ async fn authenticate<'a>(control: &Control, call: &'a Call<'_>) -> Result<Prove
             && issuer.is_some_and(|iss| iss == provider.issuer.as_str())
     };
     let provider = providers.clone().find(signs).ok_or(UNKNOWN)?;
-    let claims = control.directory.signed_by(provider, signed).await.ok_or(UNAVAILABLE)?.map_err(|_| UNKNOWN)?;
+    let claims = control.directory.signed_by(provider, signed).await.ok_or(UNAVAILABLE)?;
+    let claims = claims.map_err(|unsound| if unsound == Unsound::Unfetched { UNAVAILABLE } else { UNKNOWN })?;
     let us = format!("{}{PREFIX}{GLOBAL_REVOCATION}", call.place.snapshot.auth);
     let until = good_until(&claims, &us, provider).ok_or(UNKNOWN)?;
     let id = claims.get("jti").and_then(Value::as_str).filter(|id| !id.is_empty()).ok_or(UNKNOWN)?;

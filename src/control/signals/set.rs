@@ -73,6 +73,7 @@ impl From<Unsound> for Refused {
             Unsound::Unreadable => Self::Request("the token can't be read"),
             Unsound::Type => Self::Request("typ is not secevent+jwt"),
             Unsound::Signature => Self::Key,
+            Unsound::Unfetched => Self::Unavailable,
         }
     }
 }

@@ -245,16 +245,23 @@ async fn tell_of_people(control: &Control, link: &Link, stream: &Stream) -> Resu
     };
     let snapshot = control.snapshot.load_full();
     let provider = snapshot.providers.get(&transmitter.provider).ok_or(Failed::NoTransmitter)?;
-    for (sub, first_seen) in control.store.people_since(&transmitter.provider, stream.added_until).await? {
+    for (sub, number) in control.store.people_since(&transmitter.provider, stream.added).await? {
         let subject = json!({ "format": "iss_sub", "iss": provider.issuer.as_str(), "sub": sub });
         match api.tell(Method::POST, url, &json!({ "stream_id": stream.id, "subject": subject, "verified": true })).await {
-            // One that it does not know is nobody whom it could speak of.
-            Ok(_) | Err(Failed::Status(StatusCode::NOT_FOUND, _)) => {}
+            Ok(_) => {}
+            // One whom it does not know, or want, keeps it from nobody else.
+            Err(Failed::Status(status, _)) if is_about_one(status) => {}
             Err(error) => return Err(error),
         }
-        control.store.added_people(&transmitter.name, first_seen).await?;
+        control.store.added_people(&transmitter.name, number).await?;
     }
     Ok(())
+}
+
+/// Whether a refusal is about the person, and would be the same the next time.
+fn is_about_one(status: StatusCode) -> bool {
+    let of_all = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS];
+    status.is_client_error() && !of_all.contains(&status)
 }
 
 /// What is known of every configured transmitter, in JSON.

@@ -80,7 +80,8 @@ pub(super) async fn find(
         let query = sqlx::query("SELECT id, authenticated_at, provider_sid, tokens FROM sign_ins WHERE user_id = $1").bind(*id);
         for row in query.fetch_all(&mut *connection).await? {
             let sid: Option<String> = row.try_get("provider_sid")?;
-            if whole || session.is_none() || session == sid.as_ref() {
+            // A sign-in whose session is not known may be the one that is meant.
+            if whole || session.is_none() || sid.is_none() || session == sid.as_ref() {
                 found.sign_ins.push(Held::read(&row)?);
             }
         }

@@ -33,8 +33,8 @@ pub struct Stream {
     pub poll_url: Option<String>,
     /// How often it may be asked for a verification.
     pub verify_every: Duration,
-    /// The latest first sign-in of those that the transmitter was told of as subjects.
-    pub added_until: Timestamp,
+    /// The last of the people that the transmitter was told of as subjects, by the number of their row.
+    pub added: i64,
     /// What it does.
     pub status: Status,
     /// When it was last heard of; 1970 where it never was.
@@ -71,9 +71,11 @@ const GRAIN: u32 = 8;
 const ADD: &str = "INSERT INTO signal_streams (transmitter, status, heard_at, alive_until) VALUES ($1, 'enabled', 0, 0)
     ON CONFLICT (transmitter) DO NOTHING";
 const SET_UP: &str =
-    "UPDATE signal_streams SET stream = $2, poll_url = $3, verify_every = $4, status = 'enabled' WHERE transmitter = $1";
+    "UPDATE signal_streams SET added_id = CASE WHEN stream = $2 THEN added_id ELSE 0 END, stream = $2, poll_url = $3,
+    verify_every = $4, status = 'enabled' WHERE transmitter = $1";
 const HEAR: &str = "UPDATE signal_streams SET heard_at = $2, event_at = CASE WHEN $3 = 1 THEN $2 ELSE event_at END,
-    verified_at = CASE WHEN $4 = 1 THEN $2 ELSE verified_at END, status = $5, alive_until = $6 WHERE transmitter = $1";
+    verified_at = CASE WHEN $4 = 1 THEN $2 ELSE verified_at END, status = $5, alive_until = $6, status_at = $7
+    WHERE transmitter = $1";
 
 /// Notes that the transmitter was heard of; whether what it said counts for longer or shorter now, and is to be read again.
 pub(super) async fn hear(connection: &mut AnyConnection, event: &SecurityEvent) -> Result<bool, Error> {
@@ -83,7 +85,12 @@ pub(super) async fn hear(connection: &mut AnyConnection, event: &SecurityEvent) 
     let row =
         sqlx::query("SELECT * FROM signal_streams WHERE transmitter = $1").bind(name.clone()).fetch_one(&mut *connection).await?;
     let before = Stream::read(&row)?;
-    let status = if let Act::Stream(status) = event.act { status } else { before.status };
+    let status_at = time(&row, "status_at")?;
+    let (status, status_at) = match event.act {
+        // Of two in one second, the worse.
+        Act::Stream(status, at) if at > status_at || (at == status_at && status != Status::Enabled) => (status, at),
+        _ => (before.status, status_at),
+    };
     let alive_until = match status {
         Status::Enabled if before.alive_until.plus(silent_after / GRAIN) < now.plus(silent_after) => now.plus(silent_after),
         Status::Enabled => before.alive_until,
@@ -91,9 +98,9 @@ pub(super) async fn hear(connection: &mut AnyConnection, event: &SecurityEvent) 
         Status::Paused | Status::Disabled => before.alive_until.min(now),
     };
     let is_verification = matches!(event.act, Act::Verified(_));
-    let is_event = !is_verification && !matches!(event.act, Act::Stream(_));
+    let is_event = !is_verification && !matches!(event.act, Act::Stream(..));
     let query = sqlx::query(HEAR).bind(name).bind(to_sql(now)).bind(i64::from(is_event)).bind(i64::from(is_verification));
-    query.bind(status.code()).bind(to_sql(alive_until)).execute(connection).await?;
+    query.bind(status.code()).bind(to_sql(alive_until)).bind(to_sql(status_at)).execute(connection).await?;
     Ok(alive_until != before.alive_until)
 }
 
@@ -136,17 +143,22 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets a transmitter's stream, and all that it said; whether there was anything.
-    pub async fn forget_transmitter(&self, transmitter: &str) -> Result<bool, Error> {
+    /// Forgets all that a transmitter said, and its stream where that is to bring nothing more; whether there was anything.
+    pub async fn forget_transmitter(&self, transmitter: &str, keeps_stream: bool) -> Result<bool, Error> {
         let mut transaction = self.write().await?;
-        let mut removed = 0;
-        for table in ["DELETE FROM signal_facts WHERE transmitter = $1", "DELETE FROM signal_streams WHERE transmitter = $1"] {
-            removed += sqlx::query(table).bind(transmitter.to_owned()).execute(&mut *transaction).await?.rows_affected();
+        let stream = if keeps_stream {
+            "UPDATE signal_streams SET status = status WHERE transmitter = $1"
+        } else {
+            "DELETE FROM signal_streams WHERE transmitter = $1"
+        };
+        let mut known = 0;
+        for table in ["DELETE FROM signal_facts WHERE transmitter = $1", stream] {
+            known += sqlx::query(table).bind(transmitter.to_owned()).execute(&mut *transaction).await?.rows_affected();
         }
         changes::note(&mut transaction, &[Change::Signals]).await?;
         transaction.commit().await?;
         self.read_signals().await?;
-        Ok(removed > 0)
+        Ok(known > 0)
     }
 
     /// A verification is asked for, by this state; older ones are forgotten.
@@ -166,17 +178,17 @@ impl Store {
         Ok(query.bind(state.as_bytes().to_vec()).fetch_optional(&self.readers()).await?.is_some())
     }
 
-    /// Some of a provider's people who first signed in after this, in that order, each with when.
-    pub async fn people_since(&self, provider: &ProviderName, since: Timestamp) -> Result<Vec<(String, Timestamp)>, Error> {
-        let query = "SELECT subject, first_seen FROM users WHERE provider = $1 AND first_seen > $2 ORDER BY first_seen LIMIT 100";
-        let rows = sqlx::query(query).bind(provider.as_str().to_owned()).bind(to_sql(since)).fetch_all(&self.readers()).await?;
-        rows.iter().map(|row| Ok((row.try_get("subject")?, time(row, "first_seen")?))).collect()
+    /// Some of a provider's people whose rows come after this one, in that order, each with its number.
+    pub async fn people_since(&self, provider: &ProviderName, since: i64) -> Result<Vec<(String, i64)>, Error> {
+        let query = "SELECT subject, id FROM users WHERE provider = $1 AND id > $2 ORDER BY id LIMIT 100";
+        let rows = sqlx::query(query).bind(provider.as_str().to_owned()).bind(since).fetch_all(&self.readers()).await?;
+        rows.iter().map(|row| Ok((row.try_get("subject")?, row.try_get("id")?))).collect()
     }
 
-    /// The transmitter has been told of everybody up to this first sign-in.
-    pub async fn added_people(&self, transmitter: &str, until: Timestamp) -> Result<(), Error> {
-        let query = sqlx::query("UPDATE signal_streams SET added_until = $2 WHERE transmitter = $1");
-        query.bind(transmitter.to_owned()).bind(to_sql(until)).execute(&self.writer()).await?;
+    /// The transmitter has been told of everybody up to this row.
+    pub async fn added_people(&self, transmitter: &str, until: i64) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE signal_streams SET added_id = $2 WHERE transmitter = $1");
+        query.bind(transmitter.to_owned()).bind(until).execute(&self.writer()).await?;
         Ok(())
     }
 }
@@ -199,7 +211,7 @@ impl Stream {
             id: row.try_get("stream")?,
             poll_url: row.try_get("poll_url")?,
             verify_every: Duration::from_millis(u64::try_from(every).unwrap_or(0)),
-            added_until: time(row, "added_until")?,
+            added: row.try_get("added_id")?,
             status: Status::parse(&row.try_get::<String, _>("status")?).ok_or_else(damaged)?,
             heard_at: time(row, "heard_at")?,
             event_at: optional("event_at")?,
