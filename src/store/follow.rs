@@ -207,10 +207,8 @@ impl Store {
             let text = format!(concat!(sign_ins!("WHERE s.id IN"), " ({})"), placeholders(some.len()));
             let query = some.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, held| query.bind(held.id.0));
             let rows = in_time(async { Ok(query.fetch_all(&self.readers()).await?) }).await?;
-            let mut fresh = HashMap::new();
-            for row in &rows {
-                fresh.extend(in_time(self.read_sign_in(row)).await?.map(|fresh| (fresh.id, fresh)));
-            }
+            let fresh = in_time(self.read_sign_ins(&rows)).await?;
+            let mut fresh: HashMap<_, _> = fresh.into_iter().map(|fresh| (fresh.id, fresh)).collect();
             for held in some {
                 match fresh.remove(&held.id) {
                     Some(fresh) => held.become_like(&fresh),

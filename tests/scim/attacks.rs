@@ -166,3 +166,36 @@ async fn a_new_token_counts_with_the_next_configuration_and_the_old_one_no_more(
     .await;
     assert_eq!(send(&world, STAFF, "GET", "/Users", "", "").await.status, 401);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_patch_makes_no_large_resource() {
+    let world = world().await;
+    let id = user(&world, "a", json!({})).await;
+    let path = format!("/Users/{id}");
+    let items: Vec<_> = (0..2000).map(|number| json!({ "value": format!("{number}") })).collect();
+    let long = "x".repeat(400 << 10);
+    let half = "x".repeat(60 << 10);
+    let cases = [
+        json!([{ "op": "add", "path": "phoneNumbers", "value": items }]),
+        json!([{ "op": "replace", "path": "title", "value": long }]),
+        json!([{ "op": "add", "path": "ims", "value": items[..900] }, { "op": "replace", "path": "ims.display", "value": half }]),
+        json!([{ "op": "add", "path": "ims", "value": items[..900] }, { "op": "add", "path": "ims[value pr].display", "value": half }]),
+    ];
+    for operations in cases {
+        let (status, said) = patch(&world, &path, operations).await;
+        assert!(status == 400 || status == 413, "{status} {said}");
+    }
+    let body = json!({ "schemas": [USER], "userName": "a", "phoneNumbers": items });
+    assert_eq!(call(&world, "PUT", &path, &body).await.0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_are_asked_for_often_are_shown_once() {
+    let world = world().await;
+    let id = user(&world, "a", json!({ "title": "t" })).await;
+    let names = vec!["title"; 50_000];
+    let search = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"], "attributes": names });
+    let (status, said) = call(&world, "POST", "/Users/.search", &search).await;
+    assert_eq!((status, &said["Resources"][0]["title"]), (200, &json!("t")));
+    assert_eq!(said["Resources"][0]["id"], id);
+}
