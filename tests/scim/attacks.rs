@@ -121,8 +121,8 @@ async fn what_is_too_large_too_deep_or_not_json_is_refused() {
     let many: Vec<Value> = (0..1001).map(|_| json!({ "op": "add", "path": "title", "value": "x" })).collect();
     assert_eq!(patch(&world, &format!("/Users/{id}"), many.into()).await.0, 400);
     let mut status = 200;
-    for n in 0..5 {
-        let emails: Vec<_> = (0..1500).map(|m| json!({ "value": format!("{n}-{m}@{}.example", "x".repeat(40)) })).collect();
+    for n in 0..9 {
+        let emails: Vec<_> = (0..90).map(|m| json!({ "value": format!("{n}-{m}@{}.example", "x".repeat(400)) })).collect();
         status = patch(&world, &format!("/Users/{id}"), json!([{ "op": "add", "path": "emails", "value": emails }])).await.0;
     }
     assert_eq!(status, 413, "a resource does not grow for ever, piece by piece");

@@ -37,14 +37,15 @@ async fn whoever_is_out_stays_out_with_another_address_and_is_back_when_activate
     let id = user(&world, "bob@corp.example", json!({})).await;
     world.session(WIKI, BOB).await;
     world.staff.idp.change(BOB.0, |person| person.email = "robert@corp.example".into());
-    let session = world.session(WIKI, BOB).await;
+    let bob = ("robert@corp.example", BOB.1);
+    let session = world.session(WIKI, bob).await;
     let active = |active: bool| json!([{ "op": "replace", "path": "active", "value": active }]);
     assert_eq!(patch(&world, &format!("/Users/{id}"), active(false)).await.0, 200);
     assert_eq!(status(&world, WIKI, "/", &session).await, 401, "the session of the other address too");
-    let (refused, page) = sign_in(&world, WIKI, BOB).await;
+    let (refused, page) = sign_in(&world, WIKI, bob).await;
     assert!(refused == 403 && page.contains("account_deactivated"), "{page}");
     assert_eq!(patch(&world, &format!("/Users/{id}"), active(true)).await.0, 200);
-    assert_eq!(sign_in(&world, WIKI, BOB).await.0, 200);
+    assert_eq!(sign_in(&world, WIKI, bob).await.0, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

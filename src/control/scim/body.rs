@@ -126,9 +126,7 @@ pub(super) fn one(attribute: &Attribute, value: Value) -> Result<Option<Value>, 
     let wrong = || Fault::value(format!("`{}` is not of the type that it should be", attribute.name));
     match (attribute.kind, value) {
         (_, Value::Null) => Ok(None),
-        (_, Value::String(text)) if text.len() > LONGEST_TEXT => {
-            Err(Fault::value(format!("`{}` is longer than {LONGEST_TEXT} bytes", attribute.name)))
-        }
+        (_, Value::String(text)) if text.len() > LONGEST_TEXT => Err(Fault::TooLarge("a text")),
         (Type::Text | Type::Reference | Type::Binary, Value::String(text)) => Ok((!text.is_empty()).then_some(Value::String(text))),
         (Type::Truth, value) => truth(&value).map(|truth| Some(Value::Bool(truth))).ok_or_else(wrong),
         (Type::Time, Value::String(text)) if text.parse::<jiff::Timestamp>().is_ok() => Ok(Some(Value::String(text))),
