@@ -9,6 +9,8 @@ mod client;
 mod effects;
 #[path = "scim/lists.rs"]
 mod lists;
+#[path = "scim/out.rs"]
+mod out;
 #[path = "scim/providers.rs"]
 mod providers;
 #[path = "scim/resources.rs"]

@@ -13,9 +13,6 @@ mod patch;
 mod path;
 mod schema;
 mod show;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-mod tests;
 mod write;
 
 use super::answer::{self, Answer};
@@ -107,6 +104,43 @@ const fn only(kind: Kind) -> &'static [Kind] {
     match kind {
         Kind::User => &[Kind::User],
         Kind::Group => &[Kind::Group],
+    }
+}
+
+/// Where what is done leaves its record: one for each change.
+struct Trail<'a> {
+    control: &'a Control,
+    caller: &'a Caller<'a>,
+    place: &'a Place,
+}
+
+impl Trail<'_> {
+    /// Does something where a record of it can be taken, and leaves that.
+    async fn leave(&self, method: &str, path: &str, done: impl Future<Output = Result<Reply, Fault>>) -> Result<Reply, Fault> {
+        if !self.control.can_record() {
+            return Err(Fault::Unrecorded);
+        }
+        let outcome = done.await;
+        self.control.record(&self.record(method, path, &outcome));
+        outcome
+    }
+
+    fn record(&self, method: &str, path: &str, outcome: &Result<Reply, Fault>) -> Value {
+        let (status, what) = match outcome {
+            Ok(reply) => (reply.status, reply.what.clone()),
+            Err(fault) => (fault.status(), json!({ "refused": fault.to_string() })),
+        };
+        json!({
+            "time": clock::now().to_string(),
+            "act": "directory",
+            "provider": self.caller.provider.as_str(),
+            "token": self.caller.token(),
+            "method": method,
+            "path": path,
+            "peer": self.place.client,
+            "status": status.as_u16(),
+            "what": what,
+        })
     }
 }
 
@@ -216,13 +250,13 @@ impl Control {
         if caller.grant.read_only {
             return Err(Fault::ReadOnlyToken);
         }
-        if !self.can_record() {
-            return Err(Fault::Unrecorded);
-        }
         let body = if operation.has_body() { read_body(&parts.headers, body).await? } else { Value::Null };
-        let outcome = change(&desk, operation, &query, &parts.headers, body).await;
-        self.record(&record(caller, parts, place, &outcome));
-        outcome
+        let trail = Trail { control: self, caller, place };
+        if operation == Operation::Bulk {
+            return bulk::answer(&desk, &body, &trail).await;
+        }
+        let done = change(&desk, operation, &query, &parts.headers, body);
+        trail.leave(parts.method.as_str(), parts.uri.path(), done).await
     }
 }
 
@@ -259,7 +293,7 @@ async fn change(
         Operation::Replace(kind, id) => write::replace(desk, kind, id, version, body, &list::asked(kind, query)).await,
         Operation::Patch(kind, id) => write::patch(desk, kind, id, version, &body, &list::asked(kind, query)).await,
         Operation::Delete(kind, id) => write::delete(desk, kind, id, version).await,
-        _ => bulk::answer(desk, &body).await,
+        _ => Err(Fault::Method),
     }
 }
 
@@ -285,24 +319,6 @@ where
         None => Fault::InvalidSyntax("the body broke off".to_owned()),
     })?;
     serde_json::from_slice(&bytes.to_bytes()).map_err(|error| Fault::InvalidSyntax(format!("the body is not JSON: {error}")))
-}
-
-fn record(caller: &Caller<'_>, parts: &http::request::Parts, place: &Place, outcome: &Result<Reply, Fault>) -> Value {
-    let (status, what) = match outcome {
-        Ok(reply) => (reply.status, reply.what.clone()),
-        Err(fault) => (fault.status(), json!({ "refused": fault.to_string() })),
-    };
-    json!({
-        "time": clock::now().to_string(),
-        "act": "directory",
-        "provider": caller.provider.as_str(),
-        "token": caller.token(),
-        "method": parts.method.as_str(),
-        "path": parts.uri.path(),
-        "peer": place.client,
-        "status": status.as_u16(),
-        "what": what,
-    })
 }
 
 fn written(outcome: Result<Reply, Fault>) -> Answer {

@@ -57,7 +57,7 @@ pub enum Found {
     /// Nothing.
     Nobody,
     /// Several entries, any of which it could be.
-    Several,
+    Several(Vec<Entry>),
     /// An entry that was deleted.
     Deleted,
     /// One.
@@ -111,8 +111,11 @@ impl Overlay {
     pub fn lay(&self, claims: &Identity, found: &Found) -> Result<Identity, Barred> {
         let entry = match found {
             Found::Deleted => return Err(Barred::Deactivated),
-            Found::Nobody | Found::Several if self.required => return Err(Barred::Unlisted),
-            Found::Nobody | Found::Several => return Ok(claims.clone()),
+            // Whoever it is of them: one is out.
+            Found::Several(entries) if entries.iter().any(|entry| !entry.active) => return Err(Barred::Deactivated),
+            Found::Nobody | Found::Several(_) if self.required => return Err(Barred::Unlisted),
+            Found::Nobody => return Ok(claims.clone()),
+            Found::Several(_) => return Ok(self.of_several(claims)),
             Found::One(entry) if !entry.active => return Err(Barred::Deactivated),
             Found::One(entry) => entry,
         };
@@ -127,6 +130,15 @@ impl Overlay {
         groups.dedup();
         identity.profile.claims.extend(entry.attributes.clone());
         Ok(identity)
+    }
+
+    /// Nobody is chosen; where groups are the directory's to give, it has given none.
+    fn of_several(&self, claims: &Identity) -> Identity {
+        let mut identity = claims.clone();
+        if self.groups == Groups::Replace {
+            identity.profile.groups.clear();
+        }
+        identity
     }
 }
 
@@ -176,10 +188,31 @@ mod tests {
         }
 
         #[test]
-        fn what_is_not_tied_changes_nothing(claims in identity(), overlay in overlay(), several: bool) {
-            let found = if several { Found::Several } else { Found::Nobody };
+        fn what_is_not_tied_changes_nothing(claims in identity(), overlay in overlay()) {
             let expected = if overlay.required { Err(Barred::Unlisted) } else { Ok(claims.clone()) };
-            prop_assert_eq!(overlay.lay(&claims, &found), expected);
+            prop_assert_eq!(overlay.lay(&claims, &Found::Nobody), expected);
+        }
+
+        #[test]
+        fn one_of_several_who_is_out_keeps_out_whoever_it_could_be(
+            claims in identity(), out in entry(false), others in vec(entry(true), 1..3), overlay in overlay()
+        ) {
+            let all = others.into_iter().chain([out]).collect();
+            prop_assert_eq!(overlay.lay(&claims, &Found::Several(all)), Err(Barred::Deactivated));
+        }
+
+        #[test]
+        fn several_who_are_active_give_nothing_and_leave_no_groups_that_are_to_be_replaced(
+            claims in identity(), entries in vec(entry(true), 2..4), overlay in overlay()
+        ) {
+            let laid = overlay.lay(&claims, &Found::Several(entries));
+            if overlay.required {
+                prop_assert_eq!(laid, Err(Barred::Unlisted));
+            } else {
+                let groups = if overlay.groups == Groups::Replace { Vec::new() } else { claims.profile.groups.clone() };
+                let profile = Profile { groups, ..claims.profile.clone() };
+                prop_assert_eq!(laid, Ok(Identity { profile, ..claims }));
+            }
         }
 
         #[test]

@@ -3,6 +3,7 @@
 
 mod laid;
 mod orphans;
+mod ties;
 mod writes;
 
 pub use orphans::{Lost, Orphan};

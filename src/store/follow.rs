@@ -6,10 +6,12 @@
 
 use super::changes::{self, Change, Found};
 use super::freshness::Freshness;
+use super::live::SignIn;
 use super::sign_ins::sign_ins;
 use super::{Error, Store, postgres};
 use crate::clock;
 use crate::model::{SignInId, TokenHash};
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
@@ -234,13 +236,11 @@ impl Store {
             let text = format!(concat!(sign_ins!("WHERE s.id IN"), " ({})"), placeholders(some.len()));
             let query = some.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, held| query.bind(held.id.0));
             let rows = in_time(async { Ok(query.fetch_all(&self.followers()).await?) }).await?;
-            let mut fresh = HashMap::new();
-            for row in &rows {
-                match in_time(self.read_sign_in(row)).await {
-                    Err(Error::Damaged(table)) => does_not_read(table),
-                    read => fresh.extend(read?.map(|fresh| (fresh.id, fresh))),
-                }
-            }
+            let fresh = match in_time(self.read_sign_ins(&rows)).await {
+                Err(Error::Damaged(_)) => self.read_each(&rows).await?,
+                read => read?,
+            };
+            let mut fresh: HashMap<_, _> = fresh.into_iter().map(|fresh| (fresh.id, fresh)).collect();
             for held in some {
                 match fresh.remove(&held.id) {
                     Some(fresh) => held.become_like(&fresh),
@@ -249,6 +249,18 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// One that does not read must not hide the others.
+    async fn read_each(&self, rows: &[AnyRow]) -> Result<Vec<SignIn>, Error> {
+        let mut fresh = Vec::new();
+        for row in rows {
+            match in_time(self.read_sign_in(row)).await {
+                Err(Error::Damaged(table)) => does_not_read(table),
+                read => fresh.extend(read?),
+            }
+        }
+        Ok(fresh)
     }
 
     async fn end_what_is_gone(&self, cookies: &[TokenHash]) -> Result<(), Error> {

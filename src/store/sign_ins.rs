@@ -242,8 +242,24 @@ impl Store {
     /// A sign-in; `None` where its tokens were sealed with a key that is gone: then it is over, and the person signs in again; or
     /// where the directory does not let the person have it.
     pub(super) async fn read_sign_in(&self, row: &AnyRow) -> Result<Option<SignIn>, Error> {
+        Ok(self.read_sign_ins(std::slice::from_ref(row)).await?.pop())
+    }
+
+    /// Those of several that somebody may have.
+    pub(super) async fn read_sign_ins(&self, rows: &[AnyRow]) -> Result<Vec<SignIn>, Error> {
+        let claims = rows.iter().map(|row| read_claims(row).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+        let laid = self.laid_now(&claims).await?;
+        let mut sign_ins = Vec::new();
+        for ((row, claims), laid) in rows.iter().zip(claims).zip(laid) {
+            if let Ok(identity) = laid {
+                sign_ins.extend(self.whole(row, (claims, identity))?);
+            }
+        }
+        Ok(sign_ins)
+    }
+
+    fn whole(&self, row: &AnyRow, identities: (Arc<Identity>, Arc<Identity>)) -> Result<Option<SignIn>, Error> {
         let id = SignInId(row.try_get("id")?);
-        let claims = Arc::new(read_claims(row)?);
         let tokens = match self.open_tokens(id, row) {
             Err(Error::Seal(error)) => {
                 tracing::warn!(sign_in = id.0, %error, "a sign-in is over: its tokens can't be opened");
@@ -251,16 +267,9 @@ impl Store {
             }
             opened => opened?,
         };
-        let Ok(identity) = self.laid_now(&claims).await? else { return Ok(None) };
         let renewal = tokens.renewal(clock::now(), time(row, "outdated_at")?);
-        Ok(Some(SignIn::new(
-            id,
-            (claims, identity),
-            time(row, "created_at")?,
-            time(row, "last_seen")?,
-            time(row, "ends_at")?,
-            renewal,
-        )))
+        let (created, seen, ends) = (time(row, "created_at")?, time(row, "last_seen")?, time(row, "ends_at")?);
+        Ok(Some(SignIn::new(id, identities, created, seen, ends, renewal)))
     }
 
     fn ended(&self, id: SignInId, row: &AnyRow) -> Result<Ended, Error> {

@@ -121,8 +121,8 @@ async fn what_is_too_large_too_deep_or_not_json_is_refused() {
     let many: Vec<Value> = (0..1001).map(|_| json!({ "op": "add", "path": "title", "value": "x" })).collect();
     assert_eq!(patch(&world, &format!("/Users/{id}"), many.into()).await.0, 400);
     let mut status = 200;
-    for n in 0..5 {
-        let emails: Vec<_> = (0..1500).map(|m| json!({ "value": format!("{n}-{m}@{}.example", "x".repeat(40)) })).collect();
+    for n in 0..9 {
+        let emails: Vec<_> = (0..90).map(|m| json!({ "value": format!("{n}-{m}@{}.example", "x".repeat(400)) })).collect();
         status = patch(&world, &format!("/Users/{id}"), json!([{ "op": "add", "path": "emails", "value": emails }])).await.0;
     }
     assert_eq!(status, 413, "a resource does not grow for ever, piece by piece");
@@ -165,4 +165,37 @@ async fn a_new_token_counts_with_the_next_configuration_and_the_old_one_no_more(
     })
     .await;
     assert_eq!(send(&world, STAFF, "GET", "/Users", "", "").await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_patch_makes_no_large_resource() {
+    let world = world().await;
+    let id = user(&world, "a", json!({})).await;
+    let path = format!("/Users/{id}");
+    let items: Vec<_> = (0..2000).map(|number| json!({ "value": format!("{number}") })).collect();
+    let long = "x".repeat(400 << 10);
+    let half = "x".repeat(60 << 10);
+    let cases = [
+        json!([{ "op": "add", "path": "phoneNumbers", "value": items }]),
+        json!([{ "op": "replace", "path": "title", "value": long }]),
+        json!([{ "op": "add", "path": "ims", "value": items[..900] }, { "op": "replace", "path": "ims.display", "value": half }]),
+        json!([{ "op": "add", "path": "ims", "value": items[..900] }, { "op": "add", "path": "ims[value pr].display", "value": half }]),
+    ];
+    for operations in cases {
+        let (status, said) = patch(&world, &path, operations).await;
+        assert!(status == 400 || status == 413, "{status} {said}");
+    }
+    let body = json!({ "schemas": [USER], "userName": "a", "phoneNumbers": items });
+    assert_eq!(call(&world, "PUT", &path, &body).await.0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_are_asked_for_often_are_shown_once() {
+    let world = world().await;
+    let id = user(&world, "a", json!({ "title": "t" })).await;
+    let names = vec!["title"; 50_000];
+    let search = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"], "attributes": names });
+    let (status, said) = call(&world, "POST", "/Users/.search", &search).await;
+    assert_eq!((status, &said["Resources"][0]["title"]), (200, &json!("t")));
+    assert_eq!(said["Resources"][0]["id"], id);
 }

@@ -10,7 +10,11 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// The longest resource, in bytes.
-const LONGEST: usize = 256 << 10;
+pub(super) const LONGEST: usize = 256 << 10;
+/// The most values of an attribute; members of groups are counted by nobody.
+const MOST_VALUES: usize = 1000;
+/// The longest text of all, in bytes.
+const LONGEST_TEXT: usize = 64 << 10;
 /// The longest name, and anything else that rules see, in bytes.
 const LONGEST_NAME: usize = 256;
 
@@ -73,16 +77,36 @@ pub(super) fn normal(attribute: &Attribute, value: Value) -> Result<Option<Value
     }
     let (mut items, mut seen) = (Vec::new(), HashSet::new());
     for value in listed(value) {
+        bounded(attribute, items.len())?;
         if let Some(item) = one(attribute, value)?
             && seen.insert(item.to_string())
         {
             items.push(item);
         }
     }
+    bounded(attribute, items.len())?;
     if items.iter().filter(|item| is_primary(item)).count() > 1 {
         return Err(Fault::value(format!("more than one of `{}` is primary", attribute.name)));
     }
     Ok((!items.is_empty()).then_some(Value::Array(items)))
+}
+
+/// Whether an attribute may have so many values.
+pub(super) fn bounded(attribute: &Attribute, count: usize) -> Result<(), Fault> {
+    if count <= MOST_VALUES || attribute.name == "members" {
+        return Ok(());
+    }
+    Err(Fault::value(format!("`{}` has at most {MOST_VALUES} values", attribute.name)))
+}
+
+/// About how long a value is as JSON.
+pub(super) fn weight(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 4,
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => items.iter().map(|item| weight(item) + 1).sum(),
+        Value::Object(parts) => parts.iter().map(|(name, part)| name.len() + weight(part) + 4).sum(),
+    }
 }
 
 /// One value stands for a list of one.
@@ -102,6 +126,7 @@ pub(super) fn one(attribute: &Attribute, value: Value) -> Result<Option<Value>, 
     let wrong = || Fault::value(format!("`{}` is not of the type that it should be", attribute.name));
     match (attribute.kind, value) {
         (_, Value::Null) => Ok(None),
+        (_, Value::String(text)) if text.len() > LONGEST_TEXT => Err(Fault::TooLarge("a text")),
         (Type::Text | Type::Reference | Type::Binary, Value::String(text)) => Ok((!text.is_empty()).then_some(Value::String(text))),
         (Type::Truth, value) => truth(&value).map(|truth| Some(Value::Bool(truth))).ok_or_else(wrong),
         (Type::Time, Value::String(text)) if text.parse::<jiff::Timestamp>().is_ok() => Ok(Some(Value::String(text))),

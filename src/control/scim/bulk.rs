@@ -4,8 +4,7 @@
 use super::fault::Fault;
 use super::show::Asked;
 use super::write::{self, Version};
-use super::{Desk, Reply, is_endpoint};
-use http::StatusCode;
+use super::{Desk, PREFIX, Reply, Trail, is_endpoint};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -24,12 +23,12 @@ struct Operation<'a> {
     data: Value,
 }
 
-/// Carries them out, each by itself.
-pub(super) async fn answer(desk: &Desk<'_>, sent: &Value) -> Result<Reply, Fault> {
+/// Carries them out, each by itself, and each with a record.
+pub(super) async fn answer(desk: &Desk<'_>, sent: &Value, trail: &Trail<'_>) -> Result<Reply, Fault> {
     let (mut waiting, stop_after) = read(sent)?;
     let mut made: BTreeMap<String, String> = BTreeMap::new();
     let mut results: BTreeMap<usize, Value> = BTreeMap::new();
-    let (mut failures, mut postponed, mut whats) = (0, 0, Vec::new());
+    let (mut failures, mut postponed) = (0, 0);
     while let Some(mut operation) = waiting.pop_front() {
         let resolved = operation.resolve(&made);
         // What names something that is not made yet waits for it, once round.
@@ -40,7 +39,7 @@ pub(super) async fn answer(desk: &Desk<'_>, sent: &Value) -> Result<Reply, Fault
         }
         postponed = 0;
         let outcome = match resolved {
-            Ok(path) => operation.carry_out(desk, &path).await,
+            Ok(path) => operation.on_record(desk, &path, trail).await,
             Err(unknown) => Err(Fault::value(format!("nothing has the bulkId `{unknown}`"))),
         };
         failures += usize::from(outcome.is_err());
@@ -48,7 +47,6 @@ pub(super) async fn answer(desk: &Desk<'_>, sent: &Value) -> Result<Reply, Fault
             let id = reply.location.as_deref().and_then(|location| location.rsplit('/').next());
             made.extend(id.map(|id| (bulk_id.to_owned(), id.to_owned())));
         }
-        whats.extend(outcome.as_ref().ok().map(|reply| reply.what.clone()));
         results.insert(operation.index, operation.result(&outcome));
         if stop_after.is_some_and(|most| failures >= most) {
             break;
@@ -58,7 +56,7 @@ pub(super) async fn answer(desk: &Desk<'_>, sent: &Value) -> Result<Reply, Fault
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkResponse"],
         "Operations": results.into_values().collect::<Vec<_>>(),
     });
-    Ok(Reply { body: Some(body), what: whats.into(), ..Reply::empty(StatusCode::OK) })
+    Ok(Reply::of(body))
 }
 
 fn read(sent: &Value) -> Result<(VecDeque<Operation<'_>>, Option<usize>), Fault> {
@@ -104,6 +102,11 @@ impl<'a> Operation<'a> {
         }
         put_ids(&mut self.data, made)?;
         Ok(segments.join("/"))
+    }
+
+    async fn on_record(&mut self, desk: &Desk<'_>, path: &str, trail: &Trail<'_>) -> Result<Reply, Fault> {
+        let (method, place) = (self.method.to_ascii_uppercase(), format!("{PREFIX}/{}", path.trim_start_matches('/')));
+        trail.leave(&method, &place, self.carry_out(desk, path)).await
     }
 
     async fn carry_out(&mut self, desk: &Desk<'_>, path: &str) -> Result<Reply, Fault> {

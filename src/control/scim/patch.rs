@@ -8,14 +8,16 @@ use super::fault::Fault;
 use super::filter::Filter;
 use super::path::{At, Named, Target, resolve, target};
 use super::schema::{self, Mutability};
+use super::show::location;
 use crate::model::directory::Kind;
 use crate::store::directory::{Members, Related};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
 const SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
-/// The most operations of one request.
+/// The most operations of one request, and the most values that they have together, members aside.
 const MOST: usize = 1000;
+const MOST_VALUES: usize = 10_000;
 
 /// Operations, each with one place.
 pub(super) struct Patch(Vec<Operation>);
@@ -62,16 +64,24 @@ impl Patch {
         })
     }
 
-    /// Carries it out. `current` are the members, where it asks for them.
-    pub(super) fn apply(self, kept: &mut Map<String, Value>, current: &[Related]) -> Result<Members, Fault> {
-        let mut change = Members::Keep;
+    /// Carries it out. `current` are the members, where it asks for them; `base` is what their places start with.
+    pub(super) async fn apply(self, kept: &mut Map<String, Value>, current: &[Related], base: &str) -> Result<Members, Fault> {
+        let (mut change, mut values) = (Members::Keep, 0);
         for operation in self.0 {
             match &operation.target {
                 Target::Attribute(at) | Target::Some { at, .. } if at.attribute.name == "members" => {
-                    move_members(&mut change, operation, current)?;
+                    move_members(&mut change, operation, current, base)?;
                 }
-                _ => apply::apply(kept, operation)?,
+                _ => {
+                    values += operation.value.as_array().map_or(1, Vec::len);
+                    if values > MOST_VALUES {
+                        return Err(Fault::value(format!("a patch has at most {MOST_VALUES} values")));
+                    }
+                    apply::apply(kept, operation)?;
+                }
             }
+            // Others want to get on too.
+            tokio::task::yield_now().await;
         }
         Ok(change)
     }
@@ -134,6 +144,7 @@ fn spread(kind: Kind, id: &str, action: Action, value: Option<&Value>, operation
                 return Err(Fault::Mutability("id".to_owned()));
             }
             (Some(Named::Attribute(at)), _) => push(operations, action, Target::Attribute(at), value.clone(), key),
+            _ if key.eq_ignore_ascii_case(schema::core(kind).id) => spread(kind, id, action, Some(value), operations)?,
             _ if key.contains('[') => push(operations, action, target(kind, key)?, value.clone(), key),
             // As in a resource that is sent whole.
             _ => {}
@@ -168,10 +179,12 @@ impl Target {
     }
 }
 
-fn move_members(change: &mut Members, operation: Operation, current: &[Related]) -> Result<(), Fault> {
+fn move_members(change: &mut Members, operation: Operation, current: &[Related], base: &str) -> Result<(), Fault> {
     let Operation { action, target, value, path } = operation;
     match (action, target) {
-        (Action::Remove, Target::Some { filter, at: At { part: None, .. } }) => leave(change, matching(&filter, change, current)),
+        (Action::Remove, Target::Some { filter, at: At { part: None, .. } }) => {
+            leave(change, matching(&filter, change, current, base))
+        }
         (Action::Remove, _) if value.is_null() => *change = Members::Set(BTreeSet::new()),
         (Action::Remove, _) => leave(change, members(listed(value))?),
         (Action::Add, Target::Attribute(_)) => join(change, members(listed(value))?),
@@ -190,7 +203,7 @@ fn named_member(filter: &Filter) -> Option<String> {
     }
 }
 
-fn matching(filter: &Filter, change: &Members, current: &[Related]) -> BTreeSet<String> {
+fn matching(filter: &Filter, change: &Members, current: &[Related], base: &str) -> BTreeSet<String> {
     if let Some(id) = named_member(filter) {
         return BTreeSet::from([id]);
     }
@@ -199,7 +212,10 @@ fn matching(filter: &Filter, change: &Members, current: &[Related]) -> BTreeSet<
         Members::Change { add: ids, .. } | Members::Set(ids) => ids.iter().map(String::as_str).collect(),
     };
     let all = current.iter().map(|member| &*member.id).chain(added);
-    let shown = |id: &str| [("value".to_owned(), id.into()), ("type".to_owned(), "User".into())].into_iter().collect();
+    let shown = |id: &str| {
+        let parts = [("value", id.to_owned()), ("type", "User".to_owned()), ("$ref", location(Kind::User, id, base))];
+        parts.into_iter().map(|(name, part)| (name.to_owned(), part.into())).collect()
+    };
     all.filter(|id| filter.matches(&shown(id))).map(str::to_owned).collect()
 }
 

@@ -7,6 +7,7 @@ use super::schema::{self, ENTERPRISE, Returned};
 use crate::model::directory::Kind;
 use crate::store::directory::{Related, Resource};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 /// What of a resource was asked for.
 #[derive(Default)]
@@ -22,11 +23,7 @@ impl Asked {
         only: Option<impl Iterator<Item = &'n str>>,
         without: Option<impl Iterator<Item = &'n str>>,
     ) -> Self {
-        let read = |name: &str| resolve(kind, name.trim());
-        Self {
-            only: only.map(|names| names.filter_map(read).collect()),
-            without: without.into_iter().flatten().filter_map(read).collect(),
-        }
+        Self { only: only.map(|names| read(kind, names)), without: without.map_or_else(Vec::new, |names| read(kind, names)) }
     }
 
     /// Whether this attribute is shown, so that it has to be found out.
@@ -48,6 +45,16 @@ impl Asked {
         }
         shown
     }
+}
+
+/// What names lead to, each once: there are only so many, however often they are named.
+fn read<'n>(kind: Kind, names: impl Iterator<Item = &'n str>) -> Vec<Named> {
+    let mut seen = BTreeSet::new();
+    let key = |named: &Named| match named {
+        Named::Extension => None,
+        Named::Attribute(at) => Some((at.extended, at.attribute.name, at.part.map(|part| part.name))),
+    };
+    names.filter_map(|name| resolve(kind, name.trim())).filter(|named| seen.insert(key(named))).collect()
 }
 
 /// A resource as a whole; its groups or members where they are given.

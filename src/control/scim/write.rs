@@ -42,7 +42,7 @@ pub(super) async fn create(desk: &Desk<'_>, kind: Kind, body: Value, asked: &Ask
     }
     let done = desk.store.create_resource(desk.provider, kind, &draft(kind, &kept)?, &members).await?;
     let done = done.map_err(|unwritten| fault(kind, unwritten))?;
-    let mut reply = reply(desk, kind, &done, &members, asked).await?;
+    let mut reply = reply(desk, kind, &done, &members, asked).await;
     reply.status = StatusCode::CREATED;
     Ok(reply)
 }
@@ -66,7 +66,7 @@ pub(super) async fn replace(
         let draft = draft(kind, &still_as_active(kept.clone(), &stored(&before)?))?;
         match desk.store.change_resource(desk.provider, kind, &before, &draft, &members).await? {
             Err(Unwritten::Stale) => {}
-            written => return reply(desk, kind, &written.map_err(|why| fault(kind, why))?, &members, asked).await,
+            written => return Ok(reply(desk, kind, &written.map_err(|why| fault(kind, why))?, &members, asked).await),
         }
     }
     Err(Fault::Busy)
@@ -85,14 +85,15 @@ pub(super) async fn patch(
         version.check(&before)?;
         let patch = Patch::read(kind, id, body)?;
         let current = if patch.asks_for_members() { desk.store.related(kind, &before).await? } else { Vec::new() };
-        let mut kept = stored(&before)?;
-        let members = patch.apply(&mut kept, &current)?;
-        let draft = draft(kind, &accept(kind, kept)?)?;
+        let old = stored(&before)?;
+        let mut kept = old.clone();
+        let members = patch.apply(&mut kept, &current, &desk.base).await?;
+        let draft = draft(kind, &still_as_active(accept(kind, kept)?, &old))?;
         match desk.store.change_resource(desk.provider, kind, &before, &draft, &members).await? {
             Err(Unwritten::Stale) => {}
             written => {
                 let done = written.map_err(|why| fault(kind, why))?;
-                return reply(desk, kind, &done, &members, asked).await;
+                return Ok(reply(desk, kind, &done, &members, asked).await);
             }
         }
     }
@@ -123,7 +124,8 @@ fn stored(resource: &Resource) -> Result<Map<String, Value>, Fault> {
     Ok(serde_json::from_str(&resource.body).map_err(|_| store::Error::Damaged("directory"))?)
 }
 
-/// Who is not active stays so until that is said: a resource that is sent whole does not always say it.
+/// Who is not active stays so until that is said: neither does a resource that is sent whole always say it, nor is to take it away
+/// to say it.
 fn still_as_active(mut kept: Map<String, Value>, before: &Map<String, Value>) -> Map<String, Value> {
     if let (None, Some(active)) = (kept.get("active"), before.get("active")) {
         kept.insert("active".to_owned(), active.clone());
@@ -146,15 +148,17 @@ fn fault(kind: Kind, unwritten: Unwritten) -> Fault {
     }
 }
 
-async fn reply(desk: &Desk<'_>, kind: Kind, done: &Done, members: &Members, asked: &Asked) -> Result<Reply, Fault> {
+async fn reply(desk: &Desk<'_>, kind: Kind, done: &Done, members: &Members, asked: &Asked) -> Reply {
     let resource = &done.resource;
-    Ok(Reply {
+    // It is done and on record, whether it can be shown or not.
+    let shown = list::shown(desk, kind, resource, asked).await.ok();
+    Reply {
         status: StatusCode::OK,
-        body: Some(list::shown(desk, kind, resource, asked).await?.into()),
+        body: shown.map(Value::from),
         location: Some(show::location(kind, &resource.id, &desk.base)),
         tag: Some(show::tag(resource)),
         what: what(kind, done, members),
-    })
+    }
 }
 
 /// For the audit trail.

@@ -3,13 +3,13 @@
 
 use super::super::changes::{Change, note};
 use super::super::revoke::{Cause, Revoked, Selection};
-use super::super::sign_ins::{BY_ID, read_claims};
+use super::super::sign_ins::{read_claims, sign_ins};
 use super::super::{Error, Store};
-use crate::model::directory::{Barred, Entry, Found, Overlay};
+use super::ties::{self, AT_ONCE, Tied, find, places};
+use crate::model::directory::{Barred, Overlay};
 use crate::model::{Identity, ProviderName, SignInId};
 use arc_swap::ArcSwap;
-use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row as _};
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -26,22 +26,12 @@ pub(super) struct Settled {
     kept: Vec<SignInId>,
 }
 
-/// Whom an entry may belong to.
-pub(super) struct Ties {
-    pub(super) external_id: Option<String>,
-    pub(super) user_mail: Option<String>,
-    pub(super) primary_mail: Option<String>,
+/// Somebody, before and after the directory is laid over their claims.
+struct Person {
+    claims: Arc<Identity>,
+    entry: Option<String>,
+    laid: Result<Arc<Identity>, Barred>,
 }
-
-const BY_EXTERNAL_ID: &str = "SELECT id, entry FROM directory WHERE provider = $1 AND external_id = $2 AND kind = 'user' LIMIT 2";
-const BY_EMAIL: &str = "SELECT id, entry FROM directory WHERE provider = $1 AND user_mail = $2 AND kind = 'user'
-    UNION SELECT id, entry FROM directory WHERE provider = $1 AND primary_mail = $2 AND kind = 'user' LIMIT 2";
-const DELETED_EXTERNAL_ID: &str = "SELECT 1 FROM directory_deleted WHERE provider = $1 AND external_id = $2 LIMIT 1";
-const DELETED_EMAIL: &str = "SELECT 1 FROM directory_deleted WHERE provider = $1 AND user_mail = $2
-    UNION ALL SELECT 1 FROM directory_deleted WHERE provider = $1 AND primary_mail = $2 LIMIT 1";
-const GROUPS: &str = "SELECT d.shown FROM directory_members m JOIN directory d ON d.id = m.group_id WHERE m.user_id = $1";
-const CONCERNED: &str = "SELECT s.id FROM users u JOIN sign_ins s ON s.user_id = u.id WHERE u.provider = $1 AND u.subject = $2
-    UNION SELECT s.id FROM sign_ins s JOIN users u ON u.id = s.user_id WHERE u.provider = $1 AND s.email IN ($3, $4)";
 
 impl Store {
     /// How directories are laid over claims from now on; sign-ins that are held follow.
@@ -59,34 +49,57 @@ impl Store {
         self.runtime.spawn(async move { store.follow_through(Settled { kept, ..Settled::default() }).await });
     }
 
-    /// Who somebody is with the directory laid over their claims.
+    /// Who somebody is with the directory laid over their claims; what ties them to it is remembered in this transaction.
     pub(in crate::store) async fn laid(
         &self,
         connection: &mut AnyConnection,
         claims: &Arc<Identity>,
     ) -> Result<Result<Arc<Identity>, Barred>, Error> {
-        let overlay = self.laying.overlays.load().get(&claims.subject.provider).copied();
-        let Some(overlay) = overlay else { return Ok(Ok(Arc::clone(claims))) };
-        let found = find(connection, &overlay, claims).await?;
-        Ok(overlay.lay(claims, &found).map(Arc::new))
+        let tied = self.tied(connection, std::slice::from_ref(claims)).await?;
+        remember(connection, &tied).await?;
+        Ok(tied.into_iter().next().map_or_else(|| Err(Barred::Unlisted), |tied| tied.laid))
     }
 
-    /// The same, where there is no transaction.
-    pub(in crate::store) async fn laid_now(&self, claims: &Arc<Identity>) -> Result<Result<Arc<Identity>, Barred>, Error> {
+    /// The same for several, where there is no transaction, and in their order.
+    pub(in crate::store) async fn laid_now(&self, people: &[Arc<Identity>]) -> Result<Vec<Result<Arc<Identity>, Barred>>, Error> {
         if self.laying.overlays.load().is_empty() {
-            return Ok(Ok(Arc::clone(claims)));
+            return Ok(people.iter().cloned().map(Ok).collect());
         }
         let mut connection = self.readers().acquire().await?;
-        self.laid(&mut connection, claims).await
+        Ok(self.tied(&mut connection, people).await?.into_iter().map(|tied| tied.laid).collect())
+    }
+
+    /// What each of these people is tied to, and who they are with it; in their order.
+    async fn tied(&self, connection: &mut AnyConnection, people: &[Arc<Identity>]) -> Result<Vec<Person>, Error> {
+        let overlays = self.laying.overlays.load_full();
+        let mut all: Vec<Person> = people.iter().map(Person::untied).collect();
+        for (provider, overlay) in overlays.iter() {
+            let mut of: Vec<&mut Person> = all.iter_mut().filter(|person| person.claims.subject.provider == *provider).collect();
+            for some in of.chunks_mut(AT_ONCE) {
+                let claims: Vec<Arc<Identity>> = some.iter().map(|person| Arc::clone(&person.claims)).collect();
+                let claims: Vec<&Identity> = claims.iter().map(|claims| &**claims).collect();
+                let tied = find(&mut *connection, provider, overlay, &claims).await?;
+                some.iter_mut().zip(tied).for_each(|(person, tied)| person.tie(overlay, tied));
+            }
+        }
+        Ok(all)
     }
 
     /// Ends those of these sign-ins that the directory, as it is now in the transaction, lets nobody have.
     pub(super) async fn settle(&self, connection: &mut AnyConnection, concerned: BTreeSet<SignInId>) -> Result<Settled, Error> {
         let (mut barred, mut kept) = (Vec::new(), Vec::new());
-        for id in concerned {
-            let Some(row) = sqlx::query(BY_ID).bind(id.0).fetch_optional(&mut *connection).await? else { continue };
-            let laid = self.laid(connection, &Arc::new(read_claims(&row)?)).await?;
-            if laid.is_ok() { kept.push(id) } else { barred.push(id) }
+        let concerned: Vec<SignInId> = concerned.into_iter().collect();
+        for some in concerned.chunks(AT_ONCE) {
+            let text = format!(concat!(sign_ins!("WHERE s.id IN"), " ({})"), places(1, some.len()));
+            let query = some.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, id| query.bind(id.0));
+            let rows = query.fetch_all(&mut *connection).await?;
+            let claims = rows.iter().map(|row| read_claims(row).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+            let tied = self.tied(connection, &claims).await?;
+            remember(connection, &tied).await?;
+            for (row, tied) in rows.iter().zip(tied) {
+                let ids = if tied.laid.is_ok() { &mut kept } else { &mut barred };
+                ids.push(SignInId(row.try_get("id")?));
+            }
         }
         let changes: Vec<_> = kept.iter().copied().map(Change::Renewed).collect();
         note(connection, &changes).await?;
@@ -107,43 +120,27 @@ impl Store {
     }
 }
 
-/// The sign-ins that an entry with these ties may concern.
-pub(super) async fn concerned(
-    connection: &mut AnyConnection,
-    provider: &ProviderName,
-    ties: &Ties,
-) -> Result<BTreeSet<SignInId>, Error> {
-    let query = sqlx::query_scalar(CONCERNED).bind(provider.as_str()).bind(&ties.external_id);
-    let ids: Vec<i64> = query.bind(&ties.user_mail).bind(&ties.primary_mail).fetch_all(connection).await?;
-    Ok(ids.into_iter().map(SignInId).collect())
+impl Person {
+    fn untied(claims: &Arc<Identity>) -> Self {
+        Self { claims: Arc::clone(claims), entry: None, laid: Ok(Arc::clone(claims)) }
+    }
+
+    fn tie(&mut self, overlay: &Overlay, tied: Tied) {
+        self.laid = overlay.lay(&self.claims, &tied.found).map(Arc::new);
+        self.entry = tied.entry;
+    }
 }
 
-/// What the directory has for somebody: by what the configuration says, one after the other, and never one of several.
-pub(super) async fn find(connection: &mut AnyConnection, overlay: &Overlay, claims: &Identity) -> Result<Found, Error> {
-    let provider = claims.subject.provider.as_str();
-    let by_id = overlay.by_external_id.then_some(&*claims.subject.subject);
-    let by_email = claims.profile.email.as_ref().filter(|_| overlay.by_email).map(|email| email.as_str());
-    for (query, value) in [(BY_EXTERNAL_ID, by_id), (BY_EMAIL, by_email)] {
-        let Some(value) = value else { continue };
-        let rows = sqlx::query(query).bind(provider).bind(value).fetch_all(&mut *connection).await?;
-        match rows.as_slice() {
-            [] => {}
-            [row] => return entry(connection, row).await.map(Found::One),
-            _ => return Ok(Found::Several),
-        }
+/// Whoever has been found to be an entry is kept out with it from now on, whatever either is called later.
+async fn remember(connection: &mut AnyConnection, people: &[Person]) -> Result<(), Error> {
+    let mut ties: BTreeMap<&ProviderName, Vec<(String, &str, String)>> = BTreeMap::new();
+    for person in people {
+        let Some(entry) = &person.entry else { continue };
+        let subject = &person.claims.subject;
+        ties.entry(&subject.provider).or_default().push((entry.clone(), "subject", subject.subject.to_string()));
     }
-    for (query, value) in [(DELETED_EXTERNAL_ID, by_id), (DELETED_EMAIL, by_email)] {
-        let Some(value) = value else { continue };
-        if sqlx::query(query).bind(provider).bind(value).fetch_optional(&mut *connection).await?.is_some() {
-            return Ok(Found::Deleted);
-        }
+    for (provider, ties) in ties {
+        ties::remember(connection, provider, &ties).await?;
     }
-    Ok(Found::Nobody)
-}
-
-async fn entry(connection: &mut AnyConnection, row: &AnyRow) -> Result<Entry, Error> {
-    let text: String = row.try_get("entry")?;
-    let entry: Entry = serde_json::from_str(&text).map_err(|_| Error::Damaged("directory"))?;
-    let groups = sqlx::query_scalar(GROUPS).bind(row.try_get::<String, _>("id")?).fetch_all(connection).await?;
-    Ok(Entry { groups, ..entry })
+    Ok(())
 }

@@ -2,7 +2,7 @@
 //! they came. Must never take long: there may be millions.
 
 use super::super::{Error, Store};
-use super::laid::find;
+use super::ties::find;
 use crate::model::directory::Found;
 use crate::model::identity::{Profile, Subject};
 use crate::model::{Email, Identity, ProviderName, Timestamp};
@@ -72,11 +72,12 @@ impl Store {
         let overlay = self.laying.overlays.load().get(&identity.subject.provider).copied();
         let Some(overlay) = overlay else { return Ok(None) };
         let mut connection = self.readers().acquire().await?;
-        Ok(match find(&mut connection, &overlay, identity).await? {
+        let tied = find(&mut connection, &identity.subject.provider, &overlay, &[identity]).await?;
+        Ok(tied.into_iter().next().and_then(|tied| match tied.found {
             Found::One(_) => None,
             Found::Deleted => Some(Lost::Deleted),
-            Found::Nobody | Found::Several => Some(Lost::Unlisted),
-        })
+            Found::Nobody | Found::Several(_) => Some(Lost::Unlisted),
+        }))
     }
 }
 

@@ -4,7 +4,8 @@
 use super::super::revoke::complete;
 use super::super::sign_ins::to_sql;
 use super::super::{Error, Store};
-use super::laid::{Settled, Ties, concerned};
+use super::laid::Settled;
+use super::ties::{AT_ONCE, concerned, places, remember};
 use super::{Resource, fold};
 use crate::clock;
 use crate::model::directory::{Entry, Kind};
@@ -12,7 +13,7 @@ use crate::model::identity::Subject;
 use crate::model::secret::random;
 use crate::model::{Email, ProviderName, SignInId};
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row as _};
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 use std::collections::BTreeSet;
 
 /// A user or a group as it is to be.
@@ -76,13 +77,12 @@ const MAKE: &str = "INSERT INTO directory
 const CHANGE: &str = "UPDATE directory SET name = $4, shown = $5, external_id = $6, user_mail = $7, primary_mail = $8, entry = $9,
     body = $10, version = version + 1, modified_at = $11 WHERE id = $1 AND provider = $2 AND kind = $3";
 const TAKEN: &str = "SELECT 1 FROM directory WHERE provider = $1 AND kind = $2 AND name = $3 AND id <> $4";
-const REVIVED: &str = "DELETE FROM directory_deleted WHERE provider = $1 AND (name = $2 OR external_id = $3)";
+/// A namesake is somebody else where the client says who was who.
+const REVIVED: &str = "DELETE FROM directory_deleted
+    WHERE provider = $1 AND (external_id = $3 OR (external_id IS NULL AND name = $2)) RETURNING id";
 const BURY: &str = "INSERT INTO directory_deleted (id, provider, name, external_id, user_mail, primary_mail, deleted_at)
     SELECT id, provider, name, external_id, user_mail, primary_mail, CAST($2 AS BIGINT)
     FROM directory WHERE id = $1";
-const IS_USER: &str = "SELECT 1 FROM directory WHERE id = $1 AND provider = $2 AND kind = 'user'";
-const JOIN: &str = "INSERT INTO directory_members (group_id, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-const LEAVE: &str = "DELETE FROM directory_members WHERE group_id = $1 AND user_id = $2";
 const MEMBERS: &str = "SELECT user_id FROM directory_members WHERE group_id = $1";
 
 /// A change under way.
@@ -177,10 +177,9 @@ impl<'a> Change<'a> {
             return Ok(Err(Unwritten::Taken));
         }
         self.write(MAKE, id, draft).await?;
-        let revived = sqlx::query(REVIVED).bind(self.provider.as_str()).bind(fold(&draft.name)).bind(&draft.external_id);
         if self.kind == Kind::User {
-            revived.execute(&mut *self.connection).await?;
-            self.concerns(&Ties::of_draft(draft)).await?;
+            self.revive(draft).await?;
+            self.concerns(&[id.to_owned()]).await?;
         }
         self.set_members(id, members).await.map(Ok)
     }
@@ -190,23 +189,26 @@ impl<'a> Change<'a> {
         if self.is_taken(&draft.name, &before.id).await? {
             return Ok(Err(Unwritten::Taken));
         }
+        self.write(CHANGE, &before.id, draft).await?;
         match self.kind {
             Kind::User => {
-                self.concerns(&Ties::of_row(&row)?).await?;
-                self.concerns(&Ties::of_draft(draft)).await?;
+                let lost = ties(&of_row(&row)?, &of_draft(draft), &before.id);
+                remember(self.connection, self.provider, &lost).await?;
+                self.concerns(std::slice::from_ref(&before.id)).await?;
             }
             Kind::Group if row.try_get::<String, _>("shown")? != draft.name => self.concerns_members(&before.id).await?,
             Kind::Group => {}
         }
-        self.write(CHANGE, &before.id, draft).await?;
         self.set_members(&before.id, members).await.map(Ok)
     }
 
     async fn delete(&mut self, before: &Resource) -> Outcome {
-        let Some(row) = self.find(before).await? else { return Ok(Err(Unwritten::Stale)) };
+        if self.find(before).await?.is_none() {
+            return Ok(Err(Unwritten::Stale));
+        }
         match self.kind {
             Kind::User => {
-                self.concerns(&Ties::of_row(&row)?).await?;
+                self.concerns(std::slice::from_ref(&before.id)).await?;
                 let bury = sqlx::query(BURY).bind(&before.id).bind(to_sql(clock::now()));
                 bury.execute(&mut *self.connection).await?;
             }
@@ -246,63 +248,86 @@ impl<'a> Change<'a> {
                 (all.difference(&there).cloned().collect(), there.difference(all).cloned().collect())
             }
         };
-        for user in &add {
-            let known = sqlx::query(IS_USER).bind(user).bind(self.provider.as_str());
-            if known.fetch_optional(&mut *self.connection).await?.is_none() {
-                self.strangers.push(user.clone());
-                continue;
-            }
-            self.move_member(JOIN, group, user).await?;
+        let add = self.known(add).await?;
+        for some in add.chunks(AT_ONCE) {
+            let row = |number: usize| format!("($1, ${})", number + 2);
+            let rows: Vec<String> = (0..some.len()).map(row).collect();
+            let rows = rows.join(", ");
+            let text =
+                format!("INSERT INTO directory_members (group_id, user_id) VALUES {rows} ON CONFLICT DO NOTHING RETURNING user_id");
+            self.move_members(text, group, some).await?;
         }
-        for user in &remove {
-            self.move_member(LEAVE, group, user).await?;
+        let remove: Vec<String> = remove.into_iter().collect();
+        for some in remove.chunks(AT_ONCE) {
+            let ids = places(2, some.len());
+            let text = format!("DELETE FROM directory_members WHERE group_id = $1 AND user_id IN ({ids}) RETURNING user_id");
+            self.move_members(text, group, some).await?;
         }
         Ok(())
     }
 
-    async fn move_member(&mut self, text: &'static str, group: &str, user: &str) -> Result<(), Error> {
-        let moved = sqlx::query(text).bind(group).bind(user).execute(&mut *self.connection).await?;
-        if moved.rows_affected() > 0 {
-            self.concerns_user(user).await?;
+    /// Those that are users of the directory; the others are strangers.
+    async fn known(&mut self, ids: BTreeSet<String>) -> Result<Vec<String>, Error> {
+        let all: Vec<String> = ids.into_iter().collect();
+        let mut known = BTreeSet::new();
+        for some in all.chunks(AT_ONCE) {
+            let ids = places(2, some.len());
+            let text = format!("SELECT id FROM directory WHERE provider = $1 AND kind = 'user' AND id IN ({ids})");
+            let query = sqlx::query_scalar::<_, String>(AssertSqlSafe(text)).bind(self.provider.as_str());
+            known.extend(some.iter().fold(query, |query, id| query.bind(id)).fetch_all(&mut *self.connection).await?);
         }
-        Ok(())
+        let (known, strangers) = all.into_iter().partition(|id| known.contains(id));
+        self.strangers.extend::<Vec<String>>(strangers);
+        Ok(known)
+    }
+
+    async fn move_members(&mut self, text: String, group: &str, users: &[String]) -> Result<(), Error> {
+        let query = sqlx::query_scalar::<_, String>(AssertSqlSafe(text)).bind(group);
+        let moved = users.iter().fold(query, |query, id| query.bind(id)).fetch_all(&mut *self.connection).await?;
+        self.concerns(&moved).await
     }
 
     async fn concerns_members(&mut self, group: &str) -> Result<(), Error> {
         let members: Vec<String> = sqlx::query_scalar(MEMBERS).bind(group).fetch_all(&mut *self.connection).await?;
-        for user in members {
-            self.concerns_user(&user).await?;
-        }
+        self.concerns(&members).await
+    }
+
+    async fn concerns(&mut self, users: &[String]) -> Result<(), Error> {
+        self.concerned.extend(concerned(self.connection, users).await?);
         Ok(())
     }
 
-    async fn concerns_user(&mut self, user: &str) -> Result<(), Error> {
-        let query = sqlx::query("SELECT external_id, user_mail, primary_mail FROM directory WHERE id = $1").bind(user);
-        if let Some(row) = query.fetch_optional(&mut *self.connection).await? {
-            self.concerns(&Ties::of_row(&row)?).await?;
+    /// Whoever is made anew is not deleted any more, nor kept out by what they were found by.
+    async fn revive(&mut self, draft: &Draft) -> Result<(), Error> {
+        let query = sqlx::query_scalar(REVIVED).bind(self.provider.as_str()).bind(fold(&draft.name)).bind(&draft.external_id);
+        let revived: Vec<String> = query.fetch_all(&mut *self.connection).await?;
+        for id in revived {
+            sqlx::query("DELETE FROM directory_ties WHERE entry = $1").bind(id).execute(&mut *self.connection).await?;
         }
-        Ok(())
-    }
-
-    async fn concerns(&mut self, ties: &Ties) -> Result<(), Error> {
-        self.concerned.extend(concerned(self.connection, self.provider, ties).await?);
         Ok(())
     }
 }
 
-impl Ties {
-    fn of_draft(draft: &Draft) -> Self {
-        let text = |email: &Option<Email>| email.as_ref().map(|email| email.as_str().to_owned());
-        Self { external_id: draft.external_id.clone(), user_mail: text(&draft.user_mail), primary_mail: text(&draft.primary_mail) }
-    }
+/// What a user is found by.
+type Ties = [(&'static str, Option<String>); 3];
 
-    fn of_row(row: &AnyRow) -> Result<Self, Error> {
-        Ok(Self {
-            external_id: row.try_get("external_id")?,
-            user_mail: row.try_get("user_mail")?,
-            primary_mail: row.try_get("primary_mail")?,
-        })
-    }
+fn of_draft(draft: &Draft) -> Ties {
+    let text = |email: &Option<Email>| email.as_ref().map(|email| email.as_str().to_owned());
+    [("external_id", draft.external_id.clone()), ("email", text(&draft.user_mail)), ("email", text(&draft.primary_mail))]
+}
+
+fn of_row(row: &AnyRow) -> Result<Ties, Error> {
+    Ok([
+        ("external_id", row.try_get("external_id")?),
+        ("email", row.try_get("user_mail")?),
+        ("email", row.try_get("primary_mail")?),
+    ])
+}
+
+/// Those that are lost with a change.
+fn ties(before: &Ties, after: &Ties, entry: &str) -> Vec<(String, &'static str, String)> {
+    let lost = before.iter().filter(|tie| !after.contains(tie));
+    lost.filter_map(|(kind, value)| Some((entry.to_owned(), *kind, value.clone()?))).collect()
 }
 
 async fn read(connection: &mut AnyConnection, id: &str) -> Result<Resource, Error> {

@@ -21,6 +21,8 @@ pub(in crate::control::scim) enum Invalid {
     TooDeep,
     #[error("there is `{found}` where {expected} should be")]
     Unexpected { expected: &'static str, found: String },
+    #[error("there is no `{0}` here")]
+    Unknown(String),
     #[error("`{0}` can't be compared like this")]
     Compare(String),
 }
@@ -35,23 +37,25 @@ enum Scope {
 struct Parser<'t> {
     rest: &'t str,
     depth: usize,
+    /// Whether names have to mean something: where a filter says what goes, one that can't match must not pass for done.
+    strict: bool,
 }
 
 /// A filter of resources.
 pub(in crate::control::scim) fn of_resources(kind: Kind, text: &str) -> Result<Filter, Invalid> {
-    whole(Scope::Resource(kind), text)
+    whole(Scope::Resource(kind), text, false)
 }
 
 /// A filter of the values of an attribute.
 pub(in crate::control::scim) fn of_values(attribute: &'static Attribute, text: &str) -> Result<Filter, Invalid> {
-    whole(Scope::Value(attribute), text)
+    whole(Scope::Value(attribute), text, true)
 }
 
-fn whole(scope: Scope, text: &str) -> Result<Filter, Invalid> {
+fn whole(scope: Scope, text: &str, strict: bool) -> Result<Filter, Invalid> {
     if text.len() > LONGEST {
         return Err(Invalid::TooLong);
     }
-    let mut parser = Parser { rest: text, depth: 0 };
+    let mut parser = Parser { rest: text, depth: 0, strict };
     let filter = parser.any(scope)?;
     parser.end()?;
     Ok(filter)
@@ -92,6 +96,9 @@ impl<'t> Parser<'t> {
             return self.within(kind, name);
         }
         let operand = operand(scope, name);
+        if self.strict && operand.is_none() {
+            return Err(Invalid::Unknown(name.to_owned()));
+        }
         let test = self.test(name, operand)?;
         Ok(Filter::Test(operand, test))
     }

@@ -1,7 +1,7 @@
 //! One operation on what is kept of a resource. In: where, and what. Out: the change. Must never leave two primary values where it
 //! made one of them.
 
-use super::super::body::{is_primary, listed, normal, one};
+use super::super::body::{LONGEST, bounded, is_primary, listed, normal, one, weight};
 use super::super::fault::Fault;
 use super::super::filter::Filter;
 use super::super::path::{At, Target};
@@ -35,7 +35,13 @@ pub(super) fn apply(kept: &mut Map<String, Value>, operation: Operation) -> Resu
             put(home, at.attribute, items);
         }
     }
-    Ok(())
+    let size: usize = kept.values().map(weight).sum();
+    if size > LONGEST { Err(Fault::TooLarge("the resource")) } else { Ok(()) }
+}
+
+/// Whether a value may be put so often; not after it has been.
+fn fits(value: &Value, count: usize) -> Result<(), Fault> {
+    if weight(value).saturating_mul(count) > LONGEST { Err(Fault::TooLarge("the resource")) } else { Ok(()) }
 }
 
 fn home(kept: &mut Map<String, Value>, extended: bool) -> Option<&mut Map<String, Value>> {
@@ -68,6 +74,7 @@ fn whole(home: &mut Map<String, Value>, attribute: &Attribute, action: Action, v
                     items.push(new);
                 }
             }
+            bounded(attribute, items.len())?;
             let touched: Vec<usize> = (old..items.len()).collect();
             one_primary(&mut items, &touched);
             put(home, attribute, items);
@@ -123,6 +130,7 @@ fn in_part(
         if items.is_empty() && !value.is_null() {
             items.push(Value::Object(Map::new()));
         }
+        fits(&value, if value.is_array() { 1 } else { items.len() })?;
         // Where the part is given as a list, it goes with the values one by one.
         let mut given = if let Value::Array(given) = value { given } else { vec![value; items.len()] }.into_iter();
         for parts in items.iter_mut().filter_map(Value::as_object_mut) {
@@ -156,6 +164,8 @@ fn selected(items: &mut Vec<Value>, at: At, filter: &Filter, action: Action, val
         }
         _ => {}
     }
+    bounded(at.attribute, items.len())?;
+    fits(&value, touched.len())?;
     for index in &touched {
         let Some(parts) = items.get_mut(*index).and_then(Value::as_object_mut) else { continue };
         match at.part {
