@@ -10,6 +10,7 @@ pub mod reach;
 pub mod replay;
 pub mod schema;
 pub mod sessions;
+pub mod signals;
 pub mod test;
 
 use crate::{app, demo, telemetry};
@@ -60,6 +61,8 @@ enum Command {
     WhoCan(reach::WhoCan),
     /// Say what somebody could reach, and under which conditions.
     WhatCan(reach::WhatCan),
+    /// Set up and verify the streams of security events of the process that runs.
+    Signals(signals::Arguments),
     /// Say who is signed in at the process that runs, and end sessions there.
     Sessions(sessions::Arguments),
     /// Lock people and devices out at the process that runs, and let them in again.
@@ -99,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Audit(audit::Command::Verify(arguments)) => show(audit::verify(&arguments)),
         Command::WhoCan(arguments) => show(reach::who(&arguments)),
         Command::WhatCan(arguments) => show(reach::what(&arguments)),
+        Command::Signals(arguments) => show(signals::run(arguments)),
         Command::Schema { cedar: false } => {
             report(schema::schema().map(|schema| print!("{schema}")).map_err(|error| error.to_string()))
         }

@@ -20,6 +20,7 @@ pub mod reach;
 pub mod replay;
 mod scim;
 mod session;
+mod signals;
 mod target;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -43,7 +44,7 @@ use oidc::discovery::Directory;
 pub use oidc::discovery::ProviderStatus;
 use query::Query;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -51,6 +52,10 @@ use tokio::time::timeout;
 pub const PREFIX: &str = "/.doorward/";
 /// Where providers say that somebody has signed out.
 const BACKCHANNEL_LOGOUT: &str = "backchannel-logout";
+/// Where transmitters post what has happened.
+const EVENTS: &str = "events";
+/// Where providers end all sign-ins of a person.
+const GLOBAL_REVOCATION: &str = "global-token-revocation";
 /// How long a form may be, and take.
 const FORM_LIMIT: usize = 64 << 10;
 /// How long work in the background may wait for the store.
@@ -63,7 +68,9 @@ pub struct Control {
     keys: Arc<assertion::Keys>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     directory: Directory,
+    links: signals::Links,
     metrics: ControlMetrics,
+    trail: OnceLock<admin::acts::Trail>,
     scim: scim::Scim,
 }
 
@@ -89,6 +96,8 @@ struct Call<'a> {
     query: Query,
     /// What was posted, where that matters: a page can't post anything that does.
     form: Query,
+    /// The same where it is no form.
+    body: Bytes,
 }
 
 impl Control {
@@ -99,15 +108,19 @@ impl Control {
         snapshot: Arc<ArcSwap<Snapshot>>,
         metrics: ControlMetrics,
     ) -> Arc<Self> {
-        let control =
-            Self { store, keys, snapshot, directory: Directory::new(metrics.clone()), metrics, scim: scim::Scim::default() };
+        let (directory, links) = (Directory::new(metrics.clone()), signals::Links::default());
+        let (trail, scim) = (OnceLock::new(), scim::Scim::default());
+        let control = Self { store, keys, snapshot, directory, links, metrics, trail, scim };
         webhooks::subscribe(&control, &control.snapshot.load());
         Arc::new(control)
     }
 
     /// Starts what goes on in the background, on the current runtime: discovery, the renewal of claims, tidying up, the
-    /// rotation of keys.
-    pub fn start(self: &Arc<Self>) {
+    /// rotation of keys, transmitters of security events, whose records go to this trail.
+    pub fn start(self: &Arc<Self>, trail: admin::acts::Trail) {
+        // Only a second call would find one.
+        drop(self.trail.set(trail));
+        tokio::spawn(signals::follow(Arc::clone(self)));
         let control = Arc::clone(self);
         tokio::spawn(async move { control.directory.follow(&control.snapshot).await });
         let control = Arc::clone(self);
@@ -146,14 +159,21 @@ impl Control {
         }
         let (parts, body) = request.into_parts();
         let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or("");
-        let is_form = place.is_auth && parts.method == Method::POST && path == BACKCHANNEL_LOGOUT;
-        let form = if is_form { read_form(body).await? } else { Query::default() };
+        let is_post = place.is_auth && parts.method == Method::POST;
+        let (mut form, mut posted) = (Query::default(), Bytes::new());
+        match path {
+            BACKCHANNEL_LOGOUT if is_post => form = read_form(body).await?,
+            // What can't be read is nothing, and answered as such.
+            EVENTS | GLOBAL_REVOCATION if is_post => posted = read(body).await.unwrap_or_default(),
+            _ => {}
+        }
         let call = Call {
             place: &place,
             method: &parts.method,
             headers: &parts.headers,
             query: Query::parse(parts.uri.query().unwrap_or("")),
             form,
+            body: posted,
         };
         self.route(path, &call).await
     }
@@ -163,6 +183,10 @@ impl Control {
             (true, "GET", "login") => self.login(call).await,
             (true, "GET", "callback") => oidc::callback::answer(self, call).await,
             (true, "POST", BACKCHANNEL_LOGOUT) => oidc::backchannel::answer(self, call).await,
+            (true, "POST", EVENTS) if !call.place.snapshot.transmitters.is_empty() => Ok(signals::push::answer(self, call).await),
+            (true, "POST", GLOBAL_REVOCATION) if call.place.snapshot.revokes_globally() => {
+                Ok(signals::revocation::answer(self, call).await)
+            }
             (true, "GET" | "POST", "logout") => self.log_out_of_everything(call).await,
             (false, "GET", "callback") => self.land(call).await,
             (false, "GET" | "POST", "logout") => self.log_out_of_app(call).await,
@@ -174,6 +198,18 @@ impl Control {
                 Ok(answer::document("text/css; charset=utf-8", "public, max-age=3600", pages::STYLE_SHEET))
             }
             _ => Err(Reason::UnknownPath.into()),
+        }
+    }
+
+    /// Whether a record would find room.
+    fn can_record(&self) -> bool {
+        self.trail.get().is_some_and(|trail| (trail.has_room)())
+    }
+
+    /// Leaves a record of what was done on the word of others.
+    fn record(&self, record: &serde_json::Value) {
+        if let Some(trail) = self.trail.get() {
+            (trail.take)(format!("{record}\n").into_bytes());
         }
     }
 
@@ -211,14 +247,22 @@ impl Control {
     }
 }
 
-/// A form, which is short and comes at once or not at all.
+/// A form.
 async fn read_form<B>(body: B) -> Result<Query, Refusal>
 where
     B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
-    let read = tokio::time::timeout(FORM_PATIENCE, Limited::new(body, FORM_LIMIT).collect()).await;
-    let bytes = read.ok().and_then(Result::ok).ok_or(Reason::BadRequest)?.to_bytes();
+    let bytes = read(body).await.ok_or(Reason::BadRequest)?;
     Ok(Query::parse(str::from_utf8(&bytes).map_err(|_| Reason::BadRequest)?))
+}
+
+/// What was posted, which is short and comes at once or not at all.
+async fn read<B>(body: B) -> Option<Bytes>
+where
+    B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    let read = tokio::time::timeout(FORM_PATIENCE, Limited::new(body, FORM_LIMIT).collect()).await;
+    Some(read.ok()?.ok()?.to_bytes())
 }
 
 /// The store does not answer: nothing is known, so nothing is said to have happened.

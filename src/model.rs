@@ -4,6 +4,7 @@ pub mod certificate;
 pub mod chain;
 pub mod device;
 pub mod directory;
+pub mod event;
 pub mod identity;
 pub mod ids;
 pub mod inventory;

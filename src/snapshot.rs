@@ -15,6 +15,7 @@ pub mod rotation;
 pub mod scim;
 pub mod servers;
 pub mod tls;
+pub mod transmitters;
 pub mod upstream;
 pub mod webhooks;
 
@@ -39,6 +40,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use transmitters::{GlobalRevocation, Transmitter};
 use webhooks::Webhook;
 
 pub use upstream::Upstream;
@@ -61,6 +63,8 @@ pub struct Snapshot {
     pub store_grace: Duration,
     /// The identity providers, by name.
     pub providers: BTreeMap<ProviderName, Provider>,
+    /// Those that tell of security events, by name.
+    pub transmitters: BTreeMap<Arc<str>, Arc<Transmitter>>,
     /// Names that no client may send, beside ours: all that any app is configured to receive.
     pub reserved_headers: FoldedNames,
     /// Where addresses are.
@@ -174,6 +178,8 @@ pub struct Provider {
     pub assume_email_verified: bool,
     /// What it means by `acr` and `amr`.
     pub strength: Strength,
+    /// Whose word ends all sign-ins of one of its people; nobody's by default.
+    pub global_revocation: Option<GlobalRevocation>,
     /// Its directory, where it tells of one.
     pub scim: Option<Box<scim::Scim>>,
     /// How far clocks may differ.
@@ -197,6 +203,11 @@ impl Snapshot {
     /// Whether this is a proxy whose word for a client's address is believed.
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+
+    /// Whether any provider may end all sign-ins of one of its people.
+    pub fn revokes_globally(&self) -> bool {
+        self.providers.values().any(|provider| provider.global_revocation.is_some())
     }
 
     /// The app at this place in the list.

@@ -21,6 +21,7 @@ mod revoke;
 pub mod seal;
 mod sealing_keys;
 mod sign_ins;
+pub mod signals;
 mod signing_keys;
 mod sqlite;
 #[cfg(test)]

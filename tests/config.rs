@@ -20,6 +20,8 @@ mod rendering;
 mod rewriting;
 #[path = "config/scene.rs"]
 mod scene;
+#[path = "config/signals.rs"]
+mod signals;
 #[path = "config/upstream.rs"]
 mod upstream;
 #[path = "config/warnings.rs"]

@@ -267,7 +267,7 @@ fn part(text: &mut String, part: &Part, depth: usize) {
     let _ = write!(text, "{}{mark} {}", "  ".repeat(depth), part.text);
     if let Some(seen) = &part.seen {
         let value = seen.value.as_deref().unwrap_or("nothing is known");
-        let source = seen.source.map(|source| format!(", {}", source.code())).unwrap_or_default();
+        let source = seen.source.as_ref().map(|source| format!(", {}", source.code())).unwrap_or_default();
         let age = seen.age.map(|age| format!(", {} ago", Span(std::time::Duration::from_secs(age.as_secs())))).unwrap_or_default();
         let _ = write!(text, " ({value}, {}{source}{age})", seen.state);
     }

@@ -8,6 +8,7 @@ mod locks;
 mod orphans;
 mod risks;
 mod sessions;
+mod signals;
 
 use super::Control;
 use crate::clock;
@@ -86,6 +87,7 @@ pub fn start(listener: TcpListener, state: State) -> io::Result<Server> {
         .merge(devices::routes())
         .merge(locks::routes())
         .merge(risks::routes())
+        .merge(signals::routes())
         .merge(orphans::routes())
         .merge(sessions::routes())
         .layer(middleware::from_fn_with_state(Arc::clone(&inner), acts::record))

@@ -8,9 +8,10 @@ mod client;
 pub(super) mod discovery;
 mod exchange;
 mod flow;
-mod http;
+pub(super) mod http;
 mod id_token;
-mod keys;
+pub(super) mod jws;
+pub(super) mod keys;
 pub(super) mod login;
 pub(super) mod logout;
 pub(super) mod refresh;
@@ -42,6 +43,15 @@ enum Error {
     /// The claims can't be kept.
     #[error("the claims: {0}")]
     Claims(#[from] claims::Unusable),
+}
+
+impl From<keys::Unfetched> for Error {
+    fn from(unfetched: keys::Unfetched) -> Self {
+        match unfetched {
+            keys::Unfetched::Http(error) => Self::Http(error),
+            unreadable @ keys::Unfetched::Unreadable(_) => Self::Unreadable(unreadable.to_string()),
+        }
+    }
 }
 
 impl Error {

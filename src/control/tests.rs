@@ -5,6 +5,7 @@ mod backchannel;
 mod browser;
 mod provider;
 mod refresh;
+mod revocation;
 mod sign_in;
 mod sign_out;
 
@@ -37,7 +38,7 @@ fn place_in(snapshot: Arc<Snapshot>, authority: &str) -> Place {
 }
 
 pub(super) fn call<'a>(place: &'a Place, headers: &'a HeaderMap, query: Query) -> Call<'a> {
-    Call { place, method: &Method::GET, headers, query, form: Query::default() }
+    Call { place, method: &Method::GET, headers, query, form: Query::default(), body: Bytes::new() }
 }
 
 /// A control plane of these providers, started.
@@ -49,13 +50,18 @@ struct World {
 
 impl World {
     async fn new(providers: Vec<Provider>) -> Self {
+        Self::recording(providers, || true).await
+    }
+
+    /// The same with an audit trail that may have no room.
+    async fn recording(providers: Vec<Provider>, has_room: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         let (folder, store) = store().await;
         let keys = Arc::new(assertion::Keys::load(&store).await.unwrap());
         let snapshot = Arc::new(fixture::snapshot(providers));
         let metrics = ControlMetrics::register(&prometheus::Registry::new()).unwrap();
         let current = Arc::new(ArcSwap::new(Arc::clone(&snapshot)));
         let control = Control::new(store, keys, current, metrics);
-        control.start();
+        control.start(admin::acts::Trail { has_room: Box::new(has_room), take: Box::new(drop) });
         Self { control, snapshot, _folder: folder }
     }
 

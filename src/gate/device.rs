@@ -122,7 +122,8 @@ impl Presented {
     fn new(judged: Rc<Judged>, certificates: Option<Certificates>, moment: &Moment<'_>) -> Rc<Self> {
         let inventories = Inventories { administered: moment.inventory, listed: &moment.snapshot.devices };
         let certified = judged.verdict.as_ref().ok();
-        let device = certified.and_then(|certified| inventories.by_fingerprint(certified.fingerprint)).cloned();
+        let device = certified.and_then(|certified| inventories.by_fingerprint(certified.fingerprint));
+        let device = device.map(|device| inventories.judged(device));
         let (epoch, inventory) = (moment.snapshot.epoch, Arc::downgrade(moment.inventory));
         Rc::new(Self { judged, device, certificates, epoch, inventory, facts: RefCell::default() })
     }

@@ -3,7 +3,7 @@
 
 use super::identity::Subject;
 use super::risks::Whose;
-use super::{Device, Email, Fingerprint, Identity, Owner};
+use super::{Device, Email, Fingerprint, Identity, Observed, Owner};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ pub struct Inventory {
     by_fingerprint: HashMap<Fingerprint, Arc<Device>>,
     by_email: HashMap<Email, Vec<Arc<Device>>>,
     by_subject: HashMap<Subject, Vec<Arc<Device>>>,
+    /// What transmitters say of whether a device keeps the rules.
+    compliance: HashMap<Box<str>, Vec<Observed<bool>>>,
 }
 
 /// Another device has this certificate.
@@ -83,6 +85,16 @@ impl Inventory {
         self.by_id.values()
     }
 
+    /// A transmitter says whether this device keeps the rules.
+    pub fn put_compliance(&mut self, id: &str, said: Observed<bool>) {
+        self.compliance.entry(id.into()).or_default().push(said);
+    }
+
+    /// Nothing that transmitters say counts any more.
+    pub fn forget_transmitters(&mut self) {
+        self.compliance.clear();
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.by_id.len()
@@ -116,6 +128,15 @@ impl<'a> Inventories<'a> {
         self.administered.by_fingerprint(fingerprint).or_else(listed)
     }
 
+    /// The device with what transmitters say of it: it keeps the rules where all of them say so, and is known no longer than the
+    /// first of them holds.
+    pub fn judged(self, device: &Arc<Device>) -> Arc<Device> {
+        let Some(said) = self.administered.compliance.get(&*device.id) else { return Arc::clone(device) };
+        let compliant = said.iter().all(|said| said.value) && device.compliant != Some(false);
+        let expires_at = said.iter().filter_map(|said| said.expires_at).chain(device.expires_at).min();
+        Arc::new(Device { compliant: Some(compliant), expires_at, ..Device::clone(device) })
+    }
+
     /// The devices of this person.
     pub fn owned_by(self, identity: &Identity) -> impl Iterator<Item = &'a Arc<Device>> {
         let listed = self.listed.owned_by(identity).filter(move |device| self.administered.by_id(&device.id).is_none());
@@ -128,7 +149,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::model::identity::Profile;
-    use crate::model::{ProviderName, Timestamp};
+    use crate::model::{ProviderName, Source, Timestamp};
 
     fn device(id: &str, fingerprint: u8) -> Device {
         Device {
@@ -198,5 +219,29 @@ mod tests {
         administered.put(of("d", 4, "bob@corp.example")).unwrap();
         listed.remove("b").unwrap();
         assert_eq!(owned(&administered, &listed), "");
+    }
+
+    #[test]
+    fn a_device_keeps_the_rules_where_all_say_so_and_for_as_long_as_all_do() {
+        let said = |value, seconds| Observed {
+            value,
+            source: Source::transmitter("mdm"),
+            observed_at: Timestamp::default(),
+            expires_at: Some(Timestamp::from_seconds(seconds)),
+        };
+        for (listed, all, expected) in [
+            (None, vec![], (None, None)),
+            (None, vec![said(true, 9)], (Some(true), Some(9))),
+            (None, vec![said(true, 9), said(false, 5)], (Some(false), Some(5))),
+            (Some(true), vec![said(false, 9)], (Some(false), Some(9))),
+            (Some(false), vec![said(true, 9)], (Some(false), Some(9))),
+        ] {
+            let (mut administered, mut inventory) = (Inventory::default(), Inventory::default());
+            inventory.put(Device { compliant: listed, ..device("a", 1) }).unwrap();
+            all.into_iter().for_each(|said| administered.put_compliance("a", said));
+            let both = Inventories { administered: &administered, listed: &inventory };
+            let judged = both.judged(both.by_id("a").unwrap());
+            assert_eq!((judged.compliant, judged.expires_at.map(Timestamp::seconds)), expected);
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! smaller risk hide a larger one, not even one whose time is over: that one says that nothing is known.
 
 use super::identity::Subject;
-use super::{Email, Identity, Observed, ProviderName, Risk, Timestamp};
+use super::{Email, Identity, Observed, ProviderName, Risk, Source, Timestamp};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -52,40 +52,65 @@ impl fmt::Display for Whose {
     }
 }
 
+/// What several say of one, each in place of what it said before.
+type Said = Vec<Observed<Arc<Risk>>>;
+
 /// All that is said.
 #[derive(Clone, Debug, Default)]
 pub struct Risks {
-    emails: HashMap<Email, Observed<Arc<Risk>>>,
-    subjects: HashMap<Subject, Observed<Arc<Risk>>>,
-    devices: HashMap<String, Observed<Arc<Risk>>>,
+    emails: HashMap<Email, Said>,
+    subjects: HashMap<Subject, Said>,
+    devices: HashMap<String, Said>,
+    /// Of people whose credentials others know: it counts until they have proved anew who they are.
+    compromised: HashMap<Subject, Said>,
 }
 
 impl Risks {
-    /// Somebody says this, in place of what was said before.
+    /// Somebody says this, in place of what they said before.
     pub fn put(&mut self, whose: Whose, risk: Observed<Arc<Risk>>) {
-        drop(match whose {
-            Whose::Email(email) => self.emails.insert(email, risk),
-            Whose::Subject(subject) => self.subjects.insert(subject, risk),
-            Whose::Device(id) => self.devices.insert(id, risk),
-        });
+        let said = match whose {
+            Whose::Email(email) => self.emails.entry(email).or_default(),
+            Whose::Subject(subject) => self.subjects.entry(subject).or_default(),
+            Whose::Device(id) => self.devices.entry(id).or_default(),
+        };
+        said.retain(|other| other.source != risk.source);
+        said.push(risk);
     }
 
-    /// Nothing is said any more.
+    /// Somebody says that others know a credential of this person.
+    pub fn put_compromise(&mut self, of: Subject, risk: Observed<Arc<Risk>>) {
+        self.compromised.entry(of).or_default().push(risk);
+    }
+
+    /// Nothing is said any more, by anybody; what administrators said before.
     pub fn remove(&mut self, whose: &Whose) -> Option<Observed<Arc<Risk>>> {
-        match whose {
+        let said = match whose {
             Whose::Email(email) => self.emails.remove(email),
-            Whose::Subject(subject) => self.subjects.remove(subject),
+            Whose::Subject(subject) => {
+                self.compromised.remove(subject);
+                self.subjects.remove(subject)
+            }
             Whose::Device(id) => self.devices.remove(id),
-        }
+        };
+        said?.into_iter().find(is_administered)
     }
 
-    /// What is said of one.
+    /// Nothing that transmitters say counts any more.
+    pub fn forget_transmitters(&mut self) {
+        for said in self.emails.values_mut().chain(self.subjects.values_mut()).chain(self.devices.values_mut()) {
+            said.retain(is_administered);
+        }
+        self.compromised.clear();
+    }
+
+    /// What administrators say of one.
     pub fn find(&self, whose: &Whose) -> Option<&Observed<Arc<Risk>>> {
-        match whose {
+        let said = match whose {
             Whose::Email(email) => self.emails.get(email),
             Whose::Subject(subject) => self.subjects.get(subject),
             Whose::Device(id) => self.devices.get(id),
-        }
+        };
+        said?.iter().find(|risk| is_administered(risk))
     }
 
     /// The worst that is said of this person, of the device that they show, and of those that are theirs. What is said of a
@@ -98,8 +123,10 @@ impl Risks {
     ) -> Option<Observed<Arc<Risk>>> {
         let email = identity.profile.email.as_ref().and_then(|email| self.emails.get(email));
         let shown = shown.and_then(|id| self.devices.get(id));
-        let said = worst([email, self.subjects.get(&identity.subject), shown].into_iter().flatten());
-        let owned = worst(owned.filter_map(|id| self.devices.get(id)));
+        let said = [email, self.subjects.get(&identity.subject), shown].into_iter().flatten().flatten();
+        let compromised = self.compromised.get(&identity.subject).into_iter().flatten();
+        let said = worst(said.chain(compromised.filter(|risk| identity.authenticated_at <= risk.observed_at)));
+        let owned = worst(owned.filter_map(|id| self.devices.get(id)).flatten());
         let Some(owned) = owned.filter(|owned| said.is_none_or(|said| said.value.level < owned.value.level)) else {
             return said.cloned();
         };
@@ -110,10 +137,17 @@ impl Risks {
 
     /// Everything, in no order.
     pub fn all(&self) -> impl Iterator<Item = (Whose, &Observed<Arc<Risk>>)> {
-        let emails = self.emails.iter().map(|(email, risk)| (Whose::Email(email.clone()), risk));
-        let subjects = self.subjects.iter().map(|(subject, risk)| (Whose::Subject(subject.clone()), risk));
-        emails.chain(subjects).chain(self.devices.iter().map(|(id, risk)| (Whose::Device(id.clone()), risk)))
+        let emails = self.emails.iter().map(|(email, said)| (Whose::Email(email.clone()), said));
+        let subjects = self.subjects.iter().chain(&self.compromised);
+        let subjects = subjects.map(|(subject, said)| (Whose::Subject(subject.clone()), said));
+        let devices = self.devices.iter().map(|(id, said)| (Whose::Device(id.clone()), said));
+        let all = emails.chain(subjects).chain(devices);
+        all.flat_map(|(whose, said)| said.iter().map(move |risk| (whose.clone(), risk)))
     }
+}
+
+fn is_administered(risk: &Observed<Arc<Risk>>) -> bool {
+    risk.source == Source::Administration
 }
 
 /// Of equals the one that holds for longer.
@@ -126,8 +160,8 @@ fn worst<'r>(risks: impl Iterator<Item = &'r Observed<Arc<Risk>>>) -> Option<&'r
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::model::RiskLevel;
     use crate::model::identity::Profile;
-    use crate::model::{RiskLevel, Source};
     use std::iter::{empty, once};
 
     fn risk(level: RiskLevel, expires_at: Option<u64>) -> Observed<Arc<Risk>> {
@@ -192,6 +226,35 @@ mod tests {
         }
         for (kind, name) in [("user", "alice"), ("user", "staff:"), ("user", ":a"), ("device", "a/b"), ("group", "staff:a")] {
             assert_eq!(Whose::parse(kind, name), None, "{kind} {name}");
+        }
+    }
+
+    #[test]
+    fn nobody_takes_back_what_somebody_else_said() {
+        let whose = || Whose::parse("user", "staff:a:1").unwrap();
+        let said = |level, source| Observed { source, ..risk(level, None) };
+        let mut risks = Risks::default();
+        risks.put(whose(), said(RiskLevel::High, Source::Administration));
+        risks.put(whose(), said(RiskLevel::High, Source::transmitter("mdm")));
+        risks.put(whose(), said(RiskLevel::Low, Source::transmitter("idp")));
+        let worst = |risks: &Risks| risks.worst(&alice(), None, empty()).map(|risk| (risk.value.level, risk.source));
+        risks.put(whose(), said(RiskLevel::Low, Source::Administration));
+        assert_eq!(worst(&risks), Some((RiskLevel::High, Source::transmitter("mdm"))));
+        assert_eq!(risks.find(&whose()).map(|risk| risk.value.level), Some(RiskLevel::Low), "administrators see their own word");
+        let mut administered = risks.clone();
+        administered.forget_transmitters();
+        assert_eq!(worst(&administered), Some((RiskLevel::Low, Source::Administration)));
+        assert!(risks.remove(&whose()).is_some() && worst(&risks).is_none(), "an administrator has the last word");
+    }
+
+    #[test]
+    fn a_compromise_counts_until_the_person_has_signed_in_after_it() {
+        let mut risks = Risks::default();
+        let at = Timestamp::from_seconds(50);
+        risks.put_compromise(alice().subject, Observed { observed_at: at, ..risk(RiskLevel::High, None) });
+        for (authenticated, counts) in [(0, true), (50, true), (51, false)] {
+            let identity = Identity { authenticated_at: Timestamp::from_seconds(authenticated), ..alice() };
+            assert_eq!(risks.worst(&identity, None, empty()).is_some(), counts, "{authenticated}");
         }
     }
 }

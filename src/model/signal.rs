@@ -2,9 +2,10 @@
 //! fresh, stale or absent are three different things. Must never let a stale value pass for a fresh one.
 
 use super::Timestamp;
+use std::sync::Arc;
 
 /// Who observed something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// The connection itself, or a trusted proxy in front of it.
     Connection,
@@ -16,19 +17,27 @@ pub enum Source {
     Database,
     /// Somebody through the administration API.
     Administration,
+    /// A transmitter of security events; made by [`Self::transmitter`].
+    Transmitter(Arc<str>),
     /// Our own clock.
     Clock,
 }
 
 impl Source {
+    /// The transmitter of this name.
+    pub fn transmitter(name: &str) -> Self {
+        Self::Transmitter(format!("transmitter {name}").into())
+    }
+
     /// The stable code, as explanations and audit say it.
-    pub const fn code(self) -> &'static str {
+    pub fn code(&self) -> &str {
         match self {
             Self::Connection => "connection",
             Self::Provider => "provider",
             Self::Inventory => "inventory",
             Self::Database => "database",
             Self::Administration => "administration",
+            Self::Transmitter(name) => name,
             Self::Clock => "clock",
         }
     }

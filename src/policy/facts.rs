@@ -156,7 +156,7 @@ impl Seen {
         Self {
             state: state(Some(observed), now),
             value: Some(say(&observed.value)),
-            source: Some(observed.source),
+            source: Some(observed.source.clone()),
             age: Some(now.since(observed.observed_at)),
         }
     }

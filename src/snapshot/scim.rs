@@ -28,6 +28,7 @@ impl Scim {
     /// What the token of this hash may do at this time. How long it takes tells nothing of how much of it is right.
     pub fn grant(&self, token: &TokenHash, now: Timestamp) -> Option<&Grant> {
         let is = |grant: &&Grant| bool::from(grant.token.as_bytes().ct_eq(token.as_bytes()));
-        self.tokens.iter().filter(is).last().filter(|grant| grant.expires.is_none_or(|expires| now < expires))
+        let found = self.tokens.iter().filter(is).fold(None, |_, grant| Some(grant));
+        found.filter(|grant| grant.expires.is_none_or(|expires| now < expires))
     }
 }

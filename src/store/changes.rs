@@ -25,6 +25,8 @@ pub(super) enum Change {
     Device(String),
     /// The same of a risk.
     Risk(Whose),
+    /// What transmitters of security events said counts otherwise.
+    Signals,
     /// Somebody or something was locked out, or is no more.
     Lock(Whose),
     /// More than could be listed: all that is held is looked up anew. So is what a newer version says that this one does not know.
@@ -54,6 +56,7 @@ impl Change {
             Self::Renewed(id) => ("renewed", id.0.to_string()),
             Self::Device(id) => ("device", id.clone()),
             Self::Risk(whose) => ("risk", format!("{} {whose}", whose.kind())),
+            Self::Signals => ("signals", String::new()),
             Self::Lock(whose) => ("lock", format!("{} {whose}", whose.kind())),
             Self::Everything => ("everything", String::new()),
         }
@@ -66,6 +69,7 @@ impl Change {
             "ended" => id().map(Self::Ended),
             "app_session_ended" => TokenHash::decode(name).map(Self::AppSessionEnded),
             "renewed" => id().map(Self::Renewed),
+            "signals" => Some(Self::Signals),
             "device" => Some(Self::Device(name.to_owned())),
             "risk" => whose().map(Self::Risk),
             "lock" => whose().map(Self::Lock),

@@ -4,7 +4,7 @@
 use super::changes::{Change, note};
 use super::database::Location;
 use super::sign_ins::to_sql;
-use super::{Error, Store};
+use super::{Error, Store, signals};
 use crate::model::device::entry::Entry;
 use crate::model::inventory::{Inventory, Taken};
 use crate::model::locks::Locks;
@@ -99,10 +99,12 @@ impl Store {
     pub async fn remove_risk(&self, whose: &Whose) -> Result<bool, Error> {
         let _writing = self.told.writing.lock().await;
         let mut risks = Risks::clone(&self.risks());
-        let was_there = risks.remove(whose).is_some();
+        let was_said = risks.remove(whose).is_some();
         let query = sqlx::query("DELETE FROM risks WHERE kind = $1 AND name = $2");
         let mut transaction = self.write().await?;
         query.bind(whose.kind()).bind(whose.to_string()).execute(&mut *transaction).await?;
+        // An administrator knows better than transmitters.
+        let was_there = was_said | signals::forget_risk(&mut transaction, whose).await?;
         note(&mut transaction, &[Change::Risk(whose.clone())]).await?;
         transaction.commit().await?;
         self.told.risks.store(Arc::new(risks));
@@ -112,12 +114,13 @@ impl Store {
     /// Makes the tables of the rows: at the start, and when another process may have changed those.
     pub(super) async fn read_told(&self) -> Result<(), Error> {
         let _writing = self.told.writing.lock().await;
-        let devices = read(&self.readers()).await?;
+        let mut devices = read(&self.readers()).await?;
         let mut risks = Risks::default();
         for row in sqlx::query(RISKS).fetch_all(&self.readers()).await? {
             let whose = Whose::parse(row.try_get("kind")?, row.try_get("name")?).ok_or(Error::Damaged("risks"))?;
             risks.put(whose, risk(&row)?);
         }
+        self.read_facts(&mut devices, &mut risks).await?;
         self.told.devices.store(Arc::new(devices));
         self.told.risks.store(Arc::new(risks));
         self.told.locks.store(Arc::new(self.read_all_locks().await?));
@@ -139,6 +142,18 @@ async fn read<'e>(from: impl Executor<'e, Database = Any>) -> Result<Inventory, 
 }
 
 impl Store {
+    /// Reads again what transmitters of security events said.
+    pub(super) async fn read_signals(&self) -> Result<(), Error> {
+        let _writing = self.told.writing.lock().await;
+        let (mut devices, mut risks) = (Inventory::clone(&self.devices()), Risks::clone(&self.risks()));
+        devices.forget_transmitters();
+        risks.forget_transmitters();
+        self.read_facts(&mut devices, &mut risks).await?;
+        self.told.devices.store(Arc::new(devices));
+        self.told.risks.store(Arc::new(risks));
+        Ok(())
+    }
+
     /// Reads again what is known of these devices.
     pub(super) async fn read_devices(&self, ids: HashSet<String>) -> Result<(), Error> {
         if ids.is_empty() {

@@ -164,7 +164,8 @@ impl Store {
     async fn apply(&self, changes: Vec<Change>) -> Result<(), Error> {
         let count = u64::try_from(changes.len()).unwrap_or(0);
         let (mut ended, mut sessions, mut renewed) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut devices, mut risks, mut locks, mut everything) = (HashSet::new(), HashSet::new(), HashSet::new(), false);
+        let (mut devices, mut risks, mut locks) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let (mut signals, mut everything) = (false, false);
         for change in changes {
             match change {
                 Change::Ended(id) => ended.push(id),
@@ -172,6 +173,7 @@ impl Store {
                 Change::Renewed(id) => renewed.push(id),
                 Change::Device(id) => drop(devices.insert(id)),
                 Change::Risk(whose) => drop(risks.insert(whose)),
+                Change::Signals => signals = true,
                 Change::Lock(whose) => drop(locks.insert(whose)),
                 Change::Everything => everything = true,
             }
@@ -183,6 +185,9 @@ impl Store {
         self.look_again(&renewed).await?;
         in_time(self.read_devices(devices)).await?;
         in_time(self.read_risks(risks)).await?;
+        if signals {
+            in_time(self.read_signals()).await?;
+        }
         in_time(self.read_locks(locks)).await?;
         self.follower.applied.fetch_add(count, Ordering::Relaxed);
         Ok(())

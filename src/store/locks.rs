@@ -5,7 +5,7 @@ use super::changes::{Change, note};
 use super::notices::put;
 use super::revoke::{Grounds, Revoked, Selection};
 use super::sign_ins::to_sql;
-use super::{Error, Store};
+use super::{Error, Store, signals};
 use crate::clock;
 use crate::model::device::entry::fingerprint;
 use crate::model::locks::{Lock, Locks};
@@ -72,7 +72,9 @@ impl Store {
         let row = query.bind(whose.kind()).bind(whose.to_string()).fetch_optional(&mut *transaction).await?;
         let until: Option<Option<i64>> = row.map(|row| row.try_get("expires_at")).transpose()?;
         note(&mut transaction, &[Change::Lock(whose.clone())]).await?;
-        let held = until.is_some_and(|until| until.is_none_or(|until| until > to_sql(clock::now())));
+        // An administrator knows better than transmitters.
+        let held = signals::unlock(&mut transaction, whose).await?
+            | until.is_some_and(|until| until.is_none_or(|until| until > to_sql(clock::now())));
         if held {
             put(&mut transaction, self.interested(Kind::LockLifted), Kind::LockLifted, &described(whose, None, grounds)).await?;
         }
@@ -128,7 +130,9 @@ pub(super) async fn barred(connection: &mut AnyConnection, identity: &Identity) 
     let query = "SELECT 1 FROM locks WHERE kind = 'user' AND name IN ($1, $2) AND (expires_at IS NULL OR expires_at > $3)";
     let email = identity.profile.email.as_ref().map_or("", |email| email.as_str());
     let query = sqlx::query(query).bind(identity.subject.to_string()).bind(email.to_owned()).bind(to_sql(clock::now()));
-    Ok(query.fetch_optional(connection).await?.map(|_| Barred::Locked))
+    let is_locked =
+        query.fetch_optional(&mut *connection).await?.is_some() || signals::is_locked(connection, &identity.subject).await?;
+    Ok(is_locked.then_some(Barred::Locked))
 }
 
 /// What others are told of a lock.

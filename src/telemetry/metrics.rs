@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod gate;
+pub mod signals;
 pub mod store;
 
 pub use gate::Gate;

@@ -14,6 +14,8 @@ fn scene() -> Scene {
     scene.write("devices.csv", "id,owner\n");
     scene.write("secrets/admin-token", "hunter2");
     scene.write("secrets/partners", "hunter2");
+    scene.write("secrets/idp-push", "Bearer hunter2");
+    scene.write("secrets/idp-api", "hunter2");
     scene.write("secrets/staff", "hunter2");
     scene.write("secrets/scim", "a-token-of-some-length");
     scene.write("secrets/webhook", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");

@@ -39,6 +39,11 @@ impl Secure {
         format!("    upstream_tls: {{ ca: '{}'{more} }}\n", self.folder.path().join("ca.pem").display())
     }
 
+    /// Where the certificate of the authority is.
+    pub(crate) fn ca(&self) -> String {
+        self.folder.path().join("ca.pem").display().to_string()
+    }
+
     /// A connection, unless the other side does not trust it.
     pub(crate) async fn accept(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
         self.acceptor.accept(stream).await.ok()

@@ -20,6 +20,7 @@ pub(crate) mod secure;
 pub(crate) mod speaker;
 pub(crate) mod strict;
 pub(crate) mod tape;
+pub(crate) mod transmitter;
 pub(crate) mod wire;
 
 use doorward::app::{self, Running};
@@ -73,6 +74,8 @@ pub(crate) struct Setup {
     pub(crate) tls: &'static str,
     /// More lines at the end of the configuration.
     pub(crate) more: &'static str,
+    /// The transmitters of security events, under `signals:`.
+    pub(crate) signals: String,
     /// More entries under `apps:`, with `HTTPS` (or `PORT`), `APP` and `ROUGH` for the ports of the proxy and of the two apps.
     pub(crate) apps: String,
     /// More files beside the configuration.
@@ -91,6 +94,7 @@ impl Default for Setup {
             listen: "",
             tls: "",
             more: "",
+            signals: String::new(),
             apps: String::new(),
             files: Vec::new(),
         }
@@ -342,7 +346,8 @@ apps:
     paths: [{{ match: /nowhere/**, public: true }}]
 {apps}audit: {{ file: audit.jsonl }}
 {more}
-",
+{signals}",
+        signals = if setup.signals.is_empty() { String::new() } else { format!("signals:\n{}", setup.signals) },
         https = ports.https(),
         http = ports.http(),
         admin = ports.admin(),

@@ -52,6 +52,7 @@ fn shown(whose: &Whose, risk: &Observed<Arc<Risk>>) -> Value {
         "reasons": risk.value.reasons,
         "observed_at": risk.observed_at.to_string(),
         "expires_at": risk.expires_at.map(|time| time.to_string()),
+        "source": risk.source.code(),
     })
 }
 
@@ -63,8 +64,12 @@ pub(super) fn whose(kind: &str, name: &str) -> Result<Whose, Box<Response>> {
 
 async fn list(State(inner): State<Arc<Inner>>, Query(query): Query<BTreeMap<String, String>>) -> Response {
     let risks = Arc::clone(&inner.state.store.risks());
-    let all: BTreeMap<String, Value> =
-        risks.all().map(|(whose, risk)| (format!("{}/{whose}", whose.kind()), shown(&whose, risk))).collect();
+    // What administrators say of one comes first, and then what others do.
+    let key = |whose: &Whose, risk: &Observed<Arc<Risk>>| match &risk.source {
+        Source::Administration => format!("{}/{whose}", whose.kind()),
+        other => format!("{}/{whose} {}", whose.kind(), other.code()),
+    };
+    let all: BTreeMap<String, Value> = risks.all().map(|(whose, risk)| (key(&whose, risk), shown(&whose, risk))).collect();
     page("risks", all.keys().map(String::as_str), &query, |key| all.get(key).cloned())
 }
 

@@ -24,6 +24,7 @@ mod secret;
 mod servers;
 mod snapshot;
 mod store;
+mod transmitters;
 mod upstream;
 mod values;
 mod webhooks;
@@ -47,11 +48,13 @@ use crate::policy::Files;
 use crate::snapshot::Provider;
 use crate::snapshot::entrance::Entrance;
 use crate::snapshot::geo::Geo;
+use crate::snapshot::transmitters::Transmitter;
 use crate::snapshot::webhooks::Webhook;
 use crate::store::Location;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What checks share.
@@ -81,6 +84,7 @@ pub(super) struct Draft {
     pub(super) auth: Option<values::Address>,
     pub(super) lifetimes: Lifetimes,
     pub(super) providers: BTreeMap<ProviderName, Provider>,
+    pub(super) transmitters: BTreeMap<Arc<str>, Arc<Transmitter>>,
     pub(super) apps: Vec<Drafted>,
     pub(super) tls: Option<crate::snapshot::tls::Tls>,
     pub(super) devices: Inventory,
@@ -97,6 +101,7 @@ pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Finding
     let context = &mut Context { findings, sources, provider_keys, lists, named, scim_tokens: Vec::new(), shared_client: None };
     rules::named(context);
     let providers = providers::compile(file, context);
+    let transmitters = transmitters::compile(file, &providers, context);
     let apps = apps::compile(file, context);
     let auth = hosts::auth(file, context);
     hosts::check(auth.as_ref(), &apps, context.findings);
@@ -119,6 +124,7 @@ pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Finding
         webhooks: webhooks::compile(file, context),
         auth,
         providers,
+        transmitters,
         apps,
         tls,
     }

@@ -12,6 +12,7 @@ pub mod rules;
 pub mod scim;
 pub mod servers;
 pub mod signals;
+pub mod transmitters;
 pub mod upstream;
 mod webhooks;
 
@@ -50,6 +51,9 @@ pub struct File {
     /// The OpenID Connect providers that people sign in at, by a short name of letters, digits, `-` and `_`.
     #[serde(default)]
     pub identity_providers: BTreeMap<String, Provider>,
+    /// The transmitters of security events, by a short name of letters, digits, `-` and `_`.
+    #[serde(default)]
+    pub signals: BTreeMap<String, transmitters::Transmitter>,
     /// Rules by name, for `rule` in other rules.
     #[serde(default)]
     pub rules: BTreeMap<String, Rule>,
@@ -180,6 +184,8 @@ pub struct Provider {
     pub assume_email_verified: bool,
     /// What its `acr` and `amr` mean; their registered values by default.
     pub strength: Option<signals::Strength>,
+    /// Lets the provider end all sign-ins of one of its people at `/.doorward/global-token-revocation`; not at all by default.
+    pub global_token_revocation: Option<transmitters::GlobalRevocation>,
     /// The provider's directory of users and groups, which it tells of by SCIM; none by default.
     pub scim: Option<scim::Scim>,
     /// How far the provider's clock may be off; `60s` by default, `5m` at most.

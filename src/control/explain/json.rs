@@ -49,7 +49,7 @@ fn part_value(part: &Part) -> Value {
         "holds": part.holds,
         "state": part.seen.as_ref().map(|seen| seen.state),
         "value": part.seen.as_ref().and_then(|seen| seen.value.as_deref()),
-        "source": part.seen.as_ref().and_then(|seen| seen.source).map(|source| source.code()),
+        "source": part.seen.as_ref().and_then(|seen| seen.source.as_ref()).map(|source| source.code()),
         "age": part.seen.as_ref().and_then(|seen| seen.age).map(|age| age.as_secs()),
         "help": part.help,
         "conditions": part.parts.iter().map(part_value).collect::<Vec<_>>(),

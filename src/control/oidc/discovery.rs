@@ -2,7 +2,8 @@
 //! In: the snapshot. Out: metadata and keys as last known. Must never hold up the start, nor forget what was good.
 
 use super::Error;
-use super::http::{Http, is_loopback};
+use super::http::{Http, is_safe};
+use super::jws::{Signed, Signer, Unsound};
 use super::keys::Keys;
 use crate::model::ProviderName;
 use crate::snapshot::{Provider, Snapshot};
@@ -16,12 +17,12 @@ use openidconnect::core::{
 };
 use openidconnect::{AdditionalProviderMetadata, LogoutProviderMetadata, ProviderMetadata};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use url::Url;
 
 /// How often a good discovery is refreshed.
 const REFRESH: Duration = Duration::from_secs(3600);
@@ -86,7 +87,7 @@ impl Issuer {
         Ok(Self {
             url: provider.issuer.clone(),
             ca: provider.ca.clone(),
-            http: Http::new(provider)?,
+            http: Http::new(provider.ca.as_deref(), provider.issuer.url())?,
             keys: Keys::default(),
             metadata: ArcSwapOption::empty(),
             tried: watch::Sender::new(false),
@@ -124,8 +125,7 @@ fn check(metadata: &Metadata, issuer: &IssuerUrl) -> Result<(), Error> {
     let required = [metadata.authorization_endpoint().url(), token.url(), metadata.jwks_uri().url()];
     let end_session = metadata.additional_metadata().end_session_endpoint.as_ref();
     let optional = metadata.userinfo_endpoint().map(|e| e.url()).into_iter().chain(end_session.map(|e| e.url()));
-    let safe = |url: &Url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
-    match required.into_iter().chain(optional).find(|url| !safe(url)) {
+    match required.into_iter().chain(optional).find(|url| !is_safe(url)) {
         Some(url) => Err(Error::Unreadable(format!("{url} is not https"))),
         None => Ok(()),
     }
@@ -142,6 +142,19 @@ impl Directory {
         let issuers = self.issuers.load();
         let issuer = issuers.get(&provider.name).filter(|issuer| issuer.is_of(provider));
         issuer.cloned().ok_or(Error::Undiscovered)
+    }
+
+    /// The claims of a token, where this provider has signed them; nothing while it is not known.
+    pub(in crate::control) async fn signed_by(
+        &self,
+        provider: &Provider,
+        signed: Signed<'_>,
+    ) -> Option<Result<Map<String, Value>, Unsound>> {
+        let issuer = self.find(provider).ok()?;
+        let metadata = issuer.metadata().ok()?;
+        let announced = Some(metadata.id_token_signing_alg_values_supported().as_slice());
+        let signer = Signer { keys: &issuer.keys, http: &issuer.http, jwks_uri: metadata.jwks_uri(), announced };
+        Some(signed.by(signer).await)
     }
 
     /// Waits until the provider has been asked once, whatever came of it; never long.

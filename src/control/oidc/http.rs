@@ -1,7 +1,6 @@
-//! HTTP to a provider. In: requests of `openidconnect`. Out: whole answers of bounded size. Must never follow a redirect, nor
-//! wait for ever.
+//! HTTP to a provider or a transmitter. In: requests. Out: whole answers of bounded size. Must never follow a redirect, nor wait
+//! for ever.
 
-use crate::snapshot::Provider;
 use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 use std::pin::Pin;
 use std::time::Duration;
@@ -11,14 +10,16 @@ use url::{Host, Url};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The largest answer in bytes.
 const LARGEST: usize = 1 << 20;
+/// The same where many tokens come at once.
+const LARGEST_BATCH: usize = 8 << 20;
 
-/// A client for one provider: its certificate authorities, its connections.
+/// A client for one of them: its certificate authorities, its connections.
 #[derive(Debug)]
-pub(super) struct Http(reqwest::Client);
+pub(in crate::control) struct Http(reqwest::Client);
 
 /// No answer that could be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(in crate::control) enum Error {
     /// The connection failed.
     #[error("the request failed: {}", causes(.0))]
     Request(#[from] reqwest::Error),
@@ -26,26 +27,26 @@ pub(super) enum Error {
     #[error("the server answered {0}")]
     Status(http::StatusCode),
     /// It answered too much.
-    #[error("the answer is larger than {LARGEST} bytes")]
-    TooLarge,
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
 }
 
 impl Http {
-    /// A client that trusts what the provider's configuration says.
-    pub(super) fn new(provider: &Provider) -> Result<Self, Error> {
+    /// A client that trusts these authorities, or else the system's, for whoever is at this URL.
+    pub(in crate::control) fn new(ca: Option<&[u8]>, url: &Url) -> Result<Self, Error> {
         let mut builder =
             reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).connect_timeout(PATIENCE).timeout(PATIENCE);
-        if let Some(ca) = &provider.ca {
+        if let Some(ca) = ca {
             builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(ca)?);
         }
-        if is_loopback(provider.issuer.url()) {
+        if is_loopback(url) {
             builder = builder.no_proxy();
         }
         Ok(Self(builder.build()?))
     }
 
     /// Fetches a JSON document.
-    pub(super) async fn fetch(&self, url: &str, bearer: Option<&str>) -> Result<HttpResponse, Error> {
+    pub(in crate::control) async fn fetch(&self, url: &str, bearer: Option<&str>) -> Result<HttpResponse, Error> {
         let request = self.0.get(url).header(http::header::ACCEPT, "application/json");
         let request = match bearer {
             Some(token) => request.bearer_auth(token),
@@ -54,26 +55,43 @@ impl Http {
         self.send(request.build()?).await
     }
 
+    /// Sends a JSON document by this method, to be answered within this time beyond the usual.
+    pub(in crate::control) async fn tell(
+        &self,
+        (method, url): (http::Method, &str),
+        bearer: &str,
+        body: &serde_json::Value,
+        longer: Duration,
+    ) -> Result<HttpResponse, Error> {
+        let request = self.0.request(method, url).header(http::header::ACCEPT, "application/json").bearer_auth(bearer);
+        let request = request.header(http::header::CONTENT_TYPE, "application/json").timeout(PATIENCE + longer);
+        self.send_up_to(request.body(body.to_string()).build()?, LARGEST_BATCH).await
+    }
+
     /// Sends a request; 429 and 5xx are errors, as they say nothing about what was asked.
     async fn send(&self, request: reqwest::Request) -> Result<HttpResponse, Error> {
+        self.send_up_to(request, LARGEST).await
+    }
+
+    async fn send_up_to(&self, request: reqwest::Request, largest: usize) -> Result<HttpResponse, Error> {
         let mut response = self.0.execute(request).await?;
         let status = response.status();
         if status.is_server_error() || status == http::StatusCode::TOO_MANY_REQUESTS {
             return Err(Error::Status(status));
         }
         let headers = std::mem::take(response.headers_mut());
-        let mut answer = http::Response::new(body(response).await?);
+        let mut answer = http::Response::new(body(response, largest).await?);
         *answer.status_mut() = status;
         *answer.headers_mut() = headers;
         Ok(answer)
     }
 }
 
-async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, Error> {
+async fn body(mut response: reqwest::Response, largest: usize) -> Result<Vec<u8>, Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > LARGEST {
-            return Err(Error::TooLarge);
+        if body.len() + chunk.len() > largest {
+            return Err(Error::TooLarge(largest));
         }
         body.extend_from_slice(&chunk);
     }
@@ -97,6 +115,11 @@ pub(in crate::control) fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
+}
+
+/// Whether what is sent there can't be read on its way.
+pub(in crate::control) fn is_safe(url: &Url) -> bool {
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
 }
 
 /// An error with what caused it: reqwest's own text stops at "error sending request".

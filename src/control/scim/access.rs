@@ -58,7 +58,7 @@ fn caller<'s>(snapshot: &'s Snapshot, headers: &HeaderMap) -> Option<Caller<'s>>
         Some(Caller { provider: &provider.name, grant })
     };
     // Every provider is asked, whoever it is.
-    snapshot.providers.values().filter_map(of).last()
+    snapshot.providers.values().filter_map(of).fold(None, |_, caller| Some(caller))
 }
 
 impl Caller<'_> {

@@ -7,7 +7,7 @@ use crate::model::Email;
 use crate::model::directory::{ATTRIBUTES, Entry, Kind};
 use crate::store::directory::Draft;
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// The longest resource, in bytes.
 const LONGEST: usize = 256 << 10;
@@ -71,10 +71,10 @@ pub(super) fn normal(attribute: &Attribute, value: Value) -> Result<Option<Value
     if !attribute.many {
         return one(attribute, value);
     }
-    let mut items = Vec::new();
+    let (mut items, mut seen) = (Vec::new(), HashSet::new());
     for value in listed(value) {
         if let Some(item) = one(attribute, value)?
-            && !items.contains(&item)
+            && seen.insert(item.to_string())
         {
             items.push(item);
         }

@@ -128,8 +128,11 @@ impl<'a> Operation<'a> {
         match outcome {
             Ok(reply) => {
                 add("status", reply.status.as_str().into());
-                reply.location.as_ref().map(|location| add("location", location.clone().into()));
-                reply.tag.as_ref().map(|tag| add("version", tag.clone().into()));
+                for (key, value) in [("location", &reply.location), ("version", &reply.tag)] {
+                    if let Some(value) = value {
+                        add(key, value.clone().into());
+                    }
+                }
             }
             Err(fault) => {
                 add("status", fault.status().as_str().into());

@@ -130,10 +130,8 @@ fn spread(kind: Kind, id: &str, action: Action, value: Option<&Value>, operation
                 let parts = value.as_object().ok_or_else(|| Fault::value(format!("`{key}` is an object")))?;
                 parts.iter().for_each(|(name, value)| extended(kind, extension.id, name, action, value.clone(), operations));
             }
-            (Some(Named::Attribute(at)), _) if at.attribute.name == "id" => {
-                if value != id {
-                    return Err(Fault::Mutability("id".to_owned()));
-                }
+            (Some(Named::Attribute(at)), _) if at.attribute.name == "id" && value != id => {
+                return Err(Fault::Mutability("id".to_owned()));
             }
             (Some(Named::Attribute(at)), _) => push(operations, action, Target::Attribute(at), value.clone(), key),
             _ if key.contains('[') => push(operations, action, target(kind, key)?, value.clone(), key),

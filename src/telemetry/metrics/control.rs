@@ -1,5 +1,6 @@
 //! What control counts. In: outcomes. Out: Prometheus series. Must never carry a person's name.
 
+use super::signals::SignalMetrics;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry};
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use std::time::Duration;
 pub struct ControlMetrics {
     logins: IntCounterVec,
     provider_up: IntGaugeVec,
+    /// Those of security events.
+    pub signals: SignalMetrics,
     scim: IntCounterVec,
     revoked: IntCounterVec,
     lag: Histogram,
@@ -31,6 +34,7 @@ impl ControlMetrics {
         let metrics = Self {
             logins: IntCounterVec::new(logins, &["provider", "outcome"])?,
             provider_up: IntGaugeVec::new(up, &["provider"])?,
+            signals: SignalMetrics::register(registry)?,
             scim: IntCounterVec::new(scim, &["provider", "operation", "status"])?,
             revoked: IntCounterVec::new(revoked, &["cause"])?,
             lag: Histogram::with_opts(lag.buckets(vec![0.0001, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]))?,

@@ -1,7 +1,7 @@
 //! `identity_providers:`. In: what the file says. Out: providers for the snapshot.
 
 use super::values::{bare, duration, parse};
-use super::{Context, scim, secret};
+use super::{Context, scim, secret, transmitters};
 use crate::control::config::file;
 use crate::control::config::findings::Wrong;
 use crate::control::config::place::Place;
@@ -40,6 +40,7 @@ fn one(name: &ProviderName, provider: &file::Provider, place: &Place, context: &
         client_secret.as_ref().and_then(|it| secret::compile(it, &place.key("client_secret"), context.sources, context.findings));
     let leeway = provider.leeway.as_deref().map_or(Ok(Duration::from_secs(60)), leeway);
     let leeway = context.findings.take(&place.key("leeway"), leeway);
+    let revocation = &provider.global_token_revocation;
     if provider.client_id.is_empty() {
         context.findings.error(&place.key("client_id"), Wrong::plain("the client id is empty"));
     }
@@ -53,6 +54,7 @@ fn one(name: &ProviderName, provider: &file::Provider, place: &Place, context: &
         claims: claims(provider, place, context),
         assume_email_verified: provider.assume_email_verified,
         strength: strength(provider.strength.as_ref(), &place.key("strength"), context),
+        global_revocation: transmitters::revocation(revocation.as_ref(), &place.key("global_token_revocation"), context),
         leeway: leeway?,
         scim: provider.scim.as_ref().map(|written| scim::compile(written, &place.key("scim"), context)),
         ca: provider.ca.as_deref().and_then(|ca| authorities(ca, &place.key("ca"), context)),
@@ -60,7 +62,7 @@ fn one(name: &ProviderName, provider: &file::Provider, place: &Place, context: &
 }
 
 /// https, or http to this machine alone; kept letter for letter, because tokens must spell it the same.
-fn issuer(text: &str) -> Result<IssuerUrl, Wrong> {
+pub(super) fn issuer(text: &str) -> Result<IssuerUrl, Wrong> {
     let help = "exactly as the provider spells it, as in `https://idp.corp.example`";
     let url = parse(text).map_err(|error| Wrong::new(format!("not a URL: {error}"), help))?;
     bare(&url)?;
@@ -81,7 +83,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-fn leeway(text: &str) -> Result<Duration, Wrong> {
+pub(super) fn leeway(text: &str) -> Result<Duration, Wrong> {
     match duration(text)? {
         leeway if leeway > Duration::from_secs(300) => Err(Wrong::plain("clocks may differ by `5m` at most")),
         leeway => Ok(leeway),
@@ -152,7 +154,7 @@ fn word(text: &str) -> Result<String, Wrong> {
     Ok(text.to_owned())
 }
 
-fn authorities(name: &str, place: &Place, context: &mut Context<'_>) -> Option<Vec<u8>> {
+pub(super) fn authorities(name: &str, place: &Place, context: &mut Context<'_>) -> Option<Vec<u8>> {
     let read = context.sources.read(name).map_err(|error| Wrong::plain(format!("can't read `{name}`: {error}")));
     let checked = read.and_then(|pem| match super::super::tls::certificates(&pem) {
         Ok(found) if !found.is_empty() => Ok(pem),

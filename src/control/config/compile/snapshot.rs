@@ -41,6 +41,7 @@ pub(in crate::control::config) fn assemble(
         lifetimes: draft.lifetimes,
         store_grace: draft.store_grace,
         providers: draft.providers,
+        transmitters: draft.transmitters,
         reserved_headers: reserved(&draft.apps),
         geo: draft.geo,
         trusted_proxies: draft.trusted_proxies,

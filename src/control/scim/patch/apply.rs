@@ -9,10 +9,16 @@ use super::super::schema::{Attribute, ENTERPRISE, Type};
 use super::{Action, Operation};
 use serde_json::{Map, Value};
 
+/// The most values of one operation, each of which is held against those that are there.
+const MOST: usize = 2000;
+
 pub(super) fn apply(kept: &mut Map<String, Value>, operation: Operation) -> Result<(), Fault> {
     let Operation { action, target, value, path } = operation;
     // A value that is null is none (RFC 7643, section 2.5).
     let action = if value.is_null() { Action::Remove } else { action };
+    if value.as_array().is_some_and(|values| values.len() > MOST) {
+        return Err(Fault::value(format!("one operation has at most {MOST} values")));
+    }
     match target {
         Target::Extension => drop(kept.remove(ENTERPRISE.id)),
         Target::Attribute(At { extended, attribute, part }) => {

@@ -1,0 +1,269 @@
+//! What transmitters of security events end, and what they say that counts from then on. In: a checked event. Out: what came of it.
+//! Must never take an event twice, act on people of another provider, nor say that it was taken before its effect is committed.
+
+mod facts;
+mod find;
+mod streams;
+
+pub use facts::COMPLIANT;
+pub(super) use facts::{forget_risk, is_locked, unlock};
+pub use find::{About, Person};
+pub use streams::{Status, Stream};
+
+use super::changes::{self, Change};
+use super::revoke::{Cause, Grounds, Revoked, Selection};
+use super::sign_ins::to_sql;
+use super::{Error, Store};
+use crate::clock;
+use crate::model::identity::Subject;
+use crate::model::risks::Whose;
+use crate::model::{ProviderName, SignInId, Timestamp, TokenHash};
+use find::{Found, Held};
+use sqlx::AnyConnection;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An event that passed every check.
+#[derive(Clone, Debug)]
+pub struct SecurityEvent {
+    /// Who says so.
+    pub transmitter: Arc<str>,
+    /// Whose people it may be about.
+    pub provider: ProviderName,
+    /// Names its token.
+    pub token: TokenHash,
+    /// Until when the token would count.
+    pub until: Timestamp,
+    /// Whom or what it is about.
+    pub about: About,
+    /// What it does.
+    pub act: Act,
+    /// Why, in the transmitter's words.
+    pub why: Option<String>,
+    /// How long what the transmitter said counts when it says nothing; nothing where it is no transmitter that could fall silent.
+    pub silent_after: Option<Duration>,
+}
+
+/// What an event does.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// Nothing that anybody here would notice.
+    Nothing,
+    /// Ends sign-ins: those whose person proved who they are no later than this, or all.
+    End {
+        /// The latest of them.
+        before: Option<Timestamp>,
+    },
+    /// Has claims renewed before they are used again; ends sign-ins whose claims can't be.
+    Renew,
+    /// Keeps people out until [`Act::Unlock`], and ends their sign-ins.
+    Lock(Fact),
+    /// Takes back what this transmitter has locked.
+    Unlock,
+    /// Ends sign-ins, and forgets the people.
+    Erase,
+    /// Something is known of people.
+    OfPeople(Fact),
+    /// Others know a credential of people: their sign-ins end, and they are a risk until they have proved anew who they are.
+    Compromised(Fact),
+    /// Something is known of a device.
+    OfDevice(Fact),
+    /// The stream works: it brought this state, where one was asked for.
+    Verified(Option<TokenHash>),
+    /// The stream has another status now.
+    Stream(Status),
+}
+
+/// What is known from now on.
+#[derive(Clone, Debug)]
+pub struct Fact {
+    /// Of what kind.
+    pub kind: Kind,
+    /// A level of risk, or whether it is so.
+    pub value: String,
+    /// For people who look into it.
+    pub reasons: Vec<String>,
+    /// When that was so.
+    pub at: Timestamp,
+}
+
+/// The kinds of facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// How much there is to fear of a person.
+    UserRisk,
+    /// How much there is to fear of a device.
+    DeviceRisk,
+    /// That others know a credential of a person.
+    Compromise,
+    /// Whether a device keeps the rules.
+    Compliance,
+    /// That a person is kept out.
+    Lock,
+}
+
+/// What came of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It was taken before.
+    Again,
+    /// It is about nobody who is known here.
+    Unmatched,
+    /// Nobody had asked for this verification.
+    Unexpected,
+    /// It was done.
+    Done(Effect),
+}
+
+/// What an event has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// Of whom.
+    pub people: Vec<Subject>,
+    /// How many sign-ins it has ended.
+    pub ended: usize,
+    /// Of how many the claims are renewed.
+    pub renewed: usize,
+}
+
+/// What is to be told to whoever holds sign-ins, once it is committed.
+#[derive(Default)]
+struct Changed {
+    ended: Revoked,
+    outdated: Vec<SignInId>,
+}
+
+impl Kind {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::UserRisk => "user",
+            Self::DeviceRisk => "device",
+            Self::Compromise => "compromise",
+            Self::Compliance => "compliance",
+            Self::Lock => "lock",
+        }
+    }
+}
+
+impl Store {
+    /// Does what an event says, in the transaction that notes its token.
+    pub async fn take_event(&self, event: &SecurityEvent) -> Result<Taken, Error> {
+        let mut transaction = self.write().await?;
+        if !note(&mut transaction, event).await? {
+            drop(transaction);
+            // It may be here again because what follows the commit failed.
+            self.read_signals().await?;
+            return Ok(Taken::Again);
+        }
+        let (taken, changed) = self.act(&mut transaction, event).await?;
+        if taken == Taken::Unexpected {
+            return Ok(taken);
+        }
+        // Facts that are stale come to life again with their stream.
+        let revived = streams::hear(&mut transaction, event).await?;
+        let is_known = revived || event.act.is_remembered();
+        if is_known {
+            changes::note(&mut transaction, &[Change::Signals]).await?;
+        }
+        transaction.commit().await?;
+        self.tell(&changed).await?;
+        if is_known {
+            self.read_signals().await?;
+        }
+        Ok(taken)
+    }
+
+    async fn act(&self, connection: &mut AnyConnection, event: &SecurityEvent) -> Result<(Taken, Changed), Error> {
+        let none = Changed::default();
+        match &event.act {
+            Act::Verified(state) if !streams::verified(connection, event, *state).await? => return Ok((Taken::Unexpected, none)),
+            Act::Verified(_) | Act::Stream(_) | Act::Nothing => return Ok((Taken::Done(Effect::default()), none)),
+            Act::OfDevice(fact) => {
+                let Some(id) = &event.about.device else { return Ok((Taken::Unmatched, none)) };
+                facts::put(connection, &event.transmitter, id, fact).await?;
+                return Ok((Taken::Done(Effect::default()), none));
+            }
+            _ => {}
+        }
+        let found = find::find(connection, &event.provider, &event.about, event.act.is_about_people()).await?;
+        if found.people.is_empty() {
+            return Ok((Taken::Unmatched, none));
+        }
+        let changed = self.act_on(connection, event, &found).await?;
+        let people = found.people.into_values().collect();
+        Ok((Taken::Done(Effect { people, ended: changed.ended.sign_ins(), renewed: changed.outdated.len() }), changed))
+    }
+
+    async fn act_on(&self, connection: &mut AnyConnection, event: &SecurityEvent, found: &Found) -> Result<Changed, Error> {
+        let (mut ended, mut outdated) = (Vec::new(), Vec::new());
+        for held in &found.sign_ins {
+            match &event.act {
+                Act::Renew if self.outdate(connection, held).await? => outdated.push(held.id),
+                Act::End { before } if before.is_some_and(|before| held.authenticated_at > before) => {}
+                Act::Unlock | Act::OfPeople(_) => {}
+                _ => ended.push(held.id),
+            }
+        }
+        let grounds = Grounds { cause: Cause::Signal, by: Some(&event.transmitter), why: event.why.as_deref() };
+        let ended = self.end(connection, &Selection::SignIns(ended), grounds).await?;
+        for (id, subject) in &found.people {
+            match &event.act {
+                Act::Lock(fact) | Act::OfPeople(fact) | Act::Compromised(fact) => {
+                    facts::put(connection, &event.transmitter, &subject.to_string(), fact).await?;
+                }
+                Act::Unlock => facts::take_back(connection, &event.transmitter, Kind::Lock, &subject.to_string()).await?,
+                Act::Erase => {
+                    facts::forget_risk(connection, &Whose::Subject(subject.clone())).await?;
+                    sqlx::query("DELETE FROM users WHERE id = $1").bind(*id).execute(&mut *connection).await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(Changed { ended, outdated })
+    }
+
+    /// Has the claims of this sign-in count as stale from now on, also after a restart; false where they can't be renewed.
+    async fn outdate(&self, connection: &mut AnyConnection, held: &Held) -> Result<bool, Error> {
+        let Some(mut tokens) = self.unsealed(held.id, &held.tokens) else { return Ok(false) };
+        if tokens.refresh_token.is_none() {
+            return Ok(false);
+        }
+        tokens.expires = Some(clock::now().seconds());
+        let sealed = self.seal_tokens(held.id, &tokens)?;
+        let query = sqlx::query("UPDATE sign_ins SET tokens = $1 WHERE id = $2").bind(sealed).bind(held.id.0);
+        query.execute(&mut *connection).await?;
+        changes::note(connection, &[Change::Renewed(held.id)]).await?;
+        Ok(true)
+    }
+
+    /// Ends and outdates what is held of the rows.
+    async fn tell(&self, changed: &Changed) -> Result<(), Error> {
+        self.apply_here(&changed.ended, Cause::Signal);
+        self.look_again(&changed.outdated).await?;
+        for held in changed.outdated.iter().filter_map(|id| self.registry.held(*id)) {
+            self.ask_renewal(&held);
+        }
+        Ok(())
+    }
+}
+
+impl Act {
+    /// Whether it is about people as a whole, even where one of their sessions names them.
+    const fn is_about_people(&self) -> bool {
+        matches!(self, Self::Lock(_) | Self::Compromised(_) | Self::Erase)
+    }
+
+    /// Whether something in memory rests on what it writes.
+    const fn is_remembered(&self) -> bool {
+        matches!(self, Self::OfPeople(_) | Self::Compromised(_) | Self::OfDevice(_) | Self::Erase | Self::Stream(_))
+    }
+}
+
+/// Notes the token; false where it is there already.
+async fn note(connection: &mut AnyConnection, event: &SecurityEvent) -> Result<bool, Error> {
+    let over = sqlx::query("DELETE FROM logout_tokens WHERE expires_at <= $1").bind(to_sql(clock::now()));
+    over.execute(&mut *connection).await?;
+    let note = "INSERT INTO logout_tokens (token, expires_at) VALUES ($1, $2) ON CONFLICT (token) DO NOTHING";
+    let note = sqlx::query(note).bind(event.token.as_bytes().to_vec()).bind(to_sql(event.until));
+    Ok(note.execute(connection).await?.rows_affected() > 0)
+}
