@@ -199,9 +199,7 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
     ages(&configuration, &snapshot.load());
     let bound = Bound::new(listen, inherited).map_err(Error::Listen)?;
     let sockets = bound.copies().map_err(Error::Listen)?;
-    control.record_directories(trail(&gate));
     let devices = metrics::Devices::new(&registry)?;
-    let records = trail(&gate);
     let store_metrics = metrics::store::StoreMetrics::register(&registry)?;
     let state = admin::State {
         registry,
@@ -210,7 +208,7 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
         store_metrics,
         control: Arc::clone(&control),
         token: admin_token,
-        trail: records,
+        trail: trail(&gate),
     };
     let admin = bound.admin.map(|listener| admin::start(listener, state)).transpose().map_err(Error::Listen)?;
     control.start(trail(&gate));

@@ -18,7 +18,6 @@ mod show;
 mod tests;
 mod write;
 
-use super::admin::acts::Trail;
 use super::answer::{self, Answer};
 use super::query::Query;
 use super::{Control, Place};
@@ -35,7 +34,6 @@ use http_body::Body;
 use http_body_util::{BodyExt as _, Limited};
 use list::Search;
 use serde_json::{Value, json};
-use std::sync::OnceLock;
 use std::time::Duration;
 use write::Version;
 
@@ -50,7 +48,6 @@ const MEDIA_TYPE: &str = "application/scim+json";
 #[derive(Default)]
 pub(super) struct Scim {
     attempts: Attempts,
-    trail: OnceLock<Trail>,
 }
 
 /// Whose directory is being worked on.
@@ -174,12 +171,6 @@ impl<'a> Operation<'a> {
 }
 
 impl Control {
-    /// Where what directories do is recorded; without it, they can do nothing.
-    pub fn record_directories(&self, trail: Trail) {
-        // A second one is never given.
-        drop(self.scim.trail.set(trail));
-    }
-
     /// Answers a request under `/scim/v2`.
     pub(super) async fn provision<B>(&self, request: Request<B>, place: &Place) -> Answer
     where
@@ -225,10 +216,12 @@ impl Control {
         if caller.grant.read_only {
             return Err(Fault::ReadOnlyToken);
         }
-        let trail = self.scim.trail.get().filter(|trail| (trail.has_room)()).ok_or(Fault::Unrecorded)?;
+        if !self.can_record() {
+            return Err(Fault::Unrecorded);
+        }
         let body = if operation.has_body() { read_body(&parts.headers, body).await? } else { Value::Null };
         let outcome = change(&desk, operation, &query, &parts.headers, body).await;
-        (trail.take)(record(caller, parts, place, &outcome));
+        self.record(&record(caller, parts, place, &outcome));
         outcome
     }
 }
@@ -294,12 +287,12 @@ where
     serde_json::from_slice(&bytes.to_bytes()).map_err(|error| Fault::InvalidSyntax(format!("the body is not JSON: {error}")))
 }
 
-fn record(caller: &Caller<'_>, parts: &http::request::Parts, place: &Place, outcome: &Result<Reply, Fault>) -> Vec<u8> {
+fn record(caller: &Caller<'_>, parts: &http::request::Parts, place: &Place, outcome: &Result<Reply, Fault>) -> Value {
     let (status, what) = match outcome {
         Ok(reply) => (reply.status, reply.what.clone()),
         Err(fault) => (fault.status(), json!({ "refused": fault.to_string() })),
     };
-    let record = json!({
+    json!({
         "time": clock::now().to_string(),
         "act": "directory",
         "provider": caller.provider.as_str(),
@@ -309,10 +302,7 @@ fn record(caller: &Caller<'_>, parts: &http::request::Parts, place: &Place, outc
         "peer": place.client,
         "status": status.as_u16(),
         "what": what,
-    });
-    let mut line = record.to_string().into_bytes();
-    line.push(b'\n');
-    line
+    })
 }
 
 fn written(outcome: Result<Reply, Fault>) -> Answer {

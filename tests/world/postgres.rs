@@ -21,7 +21,9 @@ const KEEPER: &str = r#"
     server=$!
     read -r how
     while kill "-${how:-QUIT}" $server 2>/dev/null; do sleep 0.1; done
-    [ "$how" = KILL ] || rm -rf "$dir"
+    [ "$how" = KILL ] && exit
+    # Its children may write for a moment more.
+    for _ in 1 2 3 4 5; do rm -rf "$dir" 2>/dev/null && exit; sleep 0.2; done
 "#;
 
 /// The shell beside a server, and what it waits for.
