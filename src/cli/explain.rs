@@ -107,7 +107,10 @@ pub fn run(arguments: Arguments) -> Verdict {
         Ok(asked) => asked,
         Err(error) => return Verdict::failed(2, &format!("doorward: {error}")),
     };
-    let (administered, problems) = administered(&loaded, [&asked]);
+    let (administered, mut problems) = administered(&loaded, [&asked]);
+    if let Some(why) = asked.unseen(&loaded.snapshot, &administered) {
+        let _ = writeln!(problems, "the gate would not find this device, {why}: this is what would be decided if it did");
+    }
     match answer(&loaded.snapshot, &administered, &asked) {
         Ok(answer) => {
             let output = if as_json { format!("{:#}\n", value(&answer)) } else { as_text(&answer) };

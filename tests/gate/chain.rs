@@ -604,7 +604,12 @@ async fn the_trail_of_a_proxy_is_whole_whatever_clients_send_and_the_command_say
     let (code, text) = run(&["audit", "verify", "-c", "doorward.yaml", "--has", &known]);
     assert!(code == 1 && text.contains("audit.jsonl:") && text.contains("ends here without saying so"), "{text}");
     assert!(text.contains("with the hash that is known of it is not in the trail"), "{text}");
-    assert_eq!(run(&["audit", "verify", "-c", "doorward.yaml", "--open"]).0, 0, "it could be written still");
+    let (code, text) = run(&["audit", "verify", "-c", "doorward.yaml", "--open"]);
+    assert!(code == 1 && text.contains("is not in the trail"), "its end is written down beside it: {text}");
+    assert_eq!(run(&["audit", "verify", "audit.jsonl", "--open"]).0, 0, "it could be written still");
+    fs::remove_file(world.path("audit.jsonl.end")).unwrap();
+    let (code, text) = run(&["audit", "verify", "-c", "doorward.yaml", "--open"]);
+    assert!(code == 0 && text.contains("a trail that was cut back to an earlier end would not be found"), "{text}");
     for arguments in
         [&["audit", "verify"][..], &["audit", "verify", "gone.jsonl"], &["audit", "verify", "audit.jsonl", "--has", "7"]]
     {

@@ -73,9 +73,15 @@ impl TrailFile {
 
     /// The last sealed record that was written down.
     pub(super) fn ended(&self, keys: &TrailKeys) -> io::Result<Option<Link>> {
-        let mut text = String::new();
-        (&self.end).take(1024).read_to_string(&mut text)?;
-        Ok(keys.ended(&text))
+        let mut text = Vec::new();
+        (&self.end).take(1024).read_to_end(&mut text)?;
+        let ended = keys.ended(&String::from_utf8_lossy(&text));
+        if ended.is_none() && !text.is_empty() {
+            tracing::warn!(
+                "what is written down of the audit trail's end is not sealed with a key that is there: it counts for nothing"
+            );
+        }
+        Ok(ended)
     }
 
     /// Keeps others from writing, in the file that has the name then; `link` becomes the last record. An error of the kind
