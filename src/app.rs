@@ -1,6 +1,7 @@
 //! Puts the two planes together and runs them; the only file that sees both. In: a configuration file. Out: a proxy, until it is
 //! told to stop. Must never take a request before everything that judges it is in place.
 
+mod follow;
 mod inherited;
 mod notify;
 mod passing;
@@ -10,7 +11,7 @@ pub use inherited::Inherited;
 
 use crate::assertion::{self, Keys};
 use crate::control::admin::acts::Trail;
-use crate::control::config::reload::{self, Outcome, Started};
+use crate::control::config::reload::Started;
 use crate::control::config::{self, Listen, Loaded, Problems};
 use crate::control::{self, Control, admin};
 use crate::gate::audit::writer::Destination;
@@ -23,11 +24,12 @@ use crate::snapshot::Snapshot;
 use crate::store::{self, Store};
 use crate::telemetry::metrics;
 use arc_swap::ArcSwap;
+use follow::{ages, follow};
 use inherited::Predecessor;
 use prometheus::Registry;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -333,12 +335,6 @@ fn trail(gate: &Arc<Gate>) -> Trail {
     }
 }
 
-/// Shows how old is what was read from elsewhere.
-fn ages(configuration: &metrics::Configuration, snapshot: &Snapshot) {
-    configuration.databases(snapshot.geo.built());
-    configuration.revocation_lists(snapshot.tls.devices.as_ref().map_or((None, None), |devices| devices.listed));
-}
-
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -364,34 +360,4 @@ async fn answer(control: &Control, asked: ReservedRequest) -> Result<http::Respo
     let ReservedRequest { request, snapshot, host, authority, site, client } = asked;
     let place = control::Place { snapshot, host, authority, is_auth: site == Site::Auth, client };
     control.answer(request, place).await
-}
-
-/// Keeps the configuration up to date.
-fn follow(
-    path: PathBuf,
-    snapshot: Arc<ArcSwap<Snapshot>>,
-    started: Started,
-    configuration: Arc<metrics::Configuration>,
-    store: Arc<Store>,
-) {
-    tokio::spawn(async move {
-        let current = Arc::clone(&snapshot);
-        let report = move |outcome: Outcome| match outcome {
-            Outcome::Applied { epoch, warnings } => {
-                warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-                store.lay_directories(current.load().overlays());
-                configuration.applied(epoch);
-                ages(&configuration, &current.load());
-                notify::reloaded("the configuration was reloaded");
-                tracing::info!(epoch, "the configuration was reloaded");
-            }
-            Outcome::Refused(problems) => {
-                configuration.refused();
-                notify::reloaded("the configuration has errors, the last good one stays in force");
-                tracing::error!("the configuration was not reloaded, the last good one stays in force:\n{problems}");
-            }
-            Outcome::RestartNeeded(what) => tracing::warn!(what = what.join(", "), "this change takes effect at the next start"),
-        };
-        reload::watch(path, started, snapshot, report).await;
-    });
 }

@@ -8,6 +8,7 @@ mod changes;
 mod database;
 mod devices;
 pub mod directory;
+pub mod ending;
 mod follow;
 mod freshness;
 mod live;

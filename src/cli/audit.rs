@@ -3,14 +3,14 @@
 
 use super::check::Verdict;
 use crate::control::config::load;
-use crate::control::trail::{Report, Verifier, files, in_order};
+use crate::control::trail::{Place, Report, Source, Verifier, in_order, sources};
 use crate::model::chain::{self, Link};
-use crate::store;
 use crate::store::seal::TrailKeys;
+use crate::store::{self, ending};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::fs::File;
+use std::fs;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -40,40 +40,62 @@ pub struct Verify {
     json: bool,
 }
 
+/// What is looked at.
+struct Looked {
+    sources: Vec<Source>,
+    keys: Option<TrailKeys>,
+    /// The record that was written down as its last sealed one.
+    ended: Option<Link>,
+    /// Why there is none.
+    problem: String,
+}
+
 /// Looks at it.
 pub fn verify(arguments: &Verify) -> Verdict {
-    let (paths, keys) = match trail(arguments) {
+    let Looked { sources, keys, ended, problem } = match trail(arguments) {
         Ok(found) => found,
         Err((code, error)) => return Verdict::failed(code, &error),
     };
-    let mut verifier = Verifier::new(keys.as_ref(), arguments.has);
-    for path in &paths {
-        if let Err(error) = File::open(path).and_then(|file| verifier.read(&mut BufReader::with_capacity(1 << 20, file))) {
-            return Verdict::failed(2, &format!("doorward: {}: {error}", path.display()));
+    let mut verifier = Verifier::new(keys.as_ref(), arguments.has.into_iter().chain(ended));
+    for source in &sources {
+        if let Err(error) = source.open().and_then(|file| verifier.read(&mut BufReader::with_capacity(1 << 20, file))) {
+            return Verdict::failed(2, &format!("doorward: {}: {error}", source.path.display()));
         }
     }
     let report = verifier.finish(arguments.open);
+    let paths: Vec<PathBuf> = sources.into_iter().map(|source| source.path).collect();
     let output = match arguments.json {
         true => format!("{:#}\n", as_value(&report, &paths)),
         false => as_text(&report, &paths, keys.is_some()),
     };
-    Verdict { code: u8::from(report.count > 0), output, problems: String::new() }
+    Verdict { code: u8::from(report.count > 0), output, problems: problem }
 }
 
-/// Its files in their order, and the keys that vouch for it.
-fn trail(arguments: &Verify) -> Result<(Vec<PathBuf>, Option<TrailKeys>), (u8, String)> {
+/// Its files in their order, the keys that vouch for it, and what is known of its end.
+fn trail(arguments: &Verify) -> Result<Looked, (u8, String)> {
     let unreadable = |error: io::Error| (2, format!("doorward: the trail can't be read: {error}"));
     let loaded = arguments.config.as_deref().map(|path| load(path, 1)).transpose();
     let loaded = loaded.map_err(|problems| (2, problems.to_string()))?;
-    let paths = match (&*arguments.files, &loaded) {
-        ([], Some(loaded)) => {
-            let none = || (2, "doorward: the configuration names no audit file: say which".to_owned());
-            files(loaded.audit.file.as_deref().ok_or_else(none)?).map_err(unreadable)?
-        }
-        (given, _) => in_order(given.to_vec()).map_err(unreadable)?,
+    let keys = loaded.as_ref().map(|loaded| store::trail_keys(&loaded.store)).transpose();
+    let keys = keys.map_err(|error| (2, format!("doorward: {error}")))?;
+    let (Some(loaded), []) = (&loaded, &*arguments.files) else {
+        let sources = in_order(arguments.files.clone()).map_err(unreadable)?.into_iter().map(Source::from).collect();
+        return Ok(Looked { sources, keys, ended: None, problem: String::new() });
     };
-    let keys = loaded.map(|loaded| store::trail_keys(&loaded.store)).transpose();
-    Ok((paths, keys.map_err(|error| (2, format!("doorward: {error}")))?))
+    let none = || (2, "doorward: the configuration names no audit file: say which".to_owned());
+    let path = loaded.audit.file.as_deref().ok_or_else(none)?;
+    // Before the records are read: they may become more meanwhile.
+    let (ended, problem) = ended(path, keys.as_ref());
+    Ok(Looked { sources: sources(path).map_err(unreadable)?, keys, ended, problem })
+}
+
+fn ended(trail: &Path, keys: Option<&TrailKeys>) -> (Option<Link>, String) {
+    let path = ending::beside(trail);
+    let ended = fs::read_to_string(&path).ok().zip(keys).and_then(|(text, keys)| keys.ended(&text));
+    let missing = || {
+        format!("{}: not there, or not sealed: a trail that was cut back to an earlier end would not be found\n", path.display())
+    };
+    (ended, if ended.is_some() { String::new() } else { missing() })
 }
 
 fn known(text: &str) -> Result<Link, String> {
@@ -94,6 +116,16 @@ fn as_text(report: &Report, paths: &[PathBuf], with_keys: bool) -> String {
     for place in &report.torn {
         let _ = writeln!(text, "{}:{}: note: this line broke off, and the next record says so", name(place.file), place.line);
     }
+    notes(
+        &mut text,
+        &report.unstopped,
+        name,
+        "a process began here though the one before it had not ended: it ran on, was killed, or its end was cut off",
+    );
+    notes(&mut text, &report.joined, name, "the records before this one were written by another process: one must have run then");
+    if report.unfinished {
+        text.push_str("note: the last line was being written\n");
+    }
     if report.before > 0 {
         let _ = writeln!(
             text,
@@ -109,7 +141,9 @@ fn as_text(report: &Report, paths: &[PathBuf], with_keys: bool) -> String {
     let _ = writeln!(text, "{} records{range} in {} files: {verdict}", report.records, paths.len());
     if report.count == 0 {
         let _ = match report.sealed {
-            Some(number) => writeln!(text, "vouched for up to record {number}"),
+            Some(number) => {
+                writeln!(text, "vouched for up to record {number}, at {}", report.sealed_at.as_deref().unwrap_or_default())
+            }
             None if with_keys => writeln!(text, "nothing vouches for them yet"),
             None => writeln!(text, "the seals were not looked at: that needs the configuration (-c) and the keys of its store"),
         };
@@ -120,9 +154,15 @@ fn as_text(report: &Report, paths: &[PathBuf], with_keys: bool) -> String {
     text
 }
 
+/// What may be fine, where it is.
+fn notes<N: std::fmt::Display>(text: &mut String, places: &[Place], name: impl Fn(usize) -> N, what: &str) {
+    for place in places {
+        let _ = writeln!(text, "{}:{}: note: {what}", name(place.file), place.line);
+    }
+}
+
 fn as_value(report: &Report, paths: &[PathBuf]) -> Value {
-    let place =
-        |place: &crate::control::trail::Place| json!({ "file": paths.get(place.file).or(paths.last()), "line": place.line });
+    let place = |place: &Place| json!({ "file": paths.get(place.file).or(paths.last()), "line": place.line });
     let fault = |fault: &crate::control::trail::Fault| {
         let mut value = place(&fault.place);
         if let Some(object) = value.as_object_mut() {
@@ -138,6 +178,10 @@ fn as_value(report: &Report, paths: &[PathBuf]) -> Value {
         "first": report.first,
         "last": report.last.map(|last| json!({ "number": last.number, "hash": chain::text(&last.hash) })),
         "vouched_for": report.sealed,
+        "vouched_for_at": report.sealed_at,
+        "unstopped": report.unstopped.iter().map(place).collect::<Vec<_>>(),
+        "joined": report.joined.iter().map(place).collect::<Vec<_>>(),
+        "unfinished": report.unfinished,
         "ended": report.ended,
         "before_the_chain": report.before,
         "torn": report.torn.iter().map(place).collect::<Vec<_>>(),

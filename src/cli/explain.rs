@@ -8,7 +8,7 @@ use crate::control::config::file::Texts;
 use crate::control::config::{Loaded, load};
 use crate::control::explain::{Answer, Asked, Error, Outcome, Public, explain, value};
 use crate::control::replay;
-use crate::control::trail::files;
+use crate::control::trail::sources;
 use crate::model::{Inventory, RuleId, StepUp};
 use crate::policy::condition::Span;
 use crate::policy::explain::{Explained, Explanation, Part};
@@ -19,8 +19,7 @@ use clap::Args;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 /// What is asked.
@@ -108,7 +107,10 @@ pub fn run(arguments: Arguments) -> Verdict {
         Ok(asked) => asked,
         Err(error) => return Verdict::failed(2, &format!("doorward: {error}")),
     };
-    let (administered, problems) = administered(&loaded, [&asked]);
+    let (administered, mut problems) = administered(&loaded, [&asked]);
+    if let Some(why) = asked.unseen(&loaded.snapshot, &administered) {
+        let _ = writeln!(problems, "the gate would not find this device, {why}: this is what would be decided if it did");
+    }
     match answer(&loaded.snapshot, &administered, &asked) {
         Ok(answer) => {
             let output = if as_json { format!("{:#}\n", value(&answer)) } else { as_text(&answer) };
@@ -123,8 +125,12 @@ fn past(loaded: &Loaded, request: &str, audit: Option<&Path>, as_json: bool) -> 
     let Some(trail) = audit.or(loaded.audit.file.as_deref()) else {
         return Verdict::failed(2, "doorward: the configuration names no audit file: say which, with `--audit`");
     };
-    let lines = match files(trail).and_then(|files| files.iter().map(File::open).collect::<io::Result<Vec<_>>>()) {
-        Ok(files) => files.into_iter().flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok)),
+    let lines = match sources(trail) {
+        // One at a time: there may be more of them than can be open.
+        Ok(sources) => sources
+            .into_iter()
+            .filter_map(|source| source.open().map_err(|error| tracing::warn!(%error, "a file of the trail can't be read")).ok())
+            .flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok)),
         Err(error) => return Verdict::failed(2, &format!("doorward: {}: {error}", trail.display())),
     };
     let people = known(&loaded.store).unwrap_or_default();

@@ -5,13 +5,12 @@ use super::check::Verdict;
 use super::reach::known;
 use crate::control::config::load;
 use crate::control::replay::{Change, Replay, Report, Row};
-use crate::control::trail::files;
+use crate::control::trail::{Source, sources};
 use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// What is asked.
@@ -49,9 +48,9 @@ pub fn run(arguments: &Arguments) -> Verdict {
         Ok(trails) => trails,
         Err(error) => return Verdict::failed(2, &format!("doorward: {error}")),
     };
-    for path in &trails {
-        if let Err(error) = read(path, &mut replay) {
-            return Verdict::failed(2, &format!("doorward: {}: {error}", path.display()));
+    for source in &trails {
+        if let Err(error) = read(source, &mut replay) {
+            return Verdict::failed(2, &format!("doorward: {}: {error}", source.path.display()));
         }
     }
     let report = replay.report();
@@ -61,12 +60,12 @@ pub fn run(arguments: &Arguments) -> Verdict {
 }
 
 /// All files, each once.
-fn trails(named: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
-    let mut all = Vec::new();
+fn trails(named: &[PathBuf]) -> io::Result<Vec<Source>> {
+    let mut all: Vec<Source> = Vec::new();
     for path in named {
-        let of_this = files(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        let of_this = sources(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
         for file in of_this {
-            if !all.contains(&file) {
+            if all.iter().all(|source| source.path != file.path) {
                 all.push(file);
             }
         }
@@ -74,8 +73,8 @@ fn trails(named: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     Ok(all)
 }
 
-fn read(path: &Path, replay: &mut Replay<'_>) -> io::Result<()> {
-    let file = File::open(path)?;
+fn read(source: &Source, replay: &mut Replay<'_>) -> io::Result<()> {
+    let file = source.open()?;
     let mut bar = Bar::new(file.metadata()?.len());
     let (mut reader, mut line) = (BufReader::with_capacity(1 << 20, file), Vec::new());
     loop {

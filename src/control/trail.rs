@@ -8,6 +8,7 @@ pub use verify::{Fault, Place, Report, Verifier, Wrong};
 use crate::model::chain::Chained;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// No record is longer.
@@ -33,6 +34,55 @@ pub fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
         found.push(path.to_owned());
     }
     in_order(found)
+}
+
+/// A file that is read as it was when it was found, also where it is put aside meanwhile.
+pub struct Source {
+    /// Its name, then.
+    pub path: PathBuf,
+    /// Where it is the one that is written.
+    file: Option<File>,
+}
+
+impl From<PathBuf> for Source {
+    fn from(path: PathBuf) -> Self {
+        Self { path, file: None }
+    }
+}
+
+impl Source {
+    /// To be read from its beginning.
+    pub fn open(&self) -> io::Result<File> {
+        self.file.as_ref().map_or_else(|| File::open(&self.path), File::try_clone)
+    }
+}
+
+/// The same as [`files`], none of which gets lost between two looks.
+pub fn sources(path: &Path) -> io::Result<Vec<Source>> {
+    loop {
+        let mut written = open_if_there(path)?;
+        let found = match files(path) {
+            // It was put aside, or thrown away, while it was looked at.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && written.is_some() => continue,
+            found => found?,
+        };
+        let now = open_if_there(path)?;
+        if identity(written.as_ref())? == identity(now.as_ref())? {
+            let source = |found: PathBuf| Source { file: if found == path { written.take() } else { None }, path: found };
+            return Ok(found.into_iter().map(source).collect());
+        }
+    }
+}
+
+fn open_if_there(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+fn identity(file: Option<&File>) -> io::Result<Option<(u64, u64)>> {
+    file.map(|file| file.metadata().map(|metadata| (metadata.dev(), metadata.ino()))).transpose()
 }
 
 /// By the number of the first record; those without a chain are older.

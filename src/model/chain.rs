@@ -2,7 +2,7 @@
 //! Out: lines with both at their end, and what stands at the end of lines that are read back. Must never look for the chain anywhere
 //! but at the very end of a line: what clients send stands before it.
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256, digest};
 
 /// A SHA-256, or a seal, in hexadecimal digits.
 pub type Hex = [u8; 64];
@@ -50,6 +50,13 @@ impl Link {
     /// The record of this line.
     pub fn of(line: &[u8]) -> Option<Self> {
         Some(Self { number: Chained::parse(line)?.number, hash: hash(line) })
+    }
+
+    /// The record of this line, where it goes on from this one.
+    pub fn next(&self, line: &[u8]) -> Option<Self> {
+        let record = Chained::parse(line)?;
+        let goes_on = self.number.checked_add(1) == Some(record.number) && record.before == self.hash;
+        goes_on.then(|| Self { number: record.number, hash: hash(line) })
     }
 
     /// Writes a record as the next line of the chain.
@@ -118,6 +125,49 @@ fn numbered<'a>(text: &'a [u8], key: &[u8]) -> Option<(&'a [u8], u64)> {
 /// The SHA-256 of a line without its line feed.
 pub fn hash(line: &[u8]) -> Hex {
     hex(digest(&SHA256, line).as_ref())
+}
+
+/// The SHA-256 of what is no record, piece by piece.
+#[derive(Clone)]
+pub struct Running {
+    /// All but the last byte.
+    context: Context,
+    last: Option<u8>,
+}
+
+impl Default for Running {
+    fn default() -> Self {
+        Self { context: Context::new(&SHA256), last: None }
+    }
+}
+
+impl Running {
+    /// Takes more of it in.
+    pub fn update(&mut self, bytes: &[u8]) {
+        let Some((last, rest)) = bytes.split_last() else { return };
+        if let Some(before) = self.last.replace(*last) {
+            self.context.update(&[before]);
+        }
+        self.context.update(rest);
+    }
+
+    /// Of all of it.
+    pub fn finish(&self) -> Hex {
+        self.but(|_| false)
+    }
+
+    /// Of all of it but the line feed at its end.
+    pub fn without_feed(&self) -> Hex {
+        self.but(|last| last == b'\n')
+    }
+
+    fn but(&self, is_left_out: impl FnOnce(u8) -> bool) -> Hex {
+        let mut context = self.context.clone();
+        if let Some(last) = self.last.filter(|last| !is_left_out(*last)) {
+            context.update(&[last]);
+        }
+        hex(context.finish().as_ref())
+    }
 }
 
 /// 32 bytes in hexadecimal digits.

@@ -244,7 +244,7 @@ fn what_is_wrong_is_named_where_it_is() {
 
 #[test]
 fn a_chain_goes_on_where_the_process_before_was_killed_in_the_middle_of_a_line() {
-    for torn in ["", "{\"ti", "{\"time\":\"2026\"}", "{}\n{\"x\":1}\n{\"y"] {
+    for torn in ["", "{\"ti", "{\"time\":\"2026\"}"] {
         let scene = Scene::new();
         let process = scene.writer(None);
         process.write(0..5);
@@ -257,6 +257,205 @@ fn a_chain_goes_on_where_the_process_before_was_killed_in_the_middle_of_a_line()
         let report = scene.report();
         assert_eq!((report.count, report.torn.len()), (0, usize::from(!torn.is_empty())), "{torn}: {report:?}");
     }
+}
+
+#[test]
+fn whole_lines_that_somebody_put_in_are_no_line_that_broke_off() {
+    for inserted in ["{}\n", "{\"x\":1}\n{\"y", "\n"] {
+        let scene = Scene::new();
+        let process = scene.writer(None);
+        process.write(0..5);
+        process.written(6);
+        append(&scene.trail(), inserted.as_bytes());
+        process.stop();
+        let report = scene.report();
+        assert!(report.torn.is_empty() && report.count == 1, "{inserted}: {report:?}");
+    }
+}
+
+#[test]
+fn a_write_that_broke_off_before_its_line_feed_is_a_record() {
+    for is_running in [true, false] {
+        let scene = Scene::new();
+        let process = scene.writer(None);
+        process.written(1);
+        let running = if is_running { Ok(process) } else { Err(process.stop()) };
+        let (mut text, mut link) = (Vec::new(), last(&scene));
+        link.append(&mut text, b"{\"path\":\"/\"}");
+        append(&scene.trail(), text.strip_suffix(b"\n").unwrap());
+        running.unwrap_or_else(|()| scene.writer(None)).stop();
+        let report = scene.report();
+        assert_eq!((report.count, report.torn.len()), (0, 0), "{report:?}");
+    }
+}
+
+/// The last record of the file.
+fn last(scene: &Scene) -> Link {
+    Link::of(lines(&fs::read(scene.trail()).unwrap()).last().unwrap().trim_ascii_end()).unwrap()
+}
+
+#[test]
+fn nobody_who_can_read_the_trail_can_stop_the_writer_by_a_lock() {
+    let scene = Scene::new();
+    let process = scene.writer(None);
+    process.written(1);
+    let reader = fs::File::open(scene.trail()).unwrap();
+    reader.lock().unwrap();
+    process.write(0..5);
+    process.written(6);
+    process.stop();
+    let mode = fs::metadata(scene.0.path().join("audit.jsonl.end")).unwrap().permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600, "nobody else can open what is locked");
+}
+
+#[test]
+fn a_process_that_is_to_end_does_though_another_keeps_it_from_writing() {
+    let scene = Scene::new();
+    let process = scene.writer(None);
+    process.written(1);
+    let other = OpenOptions::new().write(true).open(scene.0.path().join("audit.jsonl.end")).unwrap();
+    other.lock().unwrap();
+    process.write(0..5);
+    process.stop();
+    assert_eq!(lines(&fs::read(scene.trail()).unwrap()).len(), 1);
+    drop(other);
+    scene.writer(None).stop();
+    let report = scene.report();
+    assert_eq!((report.count, report.unstopped.len()), (0, 1), "{report:?}");
+}
+
+#[test]
+fn an_end_that_was_cut_off_is_missed_also_when_the_trail_goes_on() {
+    for is_running in [true, false] {
+        let scene = Scene::new();
+        let process = scene.writer(None);
+        process.write(0..10);
+        process.written(11);
+        let running = if is_running { Ok(process) } else { Err(process.stop()) };
+        let kept = lines(&fs::read(scene.trail()).unwrap())[..8].concat().len();
+        OpenOptions::new().write(true).open(scene.trail()).unwrap().set_len(kept as u64).unwrap();
+        running.unwrap_or_else(|()| scene.writer(None)).stop();
+        let report = scene.report();
+        assert!(report.faults.iter().any(|fault| matches!(fault.wrong, Wrong::Missing(9, _))), "{is_running}: {report:?}");
+    }
+}
+
+#[test]
+fn a_trail_that_was_deleted_while_nobody_ran_does_not_begin_anew() {
+    let scene = Scene::new();
+    scene.writer(None).stop();
+    fs::remove_file(scene.trail()).unwrap();
+    scene.writer(None).stop();
+    assert_eq!(scene.report().first, Some(3), "two are gone");
+}
+
+#[test]
+fn records_without_a_key_behind_the_end_are_named_and_not_taken_for_our_own() {
+    for is_running in [true, false] {
+        let scene = Scene::new();
+        let process = scene.writer(None);
+        process.write(0..3);
+        process.written(4);
+        let end = scene.0.path().join("audit.jsonl.end");
+        let killed = [scene.trail(), end].map(|path| (fs::read(&path).unwrap(), path));
+        let running = if is_running { Ok(process) } else { Err(process.stop()) };
+        if !is_running {
+            killed.iter().for_each(|(text, path)| fs::write(path, text).unwrap());
+        }
+        let (mut text, mut link) = (Vec::new(), last(&scene));
+        link.append(&mut text, b"{\"forged\":true}");
+        append(&scene.trail(), &text);
+        running.unwrap_or_else(|()| scene.writer(None)).stop();
+        let report = scene.report();
+        assert_eq!(
+            (report.joined.len(), report.unstopped.len()),
+            (usize::from(is_running), usize::from(!is_running)),
+            "{report:?}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_begins_with_a_broken_line_goes_on_with_the_chain_that_was_put_aside() {
+    let scene = Scene::new();
+    scene.writer(None).stop();
+    fs::rename(scene.trail(), scene.0.path().join("audit.jsonl.2")).unwrap();
+    fs::remove_file(scene.0.path().join("audit.jsonl.end")).unwrap();
+    fs::write(scene.trail(), "{\"ti").unwrap();
+    scene.writer(None).stop();
+    let report = verify(&[scene.0.path().join("audit.jsonl.2"), scene.trail()], &scene.keys(), false);
+    assert_eq!((report.count, report.torn.len()), (0, 1), "{report:?}");
+}
+
+#[test]
+fn what_others_put_aside_and_what_was_just_put_aside_is_not_thrown_away() {
+    let scene = Scene::new();
+    let others = ["audit.jsonl.1", "audit.jsonl.7"].map(|name| scene.0.path().join(name));
+    others.iter().for_each(|path| fs::write(path, "of logrotate\n").unwrap());
+    let process = scene.writer(Some(Rotation { size: 2000, keep: Some(1) }));
+    (0..20).for_each(|round| process.write(round * 10..round * 10 + 10));
+    process.stop();
+    assert!(others.iter().all(|path| path.exists()));
+    assert_eq!(scene.files().len(), 4, "one that was put aside: {:?}", scene.files());
+    let files: Vec<_> = scene.files().into_iter().filter(|path| !others.contains(path)).collect();
+    assert_eq!(verify(&files, &scene.keys(), false).count, 0);
+}
+
+#[test]
+fn a_name_that_is_taken_stops_rotation_for_a_while_and_not_for_good() {
+    let scene = Scene::new();
+    let process = scene.writer(Some(Rotation { size: 2000, keep: None }));
+    process.write(0..10);
+    process.written(11);
+    let taken = scene.0.path().join("audit.jsonl.12");
+    fs::write(&taken, "").unwrap();
+    process.write(0..1);
+    process.written(13);
+    assert_eq!(fs::read(&taken).unwrap(), b"");
+    (0..5).for_each(|_| process.write(0..10));
+    process.stop();
+    fs::remove_file(taken).unwrap();
+    assert!(scene.files().len() > 1, "{:?}", scene.files());
+    assert_eq!(scene.report().count, 0);
+}
+
+#[test]
+fn what_stands_before_the_first_record_is_named_by_it() {
+    let (text, _) = whole();
+    for before in ["\n", "{\"x\":1}\n"] {
+        let report = read(&[before.as_bytes(), text].concat());
+        assert_eq!(report.faults.first().map(|fault| &fault.wrong), Some(&Wrong::NotARecord), "{before}");
+    }
+    let scene = Scene::new();
+    fs::write(scene.trail(), "{\"path\":\"/old\"}\n").unwrap();
+    scene.writer(None).stop();
+    assert_eq!(scene.report().count, 0);
+    let changed = String::from_utf8(fs::read(scene.trail()).unwrap()).unwrap().replacen("/old", "/new", 1);
+    fs::write(scene.trail(), changed).unwrap();
+    assert_eq!(scene.report().count, 1);
+}
+
+#[test]
+fn who_is_open_need_not_have_ended_and_yet_seals_come_often() {
+    let scene = Scene::new();
+    let process = scene.writer(None);
+    process.write(0..3);
+    process.written(4);
+    let all = fs::read(scene.trail()).unwrap();
+    process.stop();
+    let open = |more: &[u8]| {
+        let (keys, mut verifier) = (scene.keys(), Verifier::new(None, None));
+        verifier = if more.is_empty() { verifier } else { Verifier::new(Some(&keys), None) };
+        verifier.read(&mut &*[&all, more].concat()).unwrap();
+        verifier.finish(true)
+    };
+    let report = open(b"{\"half\":");
+    assert!(report.count == 0 && report.unfinished, "{report:?}");
+    let mut link = Link::of(lines(&all).last().unwrap().trim_ascii_end()).unwrap();
+    let mut late = Vec::new();
+    link.append(&mut late, b"{\"time\":\"2100-01-01T00:00:00Z\",\"path\":\"/\"}");
+    let report = open(&late);
+    assert_eq!(report.faults.first().map(|fault| &fault.wrong), Some(&Wrong::Unsealed(1)), "{report:?}");
 }
 
 #[test]
@@ -405,7 +604,12 @@ async fn the_trail_of_a_proxy_is_whole_whatever_clients_send_and_the_command_say
     let (code, text) = run(&["audit", "verify", "-c", "doorward.yaml", "--has", &known]);
     assert!(code == 1 && text.contains("audit.jsonl:") && text.contains("ends here without saying so"), "{text}");
     assert!(text.contains("with the hash that is known of it is not in the trail"), "{text}");
-    assert_eq!(run(&["audit", "verify", "-c", "doorward.yaml", "--open"]).0, 0, "it could be written still");
+    let (code, text) = run(&["audit", "verify", "-c", "doorward.yaml", "--open"]);
+    assert!(code == 1 && text.contains("is not in the trail"), "its end is written down beside it: {text}");
+    assert_eq!(run(&["audit", "verify", "audit.jsonl", "--open"]).0, 0, "it could be written still");
+    fs::remove_file(world.path("audit.jsonl.end")).unwrap();
+    let (code, text) = run(&["audit", "verify", "-c", "doorward.yaml", "--open"]);
+    assert!(code == 0 && text.contains("a trail that was cut back to an earlier end would not be found"), "{text}");
     for arguments in
         [&["audit", "verify"][..], &["audit", "verify", "gone.jsonl"], &["audit", "verify", "audit.jsonl", "--has", "7"]]
     {

@@ -215,8 +215,10 @@ mac-3,shared,true,false,2026-11-22T01:00:00Z,
             r#"false "false" "fresh" "inventory" 3600"#,
         ),
     ] {
-        let (answered, value, _) = ask(device, at);
+        let (answered, value, problems) = ask(device, at);
         assert_eq!(answered, code, "{device} {at}: {value}");
+        let problems = String::from_utf8(problems).unwrap();
+        assert!(problems.contains("the gate would not find this device, no `device_ca`"), "{problems}");
         assert_eq!(seen(&value, "device: managed"), standing, "{device} {at}");
         assert_eq!(seen(&value, "device disk_encryption"), disk, "{device} {at}: {value}");
         assert!(value["rules"][0]["place"].as_str().unwrap().starts_with("doorward.yaml:"));

@@ -100,6 +100,21 @@ impl Asked {
         }
     }
 
+    /// Why the gate would not find the device that is asked about, whatever certificate it shows.
+    pub fn unseen(&self, snapshot: &Snapshot, administered: &Inventory) -> Option<&'static str> {
+        let inventories = Inventories { administered, listed: &snapshot.devices };
+        let device = inventories.by_id(self.device_id.as_deref()?)?;
+        let found = device.fingerprint.map(|fingerprint| inventories.by_fingerprint(fingerprint));
+        match found {
+            _ if snapshot.tls.devices.is_none() => Some("no `device_ca` vouches for devices"),
+            None => Some("the inventory has no certificate of it"),
+            Some(found) if found.is_none_or(|found| found.id != device.id) => {
+                Some("its certificate is another device's in the inventory")
+            }
+            Some(_) => None,
+        }
+    }
+
     fn headers(&self) -> Result<HeaderMap, Error> {
         let mut headers = HeaderMap::new();
         for (name, values) in &self.headers {

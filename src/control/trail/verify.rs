@@ -1,22 +1,36 @@
 //! Whether a trail is whole. In: its lines, in their order, and the keys that vouch for it where they are at hand. Out: a [`Report`] of
 //! every line that is not what its neighbours or its seal say. Must never take a trail for whole that it has not seen to its end.
 
-use crate::model::chain::{self, Chained, Link};
+use crate::model::Timestamp;
+use crate::model::chain::{self, Chained, Link, Running};
 use crate::store::seal::TrailKeys;
 use serde::Deserialize;
 use std::io::{self, BufRead};
+use std::time::Duration;
 
 /// Goes through a trail line by line.
 pub struct Verifier<'k> {
     keys: Option<&'k TrailKeys>,
     /// A record that must be there.
-    wanted: Option<Link>,
+    wanted: Vec<Link>,
     here: Place,
     /// The last record that was in its place, and where.
     last: Option<(Link, Place)>,
-    /// Lines behind it that are no records, and where they begin.
-    strange: Option<(Place, Vec<u8>)>,
+    /// How it begins.
+    head: Vec<u8>,
+    /// Whether a process may begin behind it.
+    begins: bool,
+    /// Lines behind it that are no records.
+    strange: Option<Strange>,
     report: Report,
+}
+
+/// Lines that are no records.
+struct Strange {
+    place: Place,
+    lines: u64,
+    hash: Running,
+    breaks_off: bool,
 }
 
 /// A line.
@@ -43,6 +57,14 @@ pub struct Report {
     pub torn: Vec<Place>,
     /// The last record that somebody with the key vouched for, with all before it.
     pub sealed: Option<u64>,
+    /// When that was.
+    pub sealed_at: Option<String>,
+    /// Where a process began though the one before had not ended: it was killed or ran on, or what it wrote was cut off.
+    pub unstopped: Vec<Place>,
+    /// Where a process goes on behind records of others.
+    pub joined: Vec<Place>,
+    /// Whether the last line was being written.
+    pub unfinished: bool,
     /// Whether the last record says that nothing comes behind it.
     pub ended: bool,
     /// What is wrong, where there is not too much of it.
@@ -88,7 +110,7 @@ pub enum Wrong {
     #[error("the key {0} of this seal is not there")]
     Key(u8),
     /// Nobody vouches for so many.
-    #[error("nothing vouches for the records behind record {0}, which are too many")]
+    #[error("nothing vouches for the records behind record {0}, and by their number or time something would have to")]
     Unsealed(u64),
     /// The end is missing.
     #[error(
@@ -130,27 +152,33 @@ impl Wrong {
 /// What a record says that the trail wrote of itself.
 #[derive(Deserialize)]
 struct Event<'a> {
+    time: &'a str,
     event: &'a str,
     hash: Option<&'a str>,
 }
 
-/// How many faults are kept.
-const MOST_FAULTS: usize = 1000;
-/// As many lines that are no records can be vouched for.
-const MOST_STRANGE: usize = (4 << 20) + 1;
-/// Seals come more often than that.
-const MOST_UNSEALED: u64 = 50_000;
+/// How many faults, and places of a kind, are kept.
+const MOST: usize = 1000;
+/// Seals come more often than that, by the number of records and by their times.
+const UNSEALED: (u64, Duration) = (20_000, Duration::from_secs(30));
+/// The time is within the first bytes of a record.
+const HEAD: usize = 64;
 
 impl<'k> Verifier<'k> {
-    /// With these keys, and a record that must be there.
-    pub fn new(keys: Option<&'k TrailKeys>, wanted: Option<Link>) -> Self {
-        Self { keys, wanted, here: Place::default(), last: None, strange: None, report: Report::default() }
+    /// With these keys, and records that must be there.
+    pub fn new(keys: Option<&'k TrailKeys>, wanted: impl IntoIterator<Item = Link>) -> Self {
+        let (wanted, here, head, report) = (wanted.into_iter().collect(), Place::default(), Vec::new(), Report::default());
+        Self { keys, wanted, here, last: None, head, begins: true, strange: None, report }
     }
 
     /// Takes the next file in.
     pub fn read(&mut self, file: &mut impl BufRead) -> io::Result<()> {
         let mut line = Vec::new();
         self.here.line = 0;
+        if self.last.is_none() {
+            // Whole files of a version that made no chain.
+            self.strange = None;
+        }
         loop {
             line.clear();
             if file.read_until(b'\n', &mut line)? == 0 {
@@ -167,18 +195,28 @@ impl<'k> Verifier<'k> {
     pub fn finish(mut self, open: bool) -> Report {
         let end = self.last.map_or(self.here, |(_, place)| place);
         self.report.last = self.last.map(|(link, _)| link);
-        if self.strange.is_some() {
-            self.not_records();
+        self.report.unfinished = open && self.strange.as_ref().is_some_and(|strange| strange.lines == 1 && strange.breaks_off);
+        if let Some(strange) = self.strange.take().filter(|_| !self.report.unfinished) {
+            self.not_records(&strange);
         }
         match self.report.last {
             None => self.fault(self.here, Wrong::Empty),
             Some(_) if !self.report.ended && !open => self.fault(end, Wrong::CutOff),
+            Some(last) if self.is_late() => self.fault(end, Wrong::Unsealed(self.report.sealed.unwrap_or(last.number))),
             Some(last) => self.vouched(last.number, end),
         }
-        if let Some(wanted) = self.wanted {
+        for wanted in std::mem::take(&mut self.wanted) {
             self.fault(end, Wrong::Lacks(wanted.number));
         }
         self.report
+    }
+
+    /// Whether the last record came so late behind the last seal that another would have had to come before it.
+    fn is_late(&self) -> bool {
+        let begin = self.head.strip_prefix(b"{\"time\":\"").and_then(|rest| str::from_utf8(rest).ok());
+        let last = begin.and_then(|rest| Timestamp::parse(rest.split('"').next()?));
+        let sealed = self.report.sealed_at.as_deref().and_then(Timestamp::parse);
+        last.zip(sealed).is_some_and(|(last, sealed)| last.since(sealed) > UNSEALED.1)
     }
 
     fn line(&mut self, line: &[u8]) {
@@ -187,10 +225,11 @@ impl<'k> Verifier<'k> {
             Some((whole, record)) => self.record(whole, record),
             None => {
                 self.report.ended = false;
-                let (_, bytes) = self.strange.get_or_insert_with(|| (self.here, Vec::new()));
-                if bytes.len() < MOST_STRANGE {
-                    bytes.extend_from_slice(line);
-                }
+                let place = self.here;
+                let begin = || Strange { place, lines: 0, hash: Running::default(), breaks_off: false };
+                let strange = self.strange.get_or_insert_with(begin);
+                (strange.lines, strange.breaks_off) = (strange.lines + 1, whole.is_none());
+                strange.hash.update(line);
                 self.report.before += u64::from(self.last.is_none());
             }
         }
@@ -201,10 +240,9 @@ impl<'k> Verifier<'k> {
         self.behind_strange(&event, record.number);
         let link = Link { number: record.number, hash: chain::hash(line) };
         self.report.records += 1;
-        if self.wanted == Some(link) {
-            self.wanted = None;
-        }
-        if self.last.is_none() && !event.as_ref().is_some_and(|event| ["started", "continued", "torn"].contains(&event.event)) {
+        self.wanted.retain(|wanted| *wanted != link);
+        let begins = ["started", "continued", "torn", "joined", "adopted"];
+        if self.last.is_none() && !event.as_ref().is_some_and(|event| begins.contains(&event.event)) {
             self.fault(self.here, Wrong::NoBeginning);
         }
         if !self.belongs(record) {
@@ -212,8 +250,22 @@ impl<'k> Verifier<'k> {
         }
         self.last = Some((link, self.here));
         self.report.first.get_or_insert(link.number);
-        self.report.ended = event.is_some_and(|event| event.event == "stopped");
-        self.seal(record);
+        self.head.clear();
+        self.head.extend_from_slice(line.get(..HEAD).unwrap_or(line));
+        self.event(event.as_ref().map(|event| event.event));
+        self.seal(record, event.as_ref().map(|event| event.time));
+    }
+
+    /// What it says of the trail.
+    fn event(&mut self, event: Option<&str>) {
+        let places = match event {
+            Some("started") if !self.begins => Some(&mut self.report.unstopped),
+            Some("joined") => Some(&mut self.report.joined),
+            _ => None,
+        };
+        places.filter(|places| places.len() < MOST).into_iter().for_each(|places| places.push(self.here));
+        self.report.ended = event == Some("stopped");
+        self.begins = self.report.ended || event == Some("adopted");
     }
 
     /// Whether it goes on from the last; says so where it does not.
@@ -238,32 +290,27 @@ impl<'k> Verifier<'k> {
         true
     }
 
-    /// Lines that are no records stand before the first record, or are named by the one behind them.
+    /// What is no record is named by the record behind it: all that stands before the first, or one line that broke off.
     fn behind_strange(&mut self, event: &Option<Event<'_>>, number: u64) {
-        let Some((place, bytes)) = &self.strange else { return };
-        let named = event.as_ref().filter(|event| event.event == "torn").and_then(|event| event.hash);
-        let is = |bytes: &[u8]| named.is_some_and(|named| chain::hash(bytes) == *named.as_bytes());
-        if is(bytes) || bytes.strip_suffix(b"\n").is_some_and(is) {
-            self.report.torn.push(*place);
-            self.strange = None;
-        } else if self.last.is_none() && number == 1 {
-            self.strange = None;
-        } else {
-            self.not_records();
+        let Some(strange) = self.strange.take() else { return };
+        let (all, line) = (strange.hash.finish(), strange.hash.without_feed());
+        let is = |hash: &[u8]| event.as_ref().and_then(|event| event.hash).is_some_and(|named| named.as_bytes() == hash);
+        match event.as_ref().map(|event| event.event) {
+            Some("torn") if strange.lines == 1 && is(&line) => self.report.torn.push(strange.place),
+            Some("adopted") if number == 1 && self.last.is_none() && (is(&all) || is(&line)) => (),
+            _ => self.not_records(&strange),
         }
     }
 
-    fn not_records(&mut self) {
-        let Some((place, bytes)) = self.strange.take() else { return };
-        let wrong = if bytes.ends_with(b"\n") { Wrong::NotARecord } else { Wrong::BreaksOff };
-        self.fault(place, wrong);
+    fn not_records(&mut self, strange: &Strange) {
+        self.fault(strange.place, if strange.breaks_off { Wrong::BreaksOff } else { Wrong::NotARecord });
     }
 
-    fn seal(&mut self, record: Chained<'_>) {
+    fn seal(&mut self, record: Chained<'_>, time: Option<&str>) {
         let (Some(keys), Some(seal)) = (self.keys, record.seal) else { return };
         self.vouched(record.number, self.here);
         match keys.verify(&seal) {
-            Some(true) => self.report.sealed = Some(record.number),
+            Some(true) => (self.report.sealed, self.report.sealed_at) = (Some(record.number), time.map(str::to_owned)),
             Some(false) => self.fault(self.here, Wrong::Seal),
             None => self.fault(self.here, Wrong::Key(seal.key)),
         }
@@ -272,14 +319,14 @@ impl<'k> Verifier<'k> {
     /// Seals are not further apart than they can be.
     fn vouched(&mut self, number: u64, place: Place) {
         let since = self.report.sealed.or(self.report.first).unwrap_or(number);
-        if self.keys.is_some() && number.saturating_sub(since) > MOST_UNSEALED {
+        if self.keys.is_some() && number.saturating_sub(since) > UNSEALED.0 {
             self.fault(place, Wrong::Unsealed(since));
         }
     }
 
     fn fault(&mut self, place: Place, wrong: Wrong) {
         self.report.count += 1;
-        if self.report.faults.len() < MOST_FAULTS {
+        if self.report.faults.len() < MOST {
             self.report.faults.push(Fault { place, wrong });
         }
     }

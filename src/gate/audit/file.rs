@@ -2,10 +2,12 @@
 //! (logrotate). In: bytes. Out: the same at the end of the file that has its name now. Must never write where another process is
 //! writing, never write over what is there, and never let the chain begin anew where it could go on.
 
-use crate::model::chain::{Hex, Link, hash};
+use crate::model::chain::{Hex, Link, Running};
 use crate::snapshot::rotation::Rotation;
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Write};
+use crate::store::ending;
+use crate::store::seal::TrailKeys;
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -13,52 +15,117 @@ use std::path::{Path, PathBuf};
 pub(super) struct TrailFile {
     path: PathBuf,
     file: File,
-    /// How long it was when we let go of it; otherwise, somebody else has written.
+    /// How long it was when we let go of it, where we have had hold of it: otherwise, somebody else has written.
     length: u64,
+    is_known: bool,
+    /// Whether this process has written.
+    has_written: bool,
+    /// Where the last sealed record is written down. Who writes has its lock; it is the owner's alone, so that nobody who may
+    /// only read the trail can keep us from writing.
+    end: File,
     rotation: Option<Rotation>,
+    /// How long it may become.
+    full_at: u64,
 }
 
-/// What stands behind the last record and is none: the beginning of a line, of somebody who was interrupted.
+/// What others have left since.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The first and the last record that another process wrote, or somebody without a key.
+    pub(super) others: Option<(u64, u64)>,
+    /// The last line has no line feed.
+    pub(super) breaks_off: bool,
+    /// Behind the last record.
+    pub(super) strange: Option<Strange>,
+}
+
+/// What is no record: the beginning of a line, of somebody who was interrupted.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Strange {
-    pub(super) bytes: usize,
+    pub(super) bytes: u64,
     pub(super) hash: Hex,
-    /// It has no line feed at its end.
-    pub(super) breaks_off: bool,
 }
 
 /// How far back the last record is looked for: first, and at most.
 const BACK: (u64, u64) = (64 << 10, 4 << 20);
+/// In so many of the files that were put aside, the newest.
+const ASIDE: usize = 8;
+/// No record is longer.
+const LONGEST: u64 = 16 << 20;
 
 impl TrailFile {
     /// Opens it, or makes it for the owner alone.
     pub(super) fn open(path: &Path, rotation: Option<Rotation>) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), file: open(path)?, length: 0, rotation })
+        let (beside, full_at) = (ending::beside(path), rotation.map_or(u64::MAX, |rotation| rotation.size));
+        let end = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&beside);
+        let end = end.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", beside.display())))?;
+        Ok(Self {
+            path: path.to_owned(),
+            file: open(path)?,
+            length: 0,
+            is_known: false,
+            has_written: false,
+            end,
+            rotation,
+            full_at,
+        })
     }
 
-    /// Waits until nobody else writes, in the file that has the name then; `link` becomes the last record.
-    pub(super) fn take_hold(&mut self, link: &mut Link) -> io::Result<Option<Strange>> {
-        let mut strange = None;
-        loop {
-            where_there_are_locks(self.file.lock())?;
-            strange = self.catch_up(link)?.or(strange);
-            if self.has_its_name()? {
-                return Ok(strange);
-            }
-            // It was put aside. The one before is let go of when it is closed.
-            (self.file, self.length) = (open(&self.path)?, 0);
+    /// The last sealed record that was written down.
+    pub(super) fn ended(&self, keys: &TrailKeys) -> io::Result<Option<Link>> {
+        let mut text = Vec::new();
+        (&self.end).take(1024).read_to_end(&mut text)?;
+        let ended = keys.ended(&String::from_utf8_lossy(&text));
+        if ended.is_none() && !text.is_empty() {
+            tracing::warn!(
+                "what is written down of the audit trail's end is not sealed with a key that is there: it counts for nothing"
+            );
+        }
+        Ok(ended)
+    }
+
+    /// Keeps others from writing, in the file that has the name then; `link` becomes the last record. An error of the kind
+    /// `WouldBlock` where another is writing.
+    pub(super) fn take_hold(&mut self, link: &mut Link) -> io::Result<Found> {
+        self.lock()?;
+        let mut found = self.catch_up(link)?;
+        while !self.has_its_name()? {
+            // It was put aside.
+            (self.file, self.length, self.is_known) = (open(&self.path)?, 0, false);
+            self.full_at = self.rotation.map_or(u64::MAX, |rotation| rotation.size);
+            let here = self.catch_up(link)?;
+            let others = found.others.into_iter().chain(here.others).reduce(|(first, _), (_, last)| (first, last));
+            found = Found { others, breaks_off: here.breaks_off, strange: here.strange.or(found.strange) };
+        }
+        Ok(found)
+    }
+
+    /// Some file systems have no locks: there, one process must write alone.
+    fn lock(&self) -> io::Result<()> {
+        match self.end.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => where_there_are_locks(Err(error)),
+            Ok(()) => Ok(()),
         }
     }
 
-    /// Lets others write.
-    pub(super) fn release(&mut self) -> io::Result<()> {
+    /// Lets others write; what was `sealed` is written down.
+    pub(super) fn release(&mut self, sealed: Option<&str>) -> io::Result<()> {
+        let written = self.measure().and_then(|()| sealed.map_or(Ok(()), |line| self.end.write_all_at(line.as_bytes(), 0)));
+        self.has_written = true;
+        written.and(where_there_are_locks(self.end.unlock()))
+    }
+
+    fn measure(&mut self) -> io::Result<()> {
+        self.is_known = false;
         self.length = self.file.metadata()?.len();
-        self.file.unlock()
+        self.is_known = true;
+        Ok(())
     }
 
     /// Whether it is time to put it aside.
-    pub(super) fn is_full(&self) -> bool {
-        self.rotation.is_some_and(|rotation| self.length >= rotation.size)
+    pub(super) const fn is_full(&self) -> bool {
+        self.length >= self.full_at
     }
 
     /// Whether nothing is in it yet.
@@ -68,63 +135,105 @@ impl TrailFile {
 
     /// Puts it aside under the number of its last record: what has its name is to be taken hold of anew.
     pub(super) fn rotate(&mut self, last: u64) -> io::Result<()> {
+        self.measure()?;
+        // Where that fails it goes on as it is, without a try at every record.
+        self.full_at = self.length.saturating_add(self.rotation.map_or(u64::MAX, |rotation| rotation.size));
         let name = named(&self.path, &last.to_string());
         if name.exists() {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is there", name.display())));
         }
-        let renamed = fs::rename(&self.path, name);
-        if renamed.is_err() {
-            // It goes on as it is, without a try at every record.
-            self.rotation = None;
-        }
-        renamed.and_then(|()| self.remove_old())
+        fs::rename(&self.path, &name)?;
+        self.remove_old(&name)
     }
 
-    /// Removes the oldest of those that were put aside.
-    fn remove_old(&self) -> io::Result<()> {
+    /// Removes the oldest of those that we put aside, and never the one that has just been. Others name theirs with numbers, too.
+    fn remove_old(&self, newest: &Path) -> io::Result<()> {
         let Some(keep) = self.rotation.and_then(|rotation| rotation.keep) else { return Ok(()) };
-        let mut ours: Vec<(u64, PathBuf)> = beside(&self.path)?
-            .into_iter()
-            .filter_map(|(suffix, path)| Some((suffix.strip_prefix('.')?.parse().ok()?, path)))
-            .collect();
-        ours.sort_unstable();
-        let old = ours.len().saturating_sub(keep);
-        ours.iter().take(old).try_for_each(|(_, path)| fs::remove_file(path))
-    }
-
-    /// Finds the last record, where somebody else has written since.
-    fn catch_up(&mut self, link: &mut Link) -> io::Result<Option<Strange>> {
-        let length = self.file.metadata()?.len();
-        let is_known = length == std::mem::replace(&mut self.length, length);
-        if length == 0 {
-            // Another may have put the one before aside, and be about to write here.
-            *link = self.aside()?.into_iter().chain([*link]).max_by_key(|last| last.number).unwrap_or(*link);
-        }
-        if is_known || length == 0 {
-            return Ok(None);
-        }
-        let (last, strange) = end(&self.file, length)?;
-        let is_new = last.is_none() && *link == Link::START;
-        *link = last.unwrap_or(*link);
-        // A trail of old, without a chain, that ends with a whole line.
-        Ok(strange.filter(|strange| strange.breaks_off || !is_new))
-    }
-
-    /// The last records of those that were put aside, by us or by others.
-    fn aside(&self) -> io::Result<Vec<Link>> {
-        let mut found = Vec::new();
-        for (_, path) in beside(&self.path)? {
-            // What can't be read is not ours to judge.
-            let Ok(file) = File::open(&path) else { continue };
-            let metadata = file.metadata()?;
-            // It would wait for itself.
-            if metadata.is_file() && !self.is(&metadata)? {
-                // Whoever has it still may be writing.
-                where_there_are_locks(file.lock_shared())?;
-                found.extend(end(&file, file.metadata()?.len())?.0);
+        let mut ours = Vec::new();
+        for (suffix, path) in beside(&self.path)? {
+            let number = suffix.strip_prefix('.').and_then(|suffix| suffix.parse::<u64>().ok());
+            let metadata = fs::symlink_metadata(&path)?;
+            if let Some(number) = number.filter(|_| metadata.is_file() && path != newest)
+                && end(&File::open(&path)?, metadata.len())?.0.is_some_and(|last| last.number == number)
+            {
+                ours.push((metadata.modified()?, number, path));
             }
         }
+        ours.sort_unstable();
+        let old = (ours.len() + 1).saturating_sub(keep);
+        ours.iter().take(old).try_for_each(|(_, _, path)| fs::remove_file(path))
+    }
+
+    /// Finds the last record, where somebody else has written since. Never goes back: what was there is to be missed.
+    fn catch_up(&mut self, link: &mut Link) -> io::Result<Found> {
+        let found = self.look(link);
+        self.is_known = found.is_ok();
+        found
+    }
+
+    fn look(&mut self, link: &mut Link) -> io::Result<Found> {
+        let (was_known, before) = (self.is_known, self.length);
+        self.measure()?;
+        if was_known && self.length > before {
+            return self.follow(link, before);
+        }
+        if was_known && self.length == before {
+            return Ok(Found::default());
+        }
+        let (here, mut found) = end(&self.file, self.length)?;
+        let Some(last) = here.map_or_else(|| self.aside(&mut found), |last| Ok(Some(last)))? else { return Ok(found) };
+        if last.number > link.number {
+            // Who has just started goes on from others in any case.
+            found.others = self.has_written.then_some((link.number.saturating_add(1), last.number));
+            *link = last;
+        }
         Ok(found)
+    }
+
+    /// Goes through what another wrote behind our own last record: it must go on from there.
+    fn follow(&self, link: &mut Link, from: u64) -> io::Result<Found> {
+        let (first, mut line) = (link.number, Vec::new());
+        let (mut here, mut behind, mut breaks_off) = (from, from, false);
+        let mut lines = part(&self.file, from, self.length)?;
+        while here < self.length {
+            line.clear();
+            here += u64::try_from((&mut lines).take(LONGEST).read_until(b'\n', &mut line)?).unwrap_or(u64::MAX);
+            breaks_off = !line.ends_with(b"\n");
+            if let Some(next) = link.next(line.strip_suffix(b"\n").unwrap_or(&line)) {
+                (*link, behind) = (next, here);
+            }
+            if line.is_empty() {
+                break;
+            }
+        }
+        let others = (link.number > first).then_some((first.saturating_add(1), link.number));
+        Ok(Found { others, breaks_off, strange: strange(&self.file, behind, self.length)? })
+    }
+
+    /// The last record of those that were put aside, by us or by others, and what stands behind it.
+    fn aside(&self, found: &mut Found) -> io::Result<Option<Link>> {
+        let mut files = Vec::new();
+        for (_, path) in beside(&self.path)? {
+            // What can't be read is not ours to judge, and what is no file may never be read to its end.
+            let Ok(metadata) = fs::metadata(&path) else { continue };
+            if metadata.is_file() && !self.is(&metadata)? {
+                files.push((metadata.modified()?, path));
+            }
+        }
+        files.sort_unstable_by(|one, other| other.cmp(one));
+        let mut last: Option<(Link, Option<Strange>)> = None;
+        for (_, path) in files.into_iter().take(ASIDE) {
+            let Ok(file) = File::open(&path) else { continue };
+            let (link, behind) = end(&file, file.metadata()?.len())?;
+            if let Some(link) = link.filter(|link| last.as_ref().is_none_or(|(last, _)| last.number < link.number)) {
+                last = Some((link, behind.strange));
+            }
+        }
+        let Some((link, behind)) = last else { return Ok(None) };
+        if self.length == 0 {
+            found.strange = behind;
+        }
+        Ok(Some(link))
     }
 
     fn is(&self, other: &Metadata) -> io::Result<bool> {
@@ -154,7 +263,6 @@ impl Write for TrailFile {
     }
 }
 
-/// Some file systems have none: there, one process must write alone.
 fn where_there_are_locks(locked: io::Result<()>) -> io::Result<()> {
     locked.or_else(|error| if error.kind() == io::ErrorKind::Unsupported { Ok(()) } else { Err(error) })
 }
@@ -186,33 +294,55 @@ fn beside(path: &Path) -> io::Result<Vec<(String, PathBuf)>> {
 }
 
 /// The last record of a file, and what stands behind it.
-fn end(file: &File, length: u64) -> io::Result<(Option<Link>, Option<Strange>)> {
+fn end(file: &File, length: u64) -> io::Result<(Option<Link>, Found)> {
     let (mut back, most) = BACK;
     loop {
         let begin = length.saturating_sub(back);
         let mut bytes = vec![0; usize::try_from(length - begin).unwrap_or(0)];
         file.read_exact_at(&mut bytes, begin)?;
-        let found = last_record(&bytes, begin == 0);
-        if found.0.is_some() || begin == 0 || back >= most {
-            return Ok(found);
+        let last = last_record(&bytes, begin == 0);
+        if last.is_some() || begin == 0 || back >= most {
+            let behind = last.map_or(0, |(_, rest)| length.saturating_sub(rest));
+            let breaks_off = bytes.last().is_some_and(|last| *last != b'\n');
+            return Ok((last.map(|(link, _)| link), Found { others: None, breaks_off, strange: strange(file, behind, length)? }));
         }
         back = most;
     }
 }
 
-/// `is_whole`: the first line is whole, too.
-fn last_record(bytes: &[u8], is_whole: bool) -> (Option<Link>, Option<Strange>) {
-    let mut feeds = memchr::memrchr_iter(b'\n', bytes).peekable();
-    while let Some(end) = feeds.next() {
-        let begin = feeds.peek().map(|before| before + 1).or(is_whole.then_some(0));
-        let line = begin.and_then(|begin| bytes.get(begin..end));
-        if let Some(link) = line.and_then(Link::of) {
-            return (Some(link), strange(bytes.get(end + 1..).unwrap_or_default()));
+/// The last record, also where nothing but its line feed is missing, and how much stands behind it; `is_whole`: the first line is
+/// whole, too.
+fn last_record(bytes: &[u8], is_whole: bool) -> Option<(Link, u64)> {
+    let (mut end, mut feeds) = (bytes.len(), memchr::memrchr_iter(b'\n', bytes));
+    loop {
+        let feed = feeds.next();
+        let begin = feed.map(|feed| feed + 1).or(is_whole.then_some(0))?;
+        if let Some(link) = bytes.get(begin..end).and_then(Link::of) {
+            return Some((link, u64::try_from(bytes.len().saturating_sub(end + 1)).unwrap_or(u64::MAX)));
         }
+        end = feed?;
     }
-    (None, strange(bytes))
 }
 
-fn strange(bytes: &[u8]) -> Option<Strange> {
-    (!bytes.is_empty()).then(|| Strange { bytes: bytes.len(), hash: hash(bytes), breaks_off: !bytes.ends_with(b"\n") })
+fn strange(file: &File, from: u64, to: u64) -> io::Result<Option<Strange>> {
+    if from >= to {
+        return Ok(None);
+    }
+    let (mut hash, mut bytes, mut rest) = (Running::default(), 0, part(file, from, to)?);
+    loop {
+        let piece = rest.fill_buf()?;
+        let length = piece.len();
+        if length == 0 {
+            return Ok(Some(Strange { bytes, hash: hash.finish() }));
+        }
+        hash.update(piece);
+        bytes += u64::try_from(length).unwrap_or(0);
+        rest.consume(length);
+    }
+}
+
+/// What we write goes to the end all the same.
+fn part(mut file: &File, from: u64, to: u64) -> io::Result<BufReader<io::Take<&File>>> {
+    file.seek(SeekFrom::Start(from))?;
+    Ok(BufReader::new(file.take(to.saturating_sub(from))))
 }

@@ -5,7 +5,7 @@
 //! elsewhere or ends, a record of its own says so, with a seal that only who has the store's keys can make.
 
 use super::Receiver;
-use super::file::{Strange, TrailFile};
+use super::file::{Found, Strange, TrailFile};
 use crate::clock;
 use crate::model::chain::{self, Link};
 use crate::snapshot::rotation::Rotation;
@@ -34,6 +34,8 @@ pub struct Destination {
 
 /// How many records, and for how long, may stand without a seal behind them.
 const UNSEALED: (u64, Duration) = (10_000, Duration::from_secs(10));
+/// How long another process that writes is waited for once this one is to end, and for how long at a time otherwise.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(5));
 
 /// Opens the file (made for the owner alone) and starts the thread, which ends when every sender is gone.
 pub fn start(receiver: Receiver, destination: Destination) -> io::Result<JoinHandle<()>> {
@@ -43,8 +45,11 @@ pub fn start(receiver: Receiver, destination: Destination) -> io::Result<JoinHan
         None => Out::Stream(Box::new(io::stdout())),
     };
     let Destination { keys, last, .. } = destination;
-    let link = Link::START;
-    let writer = Writer { receiver, out, keys, last, link, text: Vec::new(), unsealed: 0, sealed: Instant::now() };
+    let link = match &out {
+        Out::File(file) => file.ended(&keys)?.unwrap_or(Link::START),
+        Out::Stream(_) => Link::START,
+    };
+    let writer = Writer::new(receiver, out, (keys, last), link);
     thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run())
 }
 
@@ -69,6 +74,10 @@ struct Writer {
     text: Vec<u8>,
     unsealed: u64,
     sealed: Instant,
+    /// The last sealed record, until it is written down.
+    ending: Option<Link>,
+    /// Nobody waits any more, and it can't be written.
+    has_given_up: bool,
 }
 
 /// Where a trail says something of itself.
@@ -78,6 +87,10 @@ enum Event {
     Continued,
     Checkpoint,
     Rotated,
+    /// Something stands before the first record.
+    Adopted,
+    /// Another process has written.
+    Joined,
     Torn,
     Stopped,
 }
@@ -89,6 +102,8 @@ impl Event {
             Self::Continued => "continued",
             Self::Checkpoint => "checkpoint",
             Self::Rotated => "rotated",
+            Self::Adopted => "adopted",
+            Self::Joined => "joined",
             Self::Torn => "torn",
             Self::Stopped => "stopped",
         }
@@ -96,6 +111,11 @@ impl Event {
 }
 
 impl Writer {
+    fn new(receiver: Receiver, out: Out, (keys, last): (TrailKeys, IntGauge), link: Link) -> Self {
+        let (text, ending, sealed) = (Vec::new(), None, Instant::now());
+        Self { receiver, out, keys, last, link, text, unsealed: 0, sealed, ending, has_given_up: false }
+    }
+
     /// Until every sender is gone.
     fn run(mut self) {
         self.write(&[], Some(Event::Started));
@@ -111,6 +131,10 @@ impl Writer {
             }
         }
         self.write(&[], Some(Event::Stopped));
+        if self.has_given_up {
+            tracing::error!("the audit trail could not be brought to its end");
+            return;
+        }
         tracing::info!(record = self.link.number, hash = chain::text(&self.link.hash), "the audit trail ends here");
     }
 
@@ -133,9 +157,12 @@ impl Writer {
             self.say(event, "");
         }
         self.flush();
+        if self.has_given_up {
+            return;
+        }
         self.last.set(i64::try_from(self.link.number).unwrap_or(i64::MAX));
         if let Out::File(file) = &mut self.out
-            && let Err(error) = file.release()
+            && let Err(error) = file.release(self.ending.take().and_then(|last| self.keys.ending(&last)).as_deref())
         {
             tracing::error!(%error, "the audit file can't be let go of");
         }
@@ -145,13 +172,18 @@ impl Writer {
     fn take_hold(&mut self) -> bool {
         let Out::File(file) = &mut self.out else { return true };
         let link = &mut self.link;
-        let Some(strange) = patiently(&self.receiver, || file.take_hold(link)) else { return false };
-        if let Some(Strange { bytes, hash, breaks_off }) = strange {
-            if breaks_off {
-                self.text.push(b'\n');
-            }
+        let found = patiently(&self.receiver, &mut self.has_given_up, || file.take_hold(link));
+        let Some(Found { others, breaks_off, strange }) = found else { return false };
+        if breaks_off {
+            self.text.push(b'\n');
+        }
+        if let Some(Strange { bytes, hash }) = strange {
+            let event = if self.link == Link::START { Event::Adopted } else { Event::Torn };
             tracing::warn!(bytes, "the audit trail does not end with a record: somebody was interrupted, or wrote to it");
-            self.say(Event::Torn, &format!(",\"bytes\":{bytes},\"hash\":\"{}\"", chain::text(&hash)));
+            self.say(event, &format!(",\"bytes\":{bytes},\"hash\":\"{}\"", chain::text(&hash)));
+        }
+        if let Some((from, to)) = others {
+            self.say(Event::Joined, &format!(",\"from\":{from},\"to\":{to}"));
         }
         true
     }
@@ -176,7 +208,7 @@ impl Writer {
         let record = format!("{{\"time\":\"{}\",\"act\":\"trail\",\"event\":\"{}\"{more}}}", clock::now(), event.code());
         let (keys, none) = (&self.keys, (0, Link::START.hash));
         self.link.append_sealed(&mut self.text, record.as_bytes(), |line| keys.sign(line).unwrap_or(none));
-        (self.unsealed, self.sealed) = (0, Instant::now());
+        (self.unsealed, self.sealed, self.ending) = (0, Instant::now(), Some(self.link));
     }
 
     /// While the disk is full the queue fills, and with it requests are refused: no trace, no access.
@@ -187,7 +219,7 @@ impl Writer {
             Out::Stream(stream) => stream,
         };
         while !rest.is_empty() {
-            let Some(written) = patiently(&self.receiver, || out.write(rest)) else { break };
+            let Some(written) = patiently(&self.receiver, &mut self.has_given_up, || out.write(rest)) else { break };
             rest = rest.get(written..).unwrap_or_default();
         }
         self.text.clear();
@@ -195,19 +227,26 @@ impl Writer {
 }
 
 /// Tries until it works. Once nobody is left to refuse, the process must be able to end.
-fn patiently<T>(receiver: &Receiver, mut act: impl FnMut() -> io::Result<T>) -> Option<T> {
-    loop {
+fn patiently<T>(receiver: &Receiver, has_given_up: &mut bool, mut act: impl FnMut() -> io::Result<T>) -> Option<T> {
+    let (begun, mut said) = (Instant::now(), Instant::now());
+    while !*has_given_up {
         let error = match act() {
             Ok(done) => return Some(done),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => error,
         };
-        tracing::error!(%error, "the audit trail can't be written");
-        if Arc::strong_count(&receiver.queued) == 1 {
-            return None;
+        // Another process is writing, and soon done.
+        let is_held = error.kind() == io::ErrorKind::WouldBlock;
+        *has_given_up = Arc::strong_count(&receiver.queued) == 1 && (!is_held || begun.elapsed() >= PATIENCE.0);
+        if !is_held || *has_given_up || said.elapsed() >= PATIENCE.0 {
+            tracing::error!(%error, "the audit trail can't be written");
+            said = Instant::now();
         }
-        thread::sleep(Duration::from_secs(1));
+        if !*has_given_up {
+            thread::sleep(if is_held { PATIENCE.1 } else { Duration::from_secs(1) });
+        }
     }
+    None
 }
 
 #[cfg(test)]
