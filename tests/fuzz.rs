@@ -53,9 +53,11 @@ fn every_target_is_built_has_seeds_and_is_listed() {
     }
 }
 
+type Check = fn(&[u8]);
+
 #[test]
 fn what_the_targets_check_holds_for_their_seeds() {
-    let targets: [(&str, fn(&[u8])); 7] = [
+    let targets: [(&str, Check); 7] = [
         ("configuration", configuration::check),
         ("cookies", cookies::check),
         ("framing", framing::check),
