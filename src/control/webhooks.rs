@@ -14,6 +14,7 @@ use crate::store::{self, Notice, Subscriber};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::FutureExt as _;
 use http::StatusCode;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -33,6 +34,9 @@ const LOOK: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(900);
 /// When a notice that nobody takes is given up.
 const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
+
+/// How often to look for those.
+const LOOK_FOR_OLD: Duration = Duration::from_secs(60);
 
 /// The way to one address.
 #[derive(Clone)]
@@ -76,6 +80,7 @@ pub(super) fn subscribe(control: &Control, snapshot: &Snapshot) {
 pub(super) async fn work(control: Arc<Control>) {
     let mut lines = HashMap::new();
     let mut known = control.snapshot.load_full();
+    let mut old = tokio::time::interval(LOOK_FOR_OLD);
     loop {
         let snapshot = control.snapshot.load_full();
         if !Arc::ptr_eq(&snapshot, &known) {
@@ -87,7 +92,8 @@ pub(super) async fn work(control: Arc<Control>) {
                 tracing::error!(%error, "webhooks can't be told");
             }
         }
-        if !snapshot.webhooks.is_empty() {
+        // Also where no webhook is left: what it was not told is in nobody's way any more.
+        if old.tick().now_or_never().is_some() {
             give_up_old(&control).await;
         }
         // A wake-up that comes too late is made up for by the next look.

@@ -6,16 +6,18 @@
 
 use super::changes::{self, Change, Found};
 use super::freshness::Freshness;
+use super::revoke::Applied;
 use super::sign_ins::sign_ins;
 use super::{Error, Store, postgres};
 use crate::clock;
+use crate::model::risks::Whose;
 use crate::model::{SignInId, TokenHash};
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// How often to look when nobody says that there is something.
@@ -147,13 +149,18 @@ impl Store {
                 continue;
             };
             match in_time(changes::after(connection, position)).await? {
-                Found::Changes { changes, end, left } => {
+                Found::Changes { changes, end, left, age } => {
+                    let found = Instant::now();
                     let count = changes.len();
                     self.follower.backlog.store(left.saturating_add(u64::try_from(count).unwrap_or(0)), Ordering::Relaxed);
                     if count == 0 {
                         return Ok(());
                     }
                     self.apply(changes).await?;
+                    if let Some(age) = age {
+                        // Nobody may be there to count.
+                        let _ = self.applied.send(Applied { cause: None, count: 0, lag: Some(age + found.elapsed()) });
+                    }
                     reader.position = Some(end);
                 }
                 Found::Gap => reader.position = None,
@@ -188,7 +195,12 @@ impl Store {
         if signals {
             in_time(self.read_signals()).await?;
         }
+        let is_device_locked = locks.iter().any(|whose| matches!(whose, Whose::Device(_)));
         in_time(self.read_locks(locks)).await?;
+        if is_device_locked {
+            // What was used with it here and is not written down yet ends, too. Waiting for that would be to wait for other writers.
+            self.write_devices_soon();
+        }
         self.follower.applied.fetch_add(count, Ordering::Relaxed);
         Ok(())
     }

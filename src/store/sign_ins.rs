@@ -153,7 +153,8 @@ impl Store {
         row.map(|row| self.open_tokens(id, &row)).transpose()
     }
 
-    /// New claims and tokens for a sign-in that is still there; false when it is not, or when they tell somebody who is kept out.
+    /// New claims and tokens for a sign-in that is still there; false when it is not, or when they tell somebody who is kept out: then
+    /// it ends.
     pub async fn renew_sign_in(&self, sign_in: &SignIn, claims: Identity, tokens: Tokens) -> Result<bool, Error> {
         let profile = to_json(&claims.profile)?;
         let sealed = self.seal_tokens(sign_in.id, &tokens)?;
@@ -162,7 +163,15 @@ impl Store {
         let mut transaction = self.write().await?;
         let found = query.execute(&mut *transaction).await?.rows_affected() > 0;
         let claims = Arc::new(claims);
-        if found && (barred(&mut transaction, &claims).await?.is_some() || self.laid(&mut transaction, &claims).await?.is_err()) {
+        let cause = match found {
+            true if barred(&mut transaction, &claims).await?.is_some() => Some(Cause::Lock),
+            true if self.laid(&mut transaction, &claims).await?.is_err() => Some(Cause::Directory),
+            _ => None,
+        };
+        if let Some(cause) = cause {
+            let ended = self.end(&mut transaction, &Selection::SignIns(vec![sign_in.id]), cause.into()).await?;
+            transaction.commit().await?;
+            self.apply_here(&ended, cause);
             return Ok(false);
         }
         note(&mut transaction, &[Change::Renewed(sign_in.id)]).await?;
