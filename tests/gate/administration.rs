@@ -1,7 +1,7 @@
 //! The administration API: what it takes, what it refuses, and what it leaves behind.
 
 use crate::world::wire::Connection;
-use crate::world::{ALICE, SHOP, Setup, TOKEN, World, eventually};
+use crate::world::{ALICE, Setup, TOKEN, WIKI, World, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -210,7 +210,7 @@ async fn everything_that_the_description_has_is_there_and_needs_the_token() {
 async fn what_was_meant_is_recorded_and_not_denied_where_the_store_fails() {
     use sqlx::{Connection as _, Executor as _};
     let world = World::start().await;
-    world.session(SHOP, ALICE).await;
+    world.session(WIKI, ALICE).await;
     let store = format!("sqlite:{}", world.path("doorward.db").display());
     let mut store = sqlx::SqliteConnection::connect(&store).await.unwrap();
     for on in ["INSERT ON locks", "DELETE ON sign_ins"] {
