@@ -14,12 +14,11 @@ use crate::store::{self, Notice, Subscriber};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::FutureExt as _;
 use http::StatusCode;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 /// How long a post may take.
@@ -80,7 +79,7 @@ pub(super) fn subscribe(control: &Control, snapshot: &Snapshot) {
 pub(super) async fn work(control: Arc<Control>) {
     let mut lines = HashMap::new();
     let mut known = control.snapshot.load_full();
-    let mut old = tokio::time::interval(LOOK_FOR_OLD);
+    let mut looked: Option<Instant> = None;
     loop {
         let snapshot = control.snapshot.load_full();
         if !Arc::ptr_eq(&snapshot, &known) {
@@ -93,8 +92,9 @@ pub(super) async fn work(control: Arc<Control>) {
             }
         }
         // Also where no webhook is left: what it was not told is in nobody's way any more.
-        if old.tick().now_or_never().is_some() {
+        if looked.is_none_or(|looked| looked.elapsed() >= LOOK_FOR_OLD) {
             give_up_old(&control).await;
+            looked = Some(Instant::now());
         }
         // A wake-up that comes too late is made up for by the next look.
         let _ = tokio::time::timeout(LOOK, control.store.noted()).await;
