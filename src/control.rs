@@ -32,7 +32,7 @@ use crate::assertion;
 use crate::model::{Reason, Refusal};
 use crate::pages;
 use crate::snapshot::Snapshot;
-use crate::store::{self, Store};
+use crate::store::{self, Cause, Store};
 use crate::telemetry::metrics::control::ControlMetrics;
 use answer::Answer;
 use arc_swap::ArcSwap;
@@ -230,7 +230,7 @@ impl Control {
     async fn count(&self) {
         let Some(mut applied) = self.store.applied() else { return };
         while let Some(applied) = applied.recv().await {
-            self.metrics.revoked(applied.cause.code(), applied.count, applied.lag);
+            self.metrics.revoked(applied.cause.map(Cause::code), applied.count, applied.lag);
         }
     }
 

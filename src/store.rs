@@ -172,6 +172,7 @@ impl Store {
         store.read_told().await?;
         let store = Arc::new(store);
         follow::start(&store);
+        used_devices::start(&store);
         Ok(store)
     }
 

@@ -27,8 +27,6 @@ mod target;
 use gate::{EMAIL, HOST, Walk};
 use std::path::Path;
 
-type Check = fn(&[u8]);
-
 #[test]
 fn a_fuzzed_request_goes_through_the_walk_as_whoever_it_is_signed_in_as() {
     let walk = Walk::start();
@@ -54,6 +52,8 @@ fn every_target_is_built_has_seeds_and_is_listed() {
         assert!(std::fs::read_dir(Path::new("fuzz/seeds").join(name)).unwrap().next().is_some(), "{name}");
     }
 }
+
+type Check = fn(&[u8]);
 
 #[test]
 fn what_the_targets_check_holds_for_their_seeds() {

@@ -146,7 +146,7 @@ async fn a_lock_that_one_replica_sets_keeps_the_person_out_at_all_of_them() {
     for shared in [false, true] {
         let Some(both) = open(shared).await else { continue };
         let held = session(&both, "staff", "ana", "wiki.example").await;
-        let lock = |until| Lock { reason: "left".to_owned(), since: now(), until, fingerprint: Some(Fingerprint([7; 32])) };
+        let lock = |until| Lock { reason: "left".to_owned(), since: now(), until, fingerprints: vec![Fingerprint([7; 32])] };
         let whose = Whose::parse("user", "ana@corp.example").unwrap();
         assert_eq!(both.here.put_lock(whose.clone(), lock(None), Cause::Lock.into()).await.unwrap().sign_ins(), 1);
         let there = both.there.as_ref().unwrap_or(&both.here);
@@ -185,4 +185,25 @@ async fn a_notice_is_one_process_s_at_a_time_until_it_is_told_or_too_old() {
         assert_eq!(there.forget_old_notices(notice.created).await.unwrap(), 1);
         there.forget_notice(&notice.id).await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_says_how_late_it_learned_of_an_end() {
+    let Some(both) = open(true).await else { return };
+    let mut applied = both.there.as_ref().unwrap().applied().unwrap();
+    session(&both, "staff", "ana", "wiki.example").await;
+    both.here.revoke(&Selection::Everything, Cause::Administration.into()).await.unwrap();
+    let applied = tokio::time::timeout(HOUR, applied.recv()).await.unwrap().unwrap();
+    assert_eq!((applied.cause, applied.count, applied.lag.is_some()), (None, 0, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_replica_saw_used_with_a_device_ends_when_it_learns_of_the_lock() {
+    let Some(both) = open(true).await else { return };
+    let there = both.there.as_ref().unwrap();
+    let sign_in = there.create_sign_in(new("staff", "ana")).await.unwrap().unwrap();
+    let lock = Lock { reason: "stolen".to_owned(), since: now(), until: None, fingerprints: vec![Fingerprint([7; 32])] };
+    both.here.put_lock(Whose::parse("device", "mac-7").unwrap(), lock, Cause::Lock.into()).await.unwrap();
+    there.used_with(&sign_in, Fingerprint([7; 32]), None);
+    eventually("it has ended", || sign_in.life(now(), Lifetimes { idle: HOUR, lifetime: HOUR }) == Life::Ended).await;
 }

@@ -9,7 +9,7 @@ mod sessions;
 
 const USAGE: &str = "\
 surroundings provider PORT REDIRECT_URI...
-surroundings sessions STORE HOST COUNT          (prints the cookies)
+surroundings sessions STORE HOST COUNT [KEYS]   (prints the cookies)
 surroundings handshakes ADDRESS SERVER_NAME CONNECTIONS SECONDS   (reads the request)
 surroundings hold PORT
 surroundings revocation HOST ADMIN_ADDRESS TOKEN WEBSOCKETS ADDRESS...   (reads cookies)";
@@ -20,7 +20,8 @@ fn main() {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["provider", port, ref redirect_uris @ ..] => provider::run(port.parse().unwrap(), redirect_uris),
-        ["sessions", store, host, count] => sessions::fill(store, host, count.parse().unwrap()),
+        ["sessions", store, host, count] => sessions::fill(store, None, host, count.parse().unwrap()),
+        ["sessions", store, host, count, keys] => sessions::fill(store, Some(keys), host, count.parse().unwrap()),
         ["handshakes", address, name, connections, seconds] => {
             handshakes::run(address.parse().unwrap(), name, connections.parse().unwrap(), seconds.parse().unwrap());
         }

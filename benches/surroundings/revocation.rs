@@ -108,29 +108,37 @@ pub(super) fn measure(bench: Bench) {
         }
         // So that what is measured rests, and then runs.
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let begun = Instant::now();
+        let (begun, sent) = (clock.now(), Instant::now());
         revoke(&bench).await;
         clock.acknowledged.store(clock.now(), Ordering::SeqCst);
-        let acknowledged = begun.elapsed();
-        let closed = tokio::time::timeout(PATIENCE, async {
-            let mut closed = Vec::new();
+        let acknowledged = sent.elapsed();
+        let mut ends = Vec::new();
+        let all = async {
             while let Some(one) = closing.join_next().await {
-                closed.push(clock.since(one.unwrap()));
+                ends.push(one.unwrap());
             }
-            closed
-        });
-        let closed = closed.await.unwrap_or_default();
-        let left = bench.sockets - closed.len();
+        };
+        let _ = tokio::time::timeout(PATIENCE, all).await;
+        let left = bench.sockets - ends.len();
+        // What ended before anything was revoked is no measurement.
+        let early = ends.iter().filter(|end| **end < begun).count();
+        let closed = ends.iter().filter(|end| **end >= begun).map(|end| clock.since(*end)).collect();
         stop.send_replace(true);
-        over.store(true, Ordering::SeqCst);
+        // Whoever is never refused asks until then.
+        tokio::spawn(async move {
+            tokio::time::sleep(PATIENCE).await;
+            over.store(true, Ordering::SeqCst);
+        });
         let (mut refused, mut late) = (Vec::new(), 0);
         while let Some(one) = asking.join_next().await {
             let (first, after) = one.unwrap();
             refused.extend(first.map(|first| clock.since(first)));
             late += after;
         }
+        let not_refused = ASKING - refused.len();
         println!(
-            "{{\"acknowledged\": {:.1}, \"refused\": {}, \"let_through_after\": {late}, \"closed\": {}, \"left_open\": {left}}}",
+            "{{\"acknowledged\": {:.1}, \"refused\": {}, \"let_through_after\": {late}, \"closed\": {}, \"left_open\": {left}, \
+             \"closed_before\": {early}, \"not_refused\": {not_refused}}}",
             acknowledged.as_secs_f64() * 1e3,
             percentiles(refused),
             percentiles(closed)

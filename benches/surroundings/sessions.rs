@@ -4,13 +4,18 @@
 use doorward::clock;
 use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Email, Identity, ProviderName, Token};
-use doorward::store::{Client, Handoff, NewSignIn, Store, Tokens};
+use doorward::store::{Client, Handoff, Location, NewSignIn, Store, Tokens};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) fn fill(path: &str, host: &str, count: usize) {
+/// The store of one process is a file; that of replicas a location, with a file of keys.
+pub(super) fn fill(store: &str, keys: Option<&str>, host: &str, count: usize) {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let store = Store::open(&format!("sqlite:{path}"), tokio::runtime::Handle::current()).await.unwrap();
+        let location = match keys {
+            Some(keys) => Location::parse(store).unwrap().with_keys(keys.into()),
+            None => Location::parse(&format!("sqlite:{store}")).unwrap(),
+        };
+        let store = Store::open_at(location, tokio::runtime::Handle::current()).await.unwrap();
         for number in 0..count {
             println!("{}", sign_in(&store, number, host).await);
         }

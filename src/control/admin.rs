@@ -210,5 +210,6 @@ fn error(status: StatusCode, message: &str) -> Response {
 
 fn unavailable(failed: &store::Error) -> Response {
     tracing::error!(error = %failed, "the store does not answer");
-    error(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer, so that nothing was done")
+    // The answer to a commit may be what is missing.
+    error(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer: whether it was done is not known, say it again")
 }

@@ -18,7 +18,7 @@ use http::StatusCode;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 /// How long a post may take.
@@ -33,6 +33,9 @@ const LOOK: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(900);
 /// When a notice that nobody takes is given up.
 const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
+
+/// How often to look for those.
+const LOOK_FOR_OLD: Duration = Duration::from_secs(60);
 
 /// The way to one address.
 #[derive(Clone)]
@@ -76,6 +79,7 @@ pub(super) fn subscribe(control: &Control, snapshot: &Snapshot) {
 pub(super) async fn work(control: Arc<Control>) {
     let mut lines = HashMap::new();
     let mut known = control.snapshot.load_full();
+    let mut looked: Option<Instant> = None;
     loop {
         let snapshot = control.snapshot.load_full();
         if !Arc::ptr_eq(&snapshot, &known) {
@@ -87,8 +91,10 @@ pub(super) async fn work(control: Arc<Control>) {
                 tracing::error!(%error, "webhooks can't be told");
             }
         }
-        if !snapshot.webhooks.is_empty() {
+        // Also where no webhook is left: what it was not told is in nobody's way any more.
+        if looked.is_none_or(|looked| looked.elapsed() >= LOOK_FOR_OLD) {
             give_up_old(&control).await;
+            looked = Some(Instant::now());
         }
         // A wake-up that comes too late is made up for by the next look.
         let _ = tokio::time::timeout(LOOK, control.store.noted()).await;

@@ -65,6 +65,14 @@ pub const RESERVED: &str = "/.doorward/";
 /// Where directories are told of, on the host of the sign-in.
 pub const SCIM: &str = "/scim/v2";
 
+/// What programs ask for under [`RESERVED`], and the style sheet of a page that refuses.
+const FOR_ANY_DEVICE: [&str; 5] = ["assets/doorward.css", "backchannel-logout", "events", "global-token-revocation", "jwks.json"];
+
+/// Whether one of our own paths is answered whatever device asks: those that know nobody by a cookie.
+pub fn is_for_any_device(path: &str) -> bool {
+    path.strip_prefix(RESERVED).map_or_else(|| is_scim(path), |rest| FOR_ANY_DEVICE.contains(&rest))
+}
+
 /// Finds the place.
 pub fn find<'a>(snapshot: &'a Snapshot, target: &Target) -> Result<Place<'a>, Error> {
     let host = snapshot.hosts.find(target.host()).ok_or(Error::Host)?;

@@ -10,7 +10,7 @@ pub(super) use circumstances::Circumstances;
 use super::audit::{self, Trail};
 use super::body::{RequestBody, ResponseBody};
 use super::device::{Presented, Shown, Told};
-use super::route::Site;
+use super::route::{self, Site};
 use super::session::{Cache, Recognized};
 use super::target::Target;
 use super::upstream::announce::Ends;
@@ -357,6 +357,9 @@ pub async fn hand_over(
     site: Site,
     request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Refusal> {
+    if !route::is_for_any_device(target.path()) {
+        device::admit(visit.circumstances())?;
+    }
     let snapshot = Arc::clone(visit.snapshot.shared());
     let (host, authority) = (target.host().to_owned(), target.authority().to_owned());
     let request = request.map(RequestBody::moved);

@@ -14,14 +14,21 @@ pub struct Lock {
     pub since: Timestamp,
     /// When it ends by itself.
     pub until: Option<Timestamp>,
-    /// The certificate of a device, as it was known when it was locked: the inventory may forget it.
-    pub fingerprint: Option<Fingerprint>,
+    /// The certificates of a device, as they were known when it was locked, the latest first: the inventory may forget them.
+    pub fingerprints: Vec<Fingerprint>,
 }
 
 impl Lock {
     /// Whether it holds at this time.
     pub fn holds(&self, now: Timestamp) -> bool {
         now < self.end()
+    }
+
+    /// Holds for these certificates too, which it had when it was said before.
+    pub fn keep(&mut self, former: Vec<Fingerprint>) {
+        let is_new = |fingerprint: &Fingerprint| !self.fingerprints.contains(fingerprint);
+        let former: Vec<_> = former.into_iter().filter(is_new).collect();
+        self.fingerprints.extend(former);
     }
 
     fn end(&self) -> Timestamp {
@@ -41,15 +48,14 @@ pub struct Locks {
 impl Locks {
     /// Takes a lock in, in place of what was there.
     pub fn put(&mut self, whose: Whose, lock: Lock) {
-        let until = lock.fingerprint.map(|fingerprint| (fingerprint, lock.end()));
+        let (fingerprints, until) = (lock.fingerprints.clone(), lock.end());
         let replaced = match whose {
             Whose::Device(id) => self.devices.insert(id, lock),
             person => self.people.insert(person, lock),
         };
-        match until {
-            _ if replaced.is_some() => self.index(),
-            Some(until) => keep_longest(&mut self.fingerprints, until),
-            None => {}
+        match replaced {
+            Some(_) => self.index(),
+            None => fingerprints.into_iter().for_each(|fingerprint| keep_longest(&mut self.fingerprints, (fingerprint, until))),
         }
     }
 
@@ -65,8 +71,9 @@ impl Locks {
 
     fn index(&mut self) {
         self.fingerprints.clear();
-        let known = self.devices.values().filter_map(|lock| Some((lock.fingerprint?, lock.end())));
-        known.for_each(|until| keep_longest(&mut self.fingerprints, until));
+        for lock in self.devices.values() {
+            lock.fingerprints.iter().for_each(|fingerprint| keep_longest(&mut self.fingerprints, (*fingerprint, lock.end())));
+        }
     }
 
     /// The lock on one, as long as it holds.
@@ -118,7 +125,7 @@ mod tests {
     fn a_device_is_locked_by_name_and_by_certificate_until_the_lock_is_over() {
         let (one, other) = (Fingerprint([1; 32]), Fingerprint([2; 32]));
         let time = Timestamp::from_seconds;
-        let lock = Lock { reason: "lost".to_owned(), since: time(1), until: Some(time(9)), fingerprint: Some(one) };
+        let lock = Lock { reason: "lost".to_owned(), since: time(1), until: Some(time(9)), fingerprints: vec![one] };
         let mut locks = Locks::default();
         assert!(!locks.has_device(Some("mac-1"), one, time(5)));
         locks.put(Whose::Device("mac-1".to_owned()), lock);
@@ -134,7 +141,7 @@ mod tests {
             assert_eq!(locks.has_device(id, fingerprint, time(now)), expected, "{id:?} {now}");
         }
         assert_eq!((locks.all(time(8)).count(), locks.all(time(9)).count()), (1, 0));
-        let lasting = Lock { reason: "stolen".to_owned(), since: time(1), until: None, fingerprint: Some(one) };
+        let lasting = Lock { reason: "stolen".to_owned(), since: time(1), until: None, fingerprints: vec![one] };
         locks.put(Whose::Device("by-certificate".to_owned()), lasting);
         assert!(locks.has_device(None, one, time(99)), "the one that holds longest counts");
         locks.remove(&Whose::Device("by-certificate".to_owned()));

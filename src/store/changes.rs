@@ -11,6 +11,7 @@ use crate::model::risks::Whose;
 use crate::model::{SignInId, TokenHash};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
+use std::time::Duration;
 
 /// Something that another process may hold otherwise in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,15 +36,15 @@ pub(super) enum Change {
 
 /// What was found behind a position.
 pub(super) enum Found {
-    /// These changes, where they end, and how many are left behind them.
-    Changes { changes: Vec<Change>, end: i64, left: u64 },
+    /// These changes, where they end, how many are left behind them, and how long ago the first end of access among them was noted.
+    Changes { changes: Vec<Change>, end: i64, left: u64, age: Option<Duration> },
     /// Some are missing.
     Gap,
 }
 
 /// How many are written with one statement, and read.
 const AT_ONCE: usize = 200;
-const READ: &str = "SELECT t.taken, c.number, c.kind, c.name FROM change_count t LEFT JOIN changes c ON c.number > $1
+const READ: &str = "SELECT t.taken, c.number, c.kind, c.name, (SELECT now FROM clock) - c.made_at AS age FROM change_count t LEFT JOIN changes c ON c.number > $1
     ORDER BY c.number LIMIT 200";
 /// An hour: whoever was away for longer looks everything up.
 const TRIM: &str = "DELETE FROM changes WHERE made_at < (SELECT now FROM clock) - 3600000";
@@ -60,6 +61,10 @@ impl Change {
             Self::Lock(whose) => ("lock", format!("{} {whose}", whose.kind())),
             Self::Everything => ("everything", String::new()),
         }
+    }
+
+    const fn ends_access(&self) -> bool {
+        matches!(self, Self::Ended(_) | Self::AppSessionEnded(_) | Self::Lock(_) | Self::Everything)
     }
 
     fn of_row(kind: &str, name: &str) -> Self {
@@ -107,14 +112,20 @@ pub(super) async fn last(connection: &mut AnyConnection) -> Result<i64, Error> {
 pub(super) async fn after(connection: &mut AnyConnection, position: i64) -> Result<Found, Error> {
     let rows = sqlx::query(READ).bind(position).fetch_all(connection).await?;
     let taken: i64 = rows.first().ok_or(Error::Damaged("change_count"))?.try_get("taken")?;
+    let mut age = None;
     let changes: Vec<(i64, Change)> = rows.iter().filter_map(|row| read(row).transpose()).collect::<Result<_, Error>>()?;
+    for (row, (_, change)) in rows.iter().zip(&changes) {
+        if change.ends_access() {
+            age = age.max(Some(Duration::from_millis(u64::try_from(row.try_get::<i64, _>("age")?).unwrap_or(0))));
+        }
+    }
     let is_next = changes.iter().zip(position + 1..).all(|((number, _), expected)| *number == expected);
     let end = changes.last().map_or(position, |(number, _)| *number);
     if !is_next || taken < position || (changes.is_empty() && taken > position) {
         return Ok(Found::Gap);
     }
     let left = u64::try_from(taken - end).unwrap_or(0);
-    Ok(Found::Changes { changes: changes.into_iter().map(|(_, change)| change).collect(), end, left })
+    Ok(Found::Changes { changes: changes.into_iter().map(|(_, change)| change).collect(), end, left, age })
 }
 
 fn read(row: &AnyRow) -> Result<Option<(i64, Change)>, Error> {

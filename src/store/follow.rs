@@ -7,9 +7,11 @@
 use super::changes::{self, Change, Found};
 use super::freshness::Freshness;
 use super::live::SignIn;
+use super::revoke::Applied;
 use super::sign_ins::sign_ins;
 use super::{Error, Store, postgres};
 use crate::clock;
+use crate::model::risks::Whose;
 use crate::model::{SignInId, TokenHash};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
@@ -173,12 +175,17 @@ impl Store {
                 return Ok(());
             };
             match in_time(changes::after(connection, position)).await? {
-                Found::Changes { changes, end, left } => {
+                Found::Changes { changes, end, left, age } => {
+                    let found = Instant::now();
                     let count = changes.len();
                     self.follower.backlog.store(left.saturating_add(u64::try_from(count).unwrap_or(0)), Ordering::Relaxed);
                     let goal = *goal.get_or_insert(end.saturating_add_unsigned(left));
                     if count > 0 {
                         self.apply(changes).await?;
+                        if let Some(age) = age {
+                            // Nobody may be there to count.
+                            let _ = self.applied.send(Applied { cause: None, count: 0, lag: Some(age + found.elapsed()) });
+                        }
                         reader.position = Some(end);
                     }
                     if end >= goal {
@@ -217,7 +224,12 @@ impl Store {
         if signals {
             self.read_signals().await?;
         }
+        let is_device_locked = locks.iter().any(|whose| matches!(whose, Whose::Device(_)));
         self.read_locks(locks).await?;
+        if is_device_locked {
+            // What was used with it here and is not written down yet ends, too. Waiting for that would be to wait for other writers.
+            self.write_devices_soon();
+        }
         self.follower.applied.fetch_add(count, Ordering::Relaxed);
         Ok(())
     }

@@ -2,7 +2,7 @@
 //! anybody sign in whom a lock keeps out at the moment that the sign-in is committed.
 
 use super::changes::{Change, note};
-use super::follow::{does_not_read, in_time, pairs};
+use super::follow::{does_not_read, in_time, pairs, placeholders};
 use super::notices::put;
 use super::revoke::{Grounds, Revoked, Selection};
 use super::sign_ins::to_sql;
@@ -12,7 +12,7 @@ use crate::model::device::entry::fingerprint;
 use crate::model::locks::{Lock, Locks};
 use crate::model::notice::Kind;
 use crate::model::risks::Whose;
-use crate::model::{Identity, Timestamp, directory};
+use crate::model::{Fingerprint, Identity, SignInId, Timestamp, directory};
 use arc_swap::Guard;
 use serde_json::{Value, json};
 use sqlx::any::AnyRow;
@@ -44,13 +44,18 @@ impl Store {
     }
 
     /// Locks somebody or something out, in place of what was said before, and ends the sign-ins that it is about.
-    pub async fn put_lock(&self, whose: Whose, lock: Lock, grounds: Grounds<'_>) -> Result<Revoked, Error> {
-        let what = meant(&whose, &lock);
-        self.write_devices().await?;
+    ///
+    /// What a lock that holds is said of again, the lock keeps the certificates that it had: the inventory may have forgotten them since.
+    pub async fn put_lock(&self, whose: Whose, mut lock: Lock, grounds: Grounds<'_>) -> Result<Revoked, Error> {
+        let (what, is_of_device) = (meant(&whose, &lock), matches!(whose, Whose::Device(_)));
+        if is_of_device {
+            self.write_devices().await?;
+        }
         let mut transaction = self.write().await?;
+        lock.keep(former(&mut transaction, &whose).await?);
         let query = sqlx::query(PUT_LOCK).bind(whose.kind()).bind(whose.to_string()).bind(&lock.reason);
         let query = query.bind(to_sql(lock.since)).bind(lock.until.map(to_sql));
-        query.bind(lock.fingerprint.map(|fingerprint| fingerprint.to_string())).execute(&mut *transaction).await?;
+        query.bind(together(&lock.fingerprints)).execute(&mut *transaction).await?;
         note(&mut transaction, &[Change::Lock(whose.clone())]).await?;
         put(&mut transaction, self.interested(Kind::LockSet), Kind::LockSet, &described(&whose, Some(&lock), grounds)).await?;
         let revoked = self.end(&mut transaction, &what, grounds).await?;
@@ -58,6 +63,10 @@ impl Store {
         self.apply_here(&revoked, grounds.cause);
         self.noted.notify_one();
         self.read_locks(HashSet::from([whose])).await?;
+        if is_of_device {
+            // From here on the device is refused; what was first used with it while the lock was set ends with this.
+            self.write_devices().await?;
+        }
         Ok(revoked)
     }
 
@@ -86,7 +95,8 @@ impl Store {
         if self.locks().len() == self.locks().all(now).count() {
             return Ok(());
         }
-        sqlx::query("DELETE FROM locks WHERE expires_at <= $1").bind(to_sql(now)).execute(&self.writer()).await?;
+        // By the clock of the database: another replica's may go otherwise.
+        sqlx::query("DELETE FROM locks WHERE expires_at <= (SELECT now FROM clock)").execute(&self.writer()).await?;
         self.read_told().await
     }
 
@@ -118,12 +128,26 @@ impl Store {
 
 /// Whether this person can't sign in, or go on with these claims; by what is committed.
 pub(super) async fn barred(connection: &mut AnyConnection, identity: &Identity) -> Result<Option<Barred>, Error> {
-    let query = "SELECT 1 FROM locks WHERE kind = 'user' AND name IN ($1, $2) AND (expires_at IS NULL OR expires_at > $3)";
+    let query = "SELECT 1 FROM locks WHERE kind = 'user' AND name IN ($1, $2)
+        AND (expires_at IS NULL OR expires_at > (SELECT now FROM clock))";
     let email = identity.profile.email.as_ref().map_or("", |email| email.as_str());
-    let query = sqlx::query(query).bind(identity.subject.to_string()).bind(email.to_owned()).bind(to_sql(clock::now()));
+    let query = sqlx::query(query).bind(identity.subject.to_string()).bind(email.to_owned());
     let is_locked =
         query.fetch_optional(&mut *connection).await?.is_some() || signals::is_locked(connection, &identity.subject).await?;
     Ok(is_locked.then_some(Barred::Locked))
+}
+
+/// Those of these sign-ins that were used with a device that is locked.
+pub(super) async fn tied_to_locked(connection: &mut AnyConnection, sign_ins: &[SignInId]) -> Result<Vec<SignInId>, Error> {
+    let query = format!(
+        "SELECT DISTINCT d.sign_in FROM sign_in_devices d JOIN locks l
+             ON l.kind = 'device' AND (l.name = d.device OR l.fingerprint LIKE '%' || d.fingerprint || '%')
+         WHERE d.sign_in IN ({}) AND (l.expires_at IS NULL OR l.expires_at > (SELECT now FROM clock))",
+        placeholders(sign_ins.len())
+    );
+    let query = sqlx::query_scalar::<_, i64>(AssertSqlSafe(query));
+    let query = sign_ins.iter().fold(query, |query, id| query.bind(id.0));
+    Ok(query.fetch_all(connection).await?.into_iter().map(SignInId).collect())
 }
 
 /// What others are told of a lock.
@@ -138,11 +162,30 @@ fn described(whose: &Whose, lock: Option<&Lock>, grounds: Grounds<'_>) -> Value 
     })
 }
 
+/// The certificates of the lock that holds already.
+async fn former(connection: &mut AnyConnection, whose: &Whose) -> Result<Vec<Fingerprint>, Error> {
+    let query = "SELECT fingerprint FROM locks WHERE kind = $1 AND name = $2
+        AND (expires_at IS NULL OR expires_at > (SELECT now FROM clock))";
+    let query = sqlx::query_scalar::<_, Option<String>>(query).bind(whose.kind()).bind(whose.to_string());
+    Ok(fingerprints(query.fetch_optional(connection).await?.flatten()))
+}
+
+/// Certificates as a row has them: with spaces between.
+fn together(fingerprints: &[Fingerprint]) -> Option<String> {
+    let all: Vec<String> = fingerprints.iter().map(Fingerprint::to_string).collect();
+    (!all.is_empty()).then(|| all.join(" "))
+}
+
+fn fingerprints(text: Option<String>) -> Vec<Fingerprint> {
+    let read = |text| fingerprint(text).inspect_err(|_| does_not_read("locks")).ok();
+    text.as_deref().unwrap_or("").split_whitespace().filter_map(read).collect()
+}
+
 fn meant(whose: &Whose, lock: &Lock) -> Selection {
     match whose {
         Whose::Email(email) => Selection::Email(email.clone()),
         Whose::Subject(subject) => Selection::Subject(subject.clone()),
-        Whose::Device(id) => Selection::Device { id: Some(id.clone()), fingerprint: lock.fingerprint },
+        Whose::Device(id) => Selection::Device { id: Some(id.clone()), fingerprint: lock.fingerprints.first().copied() },
     }
 }
 
@@ -158,12 +201,11 @@ fn lock_of(row: &AnyRow) -> Option<(Whose, Lock)> {
 
 fn lock(row: &AnyRow) -> Result<Lock, Error> {
     let time = |millis: i64| Timestamp::from_millis(u64::try_from(millis).unwrap_or(0));
-    let certificate: Option<String> = row.try_get("fingerprint")?;
     Ok(Lock {
         reason: row.try_get("reason")?,
         since: time(row.try_get("locked_at")?),
         until: row.try_get::<Option<i64>, _>("expires_at")?.map(time),
-        // By its name the device stays locked.
-        fingerprint: certificate.and_then(|text| fingerprint(&text).inspect_err(|_| does_not_read("locks")).ok()),
+        // By its name the device stays locked, whatever does not read.
+        fingerprints: fingerprints(row.try_get("fingerprint")?),
     })
 }

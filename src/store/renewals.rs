@@ -4,7 +4,7 @@
 use super::changes::{Change, note};
 use super::live::SignIn;
 use super::locks::barred;
-use super::revoke::address;
+use super::revoke::{Cause, Selection, address};
 use super::sign_ins::{Tokens, to_json, to_sql};
 use super::{Error, Store};
 use crate::clock;
@@ -54,7 +54,7 @@ impl Store {
     }
 
     /// New claims and tokens for a sign-in that is still there, which gives the lease back; false when it is not, or when they tell
-    /// somebody who is kept out.
+    /// somebody who is kept out: then it ends.
     pub async fn renew_sign_in(&self, sign_in: &SignIn, claims: Identity, tokens: Tokens, lease: Lease) -> Result<bool, Error> {
         let profile = to_json(&claims.profile)?;
         let sealed = self.seal_tokens(sign_in.id, &tokens)?;
@@ -67,7 +67,15 @@ impl Store {
             return Err(Error::Overtaken);
         }
         let claims = Arc::new(claims);
-        if found && (barred(&mut transaction, &claims).await?.is_some() || self.laid(&mut transaction, &claims).await?.is_err()) {
+        let cause = match found {
+            true if barred(&mut transaction, &claims).await?.is_some() => Some(Cause::Lock),
+            true if self.laid(&mut transaction, &claims).await?.is_err() => Some(Cause::Directory),
+            _ => None,
+        };
+        if let Some(cause) = cause {
+            let ended = self.end(&mut transaction, &Selection::SignIns(vec![sign_in.id]), cause.into()).await?;
+            transaction.commit().await?;
+            self.apply_here(&ended, cause);
             return Ok(false);
         }
         note(&mut transaction, &[Change::Renewed(sign_in.id)]).await?;

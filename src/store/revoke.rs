@@ -6,6 +6,7 @@ mod selection;
 
 pub use find::{Found, Part};
 pub(super) use find::{address, complete};
+use selection::Condition;
 pub use selection::Selection;
 
 use super::changes::{Change, note};
@@ -17,6 +18,10 @@ use std::time::{Duration, Instant};
 
 /// How many ends others are told of one by one: for more, looking up all that they hold is faster.
 const LISTED: usize = 2000;
+/// How many rows go with one statement: the database must answer each in time, however many there are.
+const AT_ONCE: usize = 2000;
+/// How many sign-ins are looked at one by one, of many: one more than is ever named of them.
+const NAMED: usize = 101;
 
 /// Why access ends. The code ([`Cause::code`]) never changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,21 +60,22 @@ pub struct Grounds<'a> {
 /// What has ended.
 #[derive(Clone, Debug, Default)]
 pub struct Revoked {
-    /// The sign-ins that it was about; each with what of it has ended.
+    /// The sign-ins that it was about; each with what of it has ended. Of very many only the first, and a hundred at least.
     pub found: Vec<Found>,
+    count: usize,
     sign_ins: Vec<SignInId>,
     sessions: Vec<TokenHash>,
 }
 
-/// Something ended in this process: for whoever counts.
+/// Something ended: for whoever counts.
 #[derive(Clone, Copy, Debug)]
 pub struct Applied {
-    /// Why.
-    pub cause: Cause,
+    /// Why; nothing where it was counted by the process that did it.
+    pub cause: Option<Cause>,
     /// How many sign-ins, or sessions where the sign-ins go on.
     pub count: u64,
-    /// How long after it was committed.
-    pub lag: Duration,
+    /// How long after the commit nobody's copy is good here; nothing where that is found out by following.
+    pub lag: Option<Duration>,
 }
 
 impl Cause {
@@ -102,8 +108,8 @@ impl Revoked {
     }
 
     /// How many sessions have ended, those of the sign-ins among them.
-    pub fn sessions(&self) -> usize {
-        self.found.iter().map(|found| found.parts.len()).sum()
+    pub const fn sessions(&self) -> usize {
+        self.count
     }
 
     /// What other processes must learn.
@@ -141,31 +147,19 @@ impl Store {
         what: &Selection,
         grounds: Grounds<'_>,
     ) -> Result<Revoked, Error> {
-        let mut found = find::all(connection, what).await?;
-        let (mut sign_ins, mut sessions) = (Vec::new(), Vec::new());
-        match what.of_sessions() {
-            Some((condition, values)) => {
+        let mut found = find::first(connection, what).await?;
+        let (count, sign_ins, sessions) = match what.of_sessions() {
+            Some(condition) => {
                 found.iter_mut().for_each(|found| found.parts.retain(|part| what.means(part)));
-                // Codes first: one that is being redeemed is waited for, and what it became is found then.
-                if matches!(what, Selection::Hosts(_)) {
-                    remove(connection, format!("DELETE FROM handoffs WHERE {condition} RETURNING code"), &values).await?;
-                }
-                let rows =
-                    remove(connection, format!("DELETE FROM app_sessions WHERE {condition} RETURNING cookie"), &values).await?;
-                for row in rows {
-                    sessions.extend(TokenHash::from_bytes(row.try_get("cookie")?));
-                }
+                let sessions = remove_sessions(connection, what, &condition).await?;
+                (sessions.len(), Vec::new(), sessions)
             }
             None => {
-                let (condition, values) = what.condition();
-                let meant = format!("SELECT s.id FROM sign_ins s JOIN users u ON u.id = s.user_id WHERE {condition}");
-                let rows = remove(connection, format!("DELETE FROM sign_ins WHERE id IN ({meant}) RETURNING id"), &values).await?;
-                for row in rows {
-                    sign_ins.push(SignInId(row.try_get("id")?));
-                }
+                let condition = what.condition();
+                (find::sessions(connection, &condition).await?, remove_sign_ins(connection, &condition).await?, Vec::new())
             }
-        }
-        let revoked = Revoked { found, sign_ins, sessions };
+        };
+        let revoked = Revoked { found, count, sign_ins, sessions };
         note(connection, &revoked.changes()).await?;
         self.note_revoked(connection, &revoked, grounds).await?;
         Ok(revoked)
@@ -177,9 +171,52 @@ impl Store {
         self.registry.end(&revoked.sign_ins, &revoked.sessions);
         let count = u64::try_from(revoked.sign_ins.len().saturating_add(revoked.sessions.len())).unwrap_or(u64::MAX);
         if count > 0 {
+            let lag = (!self.is_shared()).then(|| committed.elapsed());
             // Nobody may be there to count.
-            let _ = self.applied.send(Applied { cause, count, lag: committed.elapsed() });
+            let _ = self.applied.send(Applied { cause: Some(cause), count, lag });
             self.noted.notify_one();
+        }
+    }
+}
+
+async fn remove_sign_ins(connection: &mut AnyConnection, (condition, values): &Condition) -> Result<Vec<SignInId>, Error> {
+    let (mut removed, mut last) = (Vec::new(), SignInId(-1));
+    loop {
+        let meant = format!(
+            "SELECT s.id FROM sign_ins s JOIN users u ON u.id = s.user_id WHERE ({condition}) AND s.id > {} ORDER BY s.id LIMIT {AT_ONCE}",
+            last.0
+        );
+        let rows = remove(connection, format!("DELETE FROM sign_ins WHERE id IN ({meant}) RETURNING id"), values).await?;
+        for row in &rows {
+            let id = SignInId(row.try_get("id")?);
+            removed.push(id);
+            last = last.max(id);
+        }
+        if rows.len() < AT_ONCE {
+            return Ok(removed);
+        }
+    }
+}
+
+async fn remove_sessions(
+    connection: &mut AnyConnection,
+    what: &Selection,
+    (condition, values): &Condition,
+) -> Result<Vec<TokenHash>, Error> {
+    // Codes first: one that is being redeemed is waited for, and what it became is found then.
+    if matches!(what, Selection::Hosts(_)) {
+        remove(connection, format!("DELETE FROM handoffs WHERE {condition} RETURNING code"), values).await?;
+    }
+    let mut removed = Vec::new();
+    loop {
+        let meant = format!("SELECT cookie FROM app_sessions WHERE {condition} LIMIT {AT_ONCE}");
+        let rows =
+            remove(connection, format!("DELETE FROM app_sessions WHERE cookie IN ({meant}) RETURNING cookie"), values).await?;
+        for row in &rows {
+            removed.extend(TokenHash::from_bytes(row.try_get("cookie")?));
+        }
+        if rows.len() < AT_ONCE {
+            return Ok(removed);
         }
     }
 }

@@ -1,15 +1,24 @@
 //! With which devices a sign-in was used. In: what the gate sees. Out: rows, by which the sign-ins of a device are found. Must never
-//! cost a request more than once a device.
+//! cost a request more than once a device, nor write down the use of a device that is locked out and let the sign-in go on.
 
+use super::locks::tied_to_locked;
+use super::revoke::{Cause, Revoked, Selection};
 use super::{Error, SignIn, Store};
 use crate::model::{Fingerprint, SignInId};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use sqlx::{AnyConnection, AssertSqlSafe};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use tokio::sync::Notify;
+
+/// How many are written with one statement.
+const AT_ONCE: usize = 200;
 
 /// What was seen and is not written down yet.
 #[derive(Default)]
 pub(super) struct Unwritten {
     seen: Mutex<Vec<Used>>,
     writing: tokio::sync::Mutex<()>,
+    wake: Arc<Notify>,
 }
 
 #[derive(Clone)]
@@ -25,15 +34,43 @@ impl Unwritten {
     }
 }
 
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        // Whoever writes learns that there is no store any more.
+        self.wake.notify_one();
+    }
+}
+
+/// Writes down what is seen, as soon as it is, until the store is gone.
+pub(super) fn start(store: &Arc<Store>) {
+    store.runtime.spawn(write(Arc::downgrade(store), Arc::clone(&store.unwritten.wake)));
+}
+
+async fn write(store: Weak<Store>, wake: Arc<Notify>) {
+    loop {
+        wake.notified().await;
+        let Some(store) = store.upgrade() else { return };
+        if let Err(error) = store.write_devices().await {
+            tracing::warn!(%error, "with which devices sign-ins are used can't be written down now; trying again");
+        }
+    }
+}
+
 impl Store {
     /// A request of this sign-in came with this certificate, of the device of this name where the inventory has it.
     pub fn used_with(&self, sign_in: &SignIn, fingerprint: Fingerprint, device: Option<&str>) {
         if sign_in.is_new_with(fingerprint) {
             self.unwritten.seen().push(Used { sign_in: sign_in.id, fingerprint, device: device.map(str::to_owned) });
+            self.write_devices_soon();
         }
     }
 
-    /// Writes down what was seen before this began.
+    /// Has somebody write down what was seen.
+    pub(super) fn write_devices_soon(&self) {
+        self.unwritten.wake.notify_one();
+    }
+
+    /// Writes down what was seen before this began, and ends what was used with a device that was locked meanwhile.
     pub(super) async fn write_devices(&self) -> Result<(), Error> {
         // Whoever comes while another one writes waits until it is written.
         let _writing = self.unwritten.writing.lock().await;
@@ -41,17 +78,38 @@ impl Store {
         if seen.is_empty() {
             return Ok(());
         }
-        let mut transaction = self.write().await?;
-        for used in &seen {
-            let query = sqlx::query(
-                "INSERT INTO sign_in_devices (sign_in, fingerprint, device) SELECT id, $1, $2 FROM sign_ins WHERE id = $3
-                 ON CONFLICT (sign_in, fingerprint) DO UPDATE SET device = excluded.device",
-            );
-            let query = query.bind(used.fingerprint.to_string()).bind(&used.device).bind(used.sign_in.0);
-            query.execute(&mut *transaction).await?;
+        // One statement must not say the same twice.
+        let uses: HashMap<_, _> = seen.iter().map(|used| ((used.sign_in, used.fingerprint), used)).collect();
+        let uses: Vec<&Used> = uses.into_values().collect();
+        let (mut transaction, mut ended) = (self.write().await?, Vec::new());
+        for some in uses.chunks(AT_ONCE) {
+            ended.push(self.write_uses(&mut transaction, some).await?);
         }
         transaction.commit().await?;
         drop(self.unwritten.seen().drain(..seen.len()));
+        ended.iter().for_each(|revoked| self.apply_here(revoked, Cause::Lock));
         Ok(())
+    }
+
+    async fn write_uses(&self, connection: &mut AnyConnection, some: &[&Used]) -> Result<Revoked, Error> {
+        let row = |index| format!("(${}, ${}, ${})", index * 3 + 1, index * 3 + 2, index * 3 + 3);
+        let rows: Vec<String> = (0..some.len()).map(row).collect();
+        // Both databases call the columns of such a list so. An empty name is none.
+        let text = format!(
+            "INSERT INTO sign_in_devices (sign_in, fingerprint, device)
+             SELECT s.id, seen.column2, NULLIF(seen.column3, '') FROM sign_ins s, (VALUES {}) AS seen WHERE s.id = seen.column1
+             ON CONFLICT (sign_in, fingerprint) DO UPDATE SET device = excluded.device",
+            rows.join(", ")
+        );
+        let query = some.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, used| {
+            query.bind(used.sign_in.0).bind(used.fingerprint.to_string()).bind(used.device.clone().unwrap_or_default())
+        });
+        query.execute(&mut *connection).await?;
+        let sign_ins: Vec<SignInId> = some.iter().map(|used| used.sign_in).collect();
+        let locked_out = tied_to_locked(connection, &sign_ins).await?;
+        if locked_out.is_empty() {
+            return Ok(Revoked::default());
+        }
+        self.end(connection, &Selection::SignIns(locked_out), Cause::Lock.into()).await
     }
 }

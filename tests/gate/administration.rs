@@ -1,7 +1,7 @@
 //! The administration API: what it takes, what it refuses, and what it leaves behind.
 
 use crate::world::wire::Connection;
-use crate::world::{Setup, TOKEN, World, eventually};
+use crate::world::{ALICE, Setup, TOKEN, WIKI, World, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -204,4 +204,30 @@ async fn everything_that_the_description_has_is_there_and_needs_the_token() {
     assert!(found >= 10, "{found}");
     let acts = world.trail().into_iter().filter(|record| record["act"] == "administration" && record["status"] == 401);
     assert_eq!(acts.count(), 0, "who has no token does nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_meant_is_recorded_and_not_denied_where_the_store_fails() {
+    use sqlx::{Connection as _, Executor as _};
+    let world = World::start().await;
+    world.session(WIKI, ALICE).await;
+    let store = format!("sqlite:{}", world.path("doorward.db").display());
+    let mut store = sqlx::SqliteConnection::connect(&store).await.unwrap();
+    for on in ["INSERT ON locks", "DELETE ON sign_ins"] {
+        let name = on.split(' ').next().unwrap();
+        let trigger = format!("CREATE TRIGGER refuse_{name} BEFORE {on} BEGIN SELECT RAISE(ABORT, 'no'); END");
+        store.execute(sqlx::AssertSqlSafe(trigger)).await.unwrap();
+    }
+    let (lock, all) = (json!({ "reason": "left" }).to_string(), json!({ "everything": true }).to_string());
+    for (method, path, body, meant) in [
+        ("PUT", "/api/v1/locks/user/alice@corp.example", &lock, json!("alice@corp.example")),
+        ("POST", "/api/v1/sessions/revoke", &all, json!(true)),
+    ] {
+        let answer = world.administer(method, path, "", body).await;
+        assert_eq!(answer.status, 503);
+        assert!(answer.text().contains("not known"), "{}", answer.text());
+        let record = world.record(path).await;
+        let said = &record["what"]["meant"];
+        assert!([&said["name"], &said["everything"]].contains(&&meant), "{record}");
+    }
 }

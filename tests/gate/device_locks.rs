@@ -92,3 +92,57 @@ async fn a_lock_by_certificate_cuts_what_others_have_open_with_it() {
     crate::world::eventually("the lock is over", async || (served(&world, &bob, Some(&lost), "/x").await.0 == 200).then_some(()))
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn saying_a_lock_again_frees_no_certificate_that_the_inventory_has_forgotten() {
+    let ours = Authority::new("devices");
+    let world = world_of(&ours).await;
+    let bob = world.session(SHOP, BOB).await;
+    let (stolen, renewed) = (ours.issue("mac-1", 1), ours.issue("mac-1", 2));
+    let device = |shown: &Shown| json!({ "owner": "shared", "fingerprint": shown.fingerprint() });
+    let is_locked = async |shown: &Shown| served(&world, &bob, Some(shown), "/x").await.1.as_deref() == Some("device_locked");
+    put(&world, "devices/mac-1", &device(&stolen)).await;
+    put(&world, "locks/device/mac-1", &json!({ "reason": "stolen" })).await;
+    assert_eq!(world.administer("DELETE", "/api/v1/devices/mac-1", "", "").await.status, 204);
+    put(&world, "locks/device/mac-1", &json!({ "reason": "stolen, case 7" })).await;
+    assert!(is_locked(&stolen).await, "forgotten");
+    put(&world, "devices/mac-1", &device(&renewed)).await;
+    put(&world, "locks/device/mac-1", &json!({ "reason": "stolen, case 8" })).await;
+    assert!(is_locked(&stolen).await && is_locked(&renewed).await, "enrolled again");
+    assert_eq!(world.administer("DELETE", "/api/v1/devices/mac-1", "", "").await.status, 204);
+    assert!(is_locked(&stolen).await && is_locked(&renewed).await, "forgotten again");
+    assert_eq!(world.administer("DELETE", "/api/v1/locks/device/mac-1", "", "").await.status, 204);
+    assert!(!is_locked(&stolen).await && !is_locked(&renewed).await, "lifted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_signs_in_with_a_locked_device() {
+    let ours = Authority::new("devices");
+    let world = world_of(&ours).await;
+    let lost = ours.issue("mac-1", 1);
+    put(&world, &format!("locks/device/{}", lost.fingerprint()), &json!({ "reason": "stolen" })).await;
+    for (path, status) in [
+        ("/.doorward/callback?code=x", 403),
+        ("/.doorward/session", 403),
+        ("/.doorward/logout", 403),
+        ("/.doorward/assets/doorward.css", 200),
+        ("/.doorward/jwks.json", 200),
+    ] {
+        assert_eq!(served(&world, "x=y", Some(&lost), path).await.0, status, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_has_one_lock_however_it_is_written() {
+    let ours = Authority::new("devices");
+    let world = world_of(&ours).await;
+    let bob = world.session(SHOP, BOB).await;
+    let lost = ours.issue("mac-1", 1);
+    let plain = lost.fingerprint().to_lowercase().replace(':', "");
+    let bytes: Vec<String> =
+        plain.to_uppercase().as_bytes().chunks(2).map(|two| String::from_utf8(two.to_vec()).unwrap()).collect();
+    put(&world, &format!("locks/device/{}", bytes.join(":")), &json!({ "reason": "stolen" })).await;
+    assert_eq!(served(&world, &bob, Some(&lost), "/x").await.0, 403);
+    assert_eq!(world.administer("DELETE", &format!("/api/v1/locks/device/{plain}"), "", "").await.status, 204);
+    assert_eq!(served(&world, &bob, Some(&lost), "/x").await.0, 200);
+}

@@ -174,3 +174,20 @@ async fn who_wants_to_know_of_locks_alone_is_told_of_nothing_else() {
     assert_eq!(world.administer("PUT", "/api/v1/locks/user/alice@corp.example", "", &lock).await.status, 200);
     assert_eq!(post(&posts, 1).await.json()["type"], "lock.set", "and not of what was between");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_webhook_was_not_told_that_is_gone_is_given_up() {
+    use sqlx::{Connection as _, Executor as _};
+    let mut world = World::start().await;
+    world.stop().await;
+    let store = format!("sqlite:{}", world.path("doorward.db").display());
+    let mut store = sqlx::SqliteConnection::connect(&store).await.unwrap();
+    let old = "INSERT INTO notices (id, webhook, body, created_at, due_at, attempts) VALUES ('a', 'gone', '{}', 1, 1, 9)";
+    store.execute(old).await.unwrap();
+    store.close().await.unwrap();
+    world.run().await;
+    eventually("it is given up", async || {
+        (world.metric("doorward_webhooks_total{outcome=\"given_up\"}").await == 1.0).then_some(())
+    })
+    .await;
+}

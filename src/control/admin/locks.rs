@@ -40,7 +40,7 @@ struct Said {
 }
 
 impl Said {
-    fn check(self, now: Timestamp, fingerprint: Option<Fingerprint>) -> Result<Lock, Flaw> {
+    fn check(self, now: Timestamp, certificate: Option<Fingerprint>) -> Result<Lock, Flaw> {
         let until = time("expires_at", self.expires_at.as_deref())?;
         if until.is_some_and(|until| until <= now) {
             let message = "a lock that is over locks nobody out".to_owned();
@@ -50,7 +50,7 @@ impl Said {
             let message = "nobody will know why".to_owned();
             return Err(Flaw { key: "reason", message, cure: "a text for other administrators, of at most 500 characters" });
         }
-        Ok(Lock { reason: self.reason, since: now, until, fingerprint })
+        Ok(Lock { reason: self.reason, since: now, until, fingerprints: certificate.into_iter().collect() })
     }
 }
 
@@ -72,7 +72,7 @@ async fn list(State(inner): State<Arc<Inner>>, Query(query): Query<BTreeMap<Stri
 }
 
 async fn one(State(inner): State<Arc<Inner>>, Path((kind, name)): Path<(String, String)>) -> Response {
-    let whose = match whose(&kind, &name) {
+    let whose = match locked(&inner, &kind, &name) {
         Ok(whose) => whose,
         Err(refused) => return *refused,
     };
@@ -88,7 +88,7 @@ async fn put(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let (whose, said) = match (whose(&kind, &name), value::<Said>(&body)) {
+    let (whose, said) = match (locked(&inner, &kind, &name), value::<Said>(&body)) {
         (Ok(whose), Ok(said)) => (whose, said),
         (Err(refused), _) | (_, Err(refused)) => return *refused,
     };
@@ -97,6 +97,7 @@ async fn put(
         Err(flaw) => return flawed(&[flaw]),
     };
     let mut shown = shown(&whose, &lock);
+    let meant = json!({ "meant": shown });
     let grounds = Grounds { cause: Cause::Lock, ..grounds(&headers) };
     match inner.state.store.put_lock(whose, lock, grounds).await {
         Ok(revoked) => {
@@ -105,12 +106,12 @@ async fn put(
             }
             (Extension(Done(shown.clone())), Json(shown)).into_response()
         }
-        Err(failed) => unavailable(&failed),
+        Err(failed) => (Extension(Done(meant)), unavailable(&failed)).into_response(),
     }
 }
 
 async fn remove(State(inner): State<Arc<Inner>>, Path((kind, name)): Path<(String, String)>, headers: HeaderMap) -> Response {
-    let whose = match whose(&kind, &name) {
+    let whose = match locked(&inner, &kind, &name) {
         Ok(whose) => whose,
         Err(refused) => return *refused,
     };
@@ -119,6 +120,17 @@ async fn remove(State(inner): State<Arc<Inner>>, Path((kind, name)): Path<(Strin
         Ok(false) => unlocked(),
         Err(failed) => unavailable(&failed),
     }
+}
+
+/// Who or what is named. A certificate has one name, however it is written, unless a device is called so.
+fn locked(inner: &Inner, kind: &str, name: &str) -> Result<Whose, Box<Response>> {
+    let whose = whose(kind, name)?;
+    let (administered, snapshot) = (inner.state.store.devices(), inner.state.control.snapshot.load());
+    let both = Inventories { administered: &administered, listed: &snapshot.devices };
+    Ok(match (&whose, fingerprint(name)) {
+        (Whose::Device(id), Ok(fingerprint)) if both.by_id(id).is_none() => Whose::Device(fingerprint.to_string()),
+        _ => whose,
+    })
 }
 
 /// The certificate of a device: what the inventory has, or what it is named by.

@@ -6,7 +6,7 @@ mod meant;
 use super::acts::{Done, word};
 use super::{Inner, PAGE, error, unavailable, value};
 use crate::model::SignInId;
-use crate::store::{Cause, Found, Grounds, Revoked, Selection};
+use crate::store::{self, Cause, Found, Grounds, Revoked, Selection};
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -90,7 +90,7 @@ async fn remove(State(inner): State<Arc<Inner>>, Path(id): Path<String>, headers
     match inner.state.store.revoke(&selection, grounds(&headers)).await {
         Ok(revoked) if revoked.is_empty() => nobody(),
         Ok(revoked) => ended(&revoked, &json!({ "id": id })),
-        Err(failed) => unavailable(&failed),
+        Err(failed) => not_known(&failed, &json!({ "id": id })),
     }
 }
 
@@ -105,7 +105,7 @@ async fn revoke(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Bytes
     };
     match inner.state.store.revoke(&selection, grounds(&headers)).await {
         Ok(revoked) => ended(&revoked, &asked.into()),
-        Err(failed) => unavailable(&failed),
+        Err(failed) => not_known(&failed, &asked.into()),
     }
 }
 
@@ -128,6 +128,11 @@ fn ended(revoked: &Revoked, meant: &Value) -> Response {
         done.insert("meant".to_owned(), meant.clone());
     }
     (Extension(Done(done)), Json(answer)).into_response()
+}
+
+/// What was meant may have been done.
+fn not_known(failed: &store::Error, meant: &Value) -> Response {
+    (Extension(Done(json!({ "meant": meant }))), unavailable(failed)).into_response()
 }
 
 fn nobody() -> Response {

@@ -2,7 +2,8 @@
 
 use super::super::sign_ins::time;
 use super::super::{Error, Store};
-use super::Selection;
+use super::selection::Condition;
+use super::{NAMED, Selection};
 use crate::model::identity::{Profile, Subject};
 use crate::model::{Email, ProviderName, SignInId, Timestamp, TokenHash};
 use sqlx::any::AnyRow;
@@ -72,14 +73,32 @@ impl Store {
         if known.fetch_optional(&self.readers()).await?.is_none() {
             return Ok(());
         }
-        complete(&mut *self.writer().acquire().await?).await
+        loop {
+            // What one transaction writes is written down at once, and others come in between.
+            let mut transaction = self.write().await?;
+            let is_complete = complete_some(&mut transaction).await?;
+            transaction.commit().await?;
+            if is_complete {
+                return Ok(());
+            }
+        }
     }
 }
 
-/// Everything that is meant.
-pub(super) async fn all(connection: &mut AnyConnection, what: &Selection) -> Result<Vec<Found>, Error> {
+/// What is meant: all of what is named one by one, and of the rest what can be told of it.
+pub(super) async fn first(connection: &mut AnyConnection, what: &Selection) -> Result<Vec<Found>, Error> {
     complete(connection).await?;
-    page(connection, what, SignInId(-1), i64::MAX).await
+    let limit = if let Selection::SignIns(ids) = what { ids.len() } else { NAMED };
+    page(connection, what, SignInId(-1), i64::try_from(limit).unwrap_or(i64::MAX)).await
+}
+
+/// How many sessions the sign-ins have that are meant.
+pub(super) async fn sessions(connection: &mut AnyConnection, (condition, values): &Condition) -> Result<usize, Error> {
+    let query = format!(
+        "SELECT count(*) FROM app_sessions a JOIN sign_ins s ON s.id = a.sign_in JOIN users u ON u.id = s.user_id WHERE {condition}"
+    );
+    let query = values.iter().fold(sqlx::query_scalar::<_, i64>(AssertSqlSafe(query)), |query, value| query.bind(value.clone()));
+    Ok(usize::try_from(query.fetch_one(connection).await?).unwrap_or(0))
 }
 
 async fn page(connection: &mut AnyConnection, what: &Selection, after: SignInId, limit: i64) -> Result<Vec<Found>, Error> {
@@ -134,29 +153,27 @@ pub(in crate::store) fn address(profile: &Profile) -> &str {
     profile.email.as_ref().map_or("", Email::as_str)
 }
 
+/// The same in a transaction that goes on.
 pub(in crate::store) async fn complete(connection: &mut AnyConnection) -> Result<(), Error> {
-    loop {
-        let rows = sqlx::query("SELECT cookie FROM app_sessions WHERE name IS NULL LIMIT 500").fetch_all(&mut *connection).await?;
-        for row in &rows {
-            let cookie: Vec<u8> = row.try_get("cookie")?;
-            let query = sqlx::query("UPDATE app_sessions SET name = $1 WHERE cookie = $2");
-            query.bind(TokenHash::of(&cookie).encode()).bind(cookie).execute(&mut *connection).await?;
-        }
-        if rows.is_empty() {
-            break;
-        }
+    while !complete_some(connection).await? {}
+    Ok(())
+}
+
+/// Works some of it out; whether nothing is left.
+async fn complete_some(connection: &mut AnyConnection) -> Result<bool, Error> {
+    let rows = sqlx::query("SELECT cookie FROM app_sessions WHERE name IS NULL LIMIT 500").fetch_all(&mut *connection).await?;
+    for row in &rows {
+        let cookie: Vec<u8> = row.try_get("cookie")?;
+        let query = sqlx::query("UPDATE app_sessions SET name = $1 WHERE cookie = $2");
+        query.bind(TokenHash::of(&cookie).encode()).bind(cookie).execute(&mut *connection).await?;
     }
-    loop {
-        let rows =
-            sqlx::query("SELECT id, profile FROM sign_ins WHERE email IS NULL LIMIT 500").fetch_all(&mut *connection).await?;
-        for row in &rows {
-            // A row that does not read back gives nobody access, and must not keep others from being ended.
-            let profile: Profile = serde_json::from_str(row.try_get("profile")?).unwrap_or_default();
-            let query = sqlx::query("UPDATE sign_ins SET email = $1 WHERE id = $2").bind(address(&profile).to_owned());
-            query.bind(row.try_get::<i64, _>("id")?).execute(&mut *connection).await?;
-        }
-        if rows.is_empty() {
-            return Ok(());
-        }
+    let is_named = rows.is_empty();
+    let rows = sqlx::query("SELECT id, profile FROM sign_ins WHERE email IS NULL LIMIT 500").fetch_all(&mut *connection).await?;
+    for row in &rows {
+        // A row that does not read back gives nobody access, and must not keep others from being ended.
+        let profile: Profile = serde_json::from_str(row.try_get("profile")?).unwrap_or_default();
+        let query = sqlx::query("UPDATE sign_ins SET email = $1 WHERE id = $2").bind(address(&profile).to_owned());
+        query.bind(row.try_get::<i64, _>("id")?).execute(&mut *connection).await?;
     }
+    Ok(is_named && rows.is_empty())
 }

@@ -6,7 +6,7 @@ use crate::model::locks::Lock;
 
 fn lock(until: Option<Duration>) -> Lock {
     let since = clock::now();
-    Lock { reason: "left".to_owned(), since, until: until.map(|until| since.plus(until)), fingerprint: None }
+    Lock { reason: "left".to_owned(), since, until: until.map(|until| since.plus(until)), fingerprints: Vec::new() }
 }
 
 fn user(name: &str) -> Whose {
@@ -57,6 +57,10 @@ async fn claims_that_turn_somebody_into_one_who_is_locked_out_are_not_taken() {
     let lease = store.take_on_renewal(made.id, HOUR).await.unwrap().unwrap();
     assert!(!store.renew_sign_in(&made, identity, tokens(), lease).await.unwrap());
     assert_eq!(made.identity().profile.email.as_ref().unwrap().as_str(), "ana@corp.example");
+    // It ends by the lock, and not as one whose provider renews nothing.
+    assert_eq!(made.life(clock::now(), LASTING), Life::Ended);
+    let mut applied = store.applied().unwrap();
+    assert_eq!(applied.try_recv().unwrap().cause, Some(Cause::Lock));
 }
 
 #[tokio::test(flavor = "multi_thread")]

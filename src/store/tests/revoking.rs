@@ -1,6 +1,7 @@
 //! What is meant ends, whole and at once; nothing else does.
 
 use super::*;
+use crate::model::locks::Lock;
 use crate::model::{Email, Fingerprint};
 use std::collections::BTreeSet;
 
@@ -204,4 +205,68 @@ async fn nothing_has_ended_where_the_rows_could_not_be_removed() {
     sqlx::query("DROP TRIGGER refuse").execute(&store.writer()).await.unwrap();
     store.revoke(&Selection::Everything, Cause::Administration.into()).await.unwrap();
     assert_eq!((ana.live(), applied.try_recv().unwrap().count), (0, 1));
+}
+
+/// Waits until something is so.
+async fn eventually(what: &str, check: impl AsyncFn() -> bool) {
+    for _ in 0..500 {
+        if check().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("it should have come to this: {what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_use_of_a_device_is_written_down_at_once() {
+    let (_folder, store) = store().await;
+    let ana = somebody(&store, "staff", "ana", None, &[]).await;
+    store.used_with(&ana.sign_in, Fingerprint([1; 32]), Some("mac-1"));
+    let written = async || rows(&store, "SELECT count(*) FROM sign_in_devices WHERE device = 'mac-1'").await == 1;
+    eventually("it is written down", written).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_use_that_is_written_down_after_the_lock_ends_the_sign_in() {
+    let (_folder, store) = store().await;
+    let lock =
+        |fingerprint| Lock { reason: "stolen".to_owned(), since: clock::now(), until: None, fingerprints: vec![fingerprint] };
+    let [one, other, another] = [1, 2, 3].map(|byte| Fingerprint([byte; 32]));
+    let device = Whose::Device("mac-1".to_owned());
+    for fingerprint in [one, other] {
+        store.put_lock(device.clone(), lock(fingerprint), Cause::Lock.into()).await.unwrap();
+    }
+    let mut all = Vec::new();
+    for (fingerprint, name) in [(one, None), (other, None), (another, Some("mac-1")), (another, Some("mac-2")), (another, None)] {
+        let held = somebody(&store, "staff", &all.len().to_string(), None, &["wiki.corp.example"]).await;
+        store.used_with(&held.sign_in, fingerprint, name);
+        all.push(held);
+    }
+    store.tidy(LASTING).await.unwrap();
+    assert_eq!(all.iter().map(Held::live).collect::<Vec<_>>(), [0, 0, 0, 1, 1]);
+    assert_eq!(rows(&store, "SELECT count(*) FROM sign_ins").await, 2);
+    assert_eq!(rows(&store, "SELECT count(*) FROM sign_in_devices WHERE device IS NULL").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_very_many_sign_ins_all_end_and_some_are_named() {
+    let many = [
+        "INSERT INTO users (id, provider, subject, profile, first_seen, last_sign_in) VALUES (1, 'staff', 'ana', '{}', 0, 0)",
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4500)
+         INSERT INTO sign_ins (id, cookie, user_id, profile, authenticated_at, created_at, last_seen, ends_at, email)
+         SELECT i, CAST('c' || i AS BLOB), 1, '{}', 0, 0, 0, 0, '' FROM n",
+        "INSERT INTO app_sessions (cookie, sign_in, host, created_at, name)
+         SELECT randomblob(32), id, 'wiki.corp.example', 0, 'n' || id FROM sign_ins",
+    ];
+    for (what, sign_ins) in [(Selection::Everything, 4500), (subject("staff:ana"), 4500), (hosts(&["wiki.corp.example"]), 0)] {
+        let (_folder, store) = store().await;
+        for query in many {
+            sqlx::query(query).execute(&store.writer()).await.unwrap();
+        }
+        let revoked = store.revoke(&what, Cause::Administration.into()).await.unwrap();
+        assert_eq!((revoked.sign_ins(), revoked.sessions(), revoked.found.len()), (sign_ins, 4500, 101), "{what:?}");
+        assert_eq!(rows(&store, "SELECT count(*) FROM app_sessions").await, 0);
+        assert_eq!(rows(&store, "SELECT count(*) FROM sign_ins").await, i64::try_from(4500 - sign_ins).unwrap());
+    }
 }

@@ -27,7 +27,7 @@ impl ControlMetrics {
         let revoked = Opts::new("doorward_revocations_total", "Sign-ins, or sessions alone, that were ended, by cause");
         let lag = HistogramOpts::new(
             "doorward_revocation_lag_seconds",
-            "From the commit of a revocation until nobody's copy is good here",
+            "From the commit of a revocation, by whichever process, until nobody's copy is good in this one",
         );
         let locks = Opts::new("doorward_locks", "Locks that hold");
         let webhooks = Opts::new("doorward_webhooks_total", "Posts to webhooks, by what became of them");
@@ -61,10 +61,12 @@ impl ControlMetrics {
         self.scim.with_label_values(&[provider, operation, status]).inc();
     }
 
-    /// Sign-ins or sessions have ended.
-    pub fn revoked(&self, cause: &str, count: u64, lag: Duration) {
-        self.revoked.with_label_values(&[cause]).inc_by(count);
-        self.lag.observe(lag.as_secs_f64());
+    /// Sign-ins or sessions have ended; those that another process has ended it counts itself.
+    pub fn revoked(&self, cause: Option<&str>, count: u64, lag: Option<Duration>) {
+        if let Some(cause) = cause {
+            self.revoked.with_label_values(&[cause]).inc_by(count);
+        }
+        lag.into_iter().for_each(|lag| self.lag.observe(lag.as_secs_f64()));
     }
 
     /// How many locks there are on people and on devices.

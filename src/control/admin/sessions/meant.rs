@@ -56,7 +56,9 @@ fn device(inner: &Inner, name: &str) -> Result<Selection, Box<Response>> {
     let (administered, snapshot) = (inner.state.store.devices(), inner.state.control.snapshot.load());
     let both = Inventories { administered: &administered, listed: &snapshot.devices };
     if let Ok(fingerprint) = fingerprint(name) {
-        let id = both.by_fingerprint(fingerprint).map(|device| device.id.clone());
+        // A device may be called like a certificate.
+        let id = both.by_fingerprint(fingerprint).map_or_else(|| name.to_owned(), |device| device.id.clone());
+        let id = Some(id);
         return Ok(Selection::Device { id, fingerprint: Some(fingerprint) });
     }
     let fingerprint = both.by_id(name).and_then(|device| device.fingerprint);
