@@ -82,6 +82,12 @@ impl Process {
     }
 }
 
+/// Nobody runs any more.
+fn stopped(process: Process) -> Option<Process> {
+    process.stop();
+    None
+}
+
 fn verify(files: &[PathBuf], keys: &TrailKeys, open: bool) -> Report {
     let mut verifier = Verifier::new(Some(keys), None);
     for file in files {
@@ -279,11 +285,11 @@ fn a_write_that_broke_off_before_its_line_feed_is_a_record() {
         let scene = Scene::new();
         let process = scene.writer(None);
         process.written(1);
-        let running = if is_running { Ok(process) } else { Err(process.stop()) };
+        let running = if is_running { Some(process) } else { stopped(process) };
         let (mut text, mut link) = (Vec::new(), last(&scene));
         link.append(&mut text, b"{\"path\":\"/\"}");
         append(&scene.trail(), text.strip_suffix(b"\n").unwrap());
-        running.unwrap_or_else(|()| scene.writer(None)).stop();
+        running.unwrap_or_else(|| scene.writer(None)).stop();
         let report = scene.report();
         assert_eq!((report.count, report.torn.len()), (0, 0), "{report:?}");
     }
@@ -331,10 +337,10 @@ fn an_end_that_was_cut_off_is_missed_also_when_the_trail_goes_on() {
         let process = scene.writer(None);
         process.write(0..10);
         process.written(11);
-        let running = if is_running { Ok(process) } else { Err(process.stop()) };
+        let running = if is_running { Some(process) } else { stopped(process) };
         let kept = lines(&fs::read(scene.trail()).unwrap())[..8].concat().len();
         OpenOptions::new().write(true).open(scene.trail()).unwrap().set_len(kept as u64).unwrap();
-        running.unwrap_or_else(|()| scene.writer(None)).stop();
+        running.unwrap_or_else(|| scene.writer(None)).stop();
         let report = scene.report();
         assert!(report.faults.iter().any(|fault| matches!(fault.wrong, Wrong::Missing(9, _))), "{is_running}: {report:?}");
     }
@@ -358,14 +364,14 @@ fn records_without_a_key_behind_the_end_are_named_and_not_taken_for_our_own() {
         process.written(4);
         let end = scene.0.path().join("audit.jsonl.end");
         let killed = [scene.trail(), end].map(|path| (fs::read(&path).unwrap(), path));
-        let running = if is_running { Ok(process) } else { Err(process.stop()) };
+        let running = if is_running { Some(process) } else { stopped(process) };
         if !is_running {
             killed.iter().for_each(|(text, path)| fs::write(path, text).unwrap());
         }
         let (mut text, mut link) = (Vec::new(), last(&scene));
         link.append(&mut text, b"{\"forged\":true}");
         append(&scene.trail(), &text);
-        running.unwrap_or_else(|()| scene.writer(None)).stop();
+        running.unwrap_or_else(|| scene.writer(None)).stop();
         let report = scene.report();
         assert_eq!(
             (report.joined.len(), report.unstopped.len()),

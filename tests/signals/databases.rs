@@ -289,9 +289,12 @@ async fn claims_that_are_outdated_stay_so_until_a_renewal_that_began_later() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_effect_that_is_committed_is_told_even_where_it_can_t_be_read_yet() {
-    let (_folder, store) = in_a_file().await;
-    // Nobody can read this again.
-    let odd = event(subject("ana"), Act::OfPeople(fact(Kind::UserRisk, "odd")));
+    use sqlx::{Connection as _, Executor as _};
+    let (folder, store) = in_a_file().await;
+    let mut database = sqlx::SqliteConnection::connect(&format!("sqlite:{}", folder.path().join("db").display())).await.unwrap();
+    let trigger = "CREATE TRIGGER odd AFTER INSERT ON signal_facts BEGIN UPDATE signal_facts SET observed_at = 'no time'; END";
+    database.execute(trigger).await.unwrap();
+    let odd = event(subject("ana"), Act::OfPeople(fact(Kind::UserRisk, "high")));
     let Taken::Done(effect) = store.take_event(&odd).await.unwrap() else { panic!("it is done") };
     assert!(effect.is_unread && effect.people.len() == 1);
     assert!(store.take_event(&odd).await.is_err(), "it is not acknowledged before it is known in memory");
