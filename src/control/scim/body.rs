@@ -215,8 +215,8 @@ fn entry(kept: &Map<String, Value>) -> Result<Entry, Fault> {
             attributes.insert(name.to_owned(), values);
         }
     }
-    // Where nothing is said of it, a person may sign in.
-    let active = kept.get("active").and_then(Value::as_bool).unwrap_or(true);
+    // Where nothing is said of it, a person may sign in; a null is what is left of a no.
+    let active = kept.get("active").is_none_or(|active| active == &Value::Bool(true));
     Ok(Entry { active, attributes, groups: Vec::new() })
 }
 

@@ -61,6 +61,7 @@ fn read<'n>(kind: Kind, names: impl Iterator<Item = &'n str>) -> Vec<Named> {
 pub(super) fn whole(kind: Kind, resource: &Resource, related: Option<&[Related]>, base: &str) -> Result<Map<String, Value>, Fault> {
     let mut all: Map<String, Value> =
         serde_json::from_str(&resource.body).map_err(|_| crate::store::Error::Damaged("directory"))?;
+    all.retain(|_, value| !value.is_null());
     let mut schemas = vec![schema::core(kind).id];
     schemas.extend(all.contains_key(ENTERPRISE.id).then_some(ENTERPRISE.id));
     all.insert("schemas".to_owned(), schemas.into());

@@ -88,7 +88,7 @@ pub(super) async fn patch(
         let old = stored(&before)?;
         let mut kept = old.clone();
         let members = patch.apply(&mut kept, &current, &desk.base).await?;
-        let draft = draft(kind, &still_as_active(accept(kind, kept)?, &old))?;
+        let draft = draft(kind, &still_inactive(accept(kind, kept)?, &old))?;
         match desk.store.change_resource(desk.provider, kind, &before, &draft, &members).await? {
             Err(Unwritten::Stale) => {}
             written => {
@@ -124,11 +124,18 @@ fn stored(resource: &Resource) -> Result<Map<String, Value>, Fault> {
     Ok(serde_json::from_str(&resource.body).map_err(|_| store::Error::Damaged("directory"))?)
 }
 
-/// Who is not active stays so until that is said: neither does a resource that is sent whole always say it, nor is to take it away
-/// to say it.
+/// Who is not active stays so until that is said: a resource that is sent whole does not always say it.
 fn still_as_active(mut kept: Map<String, Value>, before: &Map<String, Value>) -> Map<String, Value> {
     if let (None, Some(active)) = (kept.get("active"), before.get("active")) {
         kept.insert("active".to_owned(), active.clone());
+    }
+    kept
+}
+
+/// Nor is to take it away to say it: then it is not shown any more, and kept as a null that stands for no.
+fn still_inactive(mut kept: Map<String, Value>, before: &Map<String, Value>) -> Map<String, Value> {
+    if let (None, Some(Value::Null | Value::Bool(false))) = (kept.get("active"), before.get("active")) {
+        kept.insert("active".to_owned(), Value::Null);
     }
     kept
 }
