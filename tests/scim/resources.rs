@@ -26,6 +26,8 @@ async fn a_version_tells_whether_somebody_was_faster() {
         assert_eq!((late.status, &late.json()["status"]), (412, &json!("412")), "{method}");
     }
     assert_eq!(send(&world, STAFF, "GET", &path, &matching.replace("If-Match", "If-None-Match"), "").await.status, 200);
+    let unreadable = send(&world, STAFF, "DELETE", &path, "If-Match: \"\u{e9}\"\r\n", "").await.status;
+    assert_eq!(unreadable, 412, "a tag that can't be read is no tag of ours, and not no condition");
     assert_eq!(send(&world, STAFF, "DELETE", &path, "If-Match: *\r\n", "").await.status, 204);
 }
 
