@@ -164,6 +164,18 @@ async fn whoever_was_refused_once_is_refused_by_another_address_too() {
     assert_eq!(sign_in(&world, WIKI, ALICE).await.0, 200, "nobody else is concerned");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_refused_for_one_of_several_is_not_taken_for_that_one_later() {
+    let world = world().await;
+    user(&world, "bob@corp.example", json!({})).await;
+    let mails = |mail: &str| json!([{ "value": mail, "primary": true }]);
+    let second = user(&world, "robert", json!({ "active": false, "emails": mails("bob@corp.example") })).await;
+    assert_eq!(sign_in(&world, WIKI, BOB).await.0, 403, "it could be the one who is out");
+    let away = json!([{ "op": "replace", "path": "emails", "value": mails("robert@corp.example") }]);
+    assert_eq!(patch(&world, &format!("/Users/{second}"), away).await.0, 200);
+    assert_eq!(sign_in(&world, WIKI, BOB).await.0, 200, "and now it can't be");
+}
+
 /// Lays the directory over the claims in another way from now on.
 fn lay(world: &World, from: &str, to: &str) {
     let path = world.path("doorward.yaml");

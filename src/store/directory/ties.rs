@@ -18,7 +18,7 @@ const DELETED: &str = "SELECT id, external_id, user_mail, primary_mail, '' AS en
 const TIES: &str = "SELECT t.entry AS id, t.kind, t.value, d.entry, x.id AS deleted FROM directory_ties t
     LEFT JOIN directory d ON d.id = t.entry LEFT JOIN directory_deleted x ON x.id = t.entry WHERE t.provider = $1 AND";
 
-/// What the directory has for somebody, and the entry that it is about.
+/// What the directory has for somebody, and the entry that it is about: none where there are several, of which nobody is chosen.
 pub(super) struct Tied {
     pub(super) found: Found,
     pub(super) entry: Option<String>,
@@ -135,14 +135,13 @@ impl Known {
 /// One entry, or several of which none is chosen; nothing where there is none.
 fn one_of<'r>(rows: impl Iterator<Item = &'r Row>) -> Option<Tied> {
     let rows: Vec<&Row> = rows.collect();
-    let out = rows.iter().find(|row| !row.entry.active);
     let found = match rows.as_slice() {
         [] => return None,
         [row] => Found::One(row.entry.clone()),
         rows => Found::Several(rows.iter().map(|row| row.entry.clone()).collect()),
     };
     let only = if let [row] = rows.as_slice() { Some(row) } else { None };
-    Some(Tied { found, entry: out.or(only).map(|row| row.id.clone()) })
+    Some(Tied { found, entry: only.map(|row| row.id.clone()) })
 }
 
 impl Tied {
