@@ -117,6 +117,8 @@ impl Store {
             return Ok(Err(barred));
         }
         if let Err(barred) = self.laid(&mut transaction, &Arc::new(new.identity.clone())).await? {
+            // Who it was that is out is remembered: they may come back by another address.
+            transaction.commit().await?;
             return Ok(Err(Barred::Directory(barred)));
         }
         let replaced = match new.replaces {
