@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -49,7 +49,8 @@ pub(super) fn hold(port: u16) {
     });
 }
 
-async fn held(mut stream: TcpStream) {
+async fn held(stream: TcpStream) {
+    let mut stream = BufReader::new(stream);
     while let Some(head) = head(&mut stream).await {
         let key =
             head.lines().find_map(|line| line.to_ascii_lowercase().starts_with("sec-websocket-key:").then(|| line[18..].trim()));
@@ -135,8 +136,8 @@ pub(super) fn measure(bench: Bench) {
         let _ = tokio::time::timeout(PATIENCE, all).await;
         let left = bench.sockets - ends.len();
         // What ended before anything was revoked is no measurement.
-        let early = ends.iter().filter(|end| **end < begun).count();
-        let closed = ends.iter().filter(|end| **end >= begun).map(|end| clock.since(*end)).collect();
+        let early = ends.iter().filter(|(end, _)| *end < begun).count();
+        let closed = ends.iter().filter(|(end, _)| *end >= begun).map(|(end, _)| clock.since(*end)).collect();
         stop.send_replace(true);
         // Whoever is never refused asks until then.
         tokio::spawn(async move {
@@ -229,15 +230,15 @@ async fn request(bench: &Bench, stream: &mut TlsStream<TcpStream>, number: usize
     stream.write_all(head.as_bytes()).await.unwrap();
 }
 
-/// When this WebSocket ends.
-async fn closes(mut stream: Socket, clock: Arc<Clock>, mut stopped: watch::Receiver<bool>) -> u64 {
+/// When this WebSocket ends. It is cleared up later: what that costs is not measured.
+async fn closes(mut stream: Socket, clock: Arc<Clock>, mut stopped: watch::Receiver<bool>) -> (u64, Socket) {
     let mut some = [0; 64];
     loop {
         tokio::select! {
             read = stream.read(&mut some) => if read.is_ok_and(|length| length > 0) { continue },
             _ = stopped.changed() => {}
         }
-        return clock.now();
+        return (clock.now(), stream);
     }
 }
 
