@@ -4,6 +4,10 @@
 
 #[path = "replicas/cluster.rs"]
 mod cluster;
+#[path = "replicas/database.rs"]
+mod database;
+#[path = "replicas/directory.rs"]
+mod directory;
 #[path = "replicas/faults.rs"]
 mod faults;
 #[path = "replicas/histories.rs"]
