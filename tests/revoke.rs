@@ -235,3 +235,26 @@ async fn what_another_replica_saw_used_with_a_device_ends_with_the_sign_ins_of_t
     there.tidy(lifetimes).await.unwrap();
     assert_eq!(after.life(now(), lifetimes), Life::Live, "what comes later is nobody's who was meant");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_ends_by_the_clock_of_the_database_whatever_that_of_a_replica_says() {
+    use sqlx::Executor as _;
+    let Some(both) = open(true).await else { return };
+    let there = both.there.as_ref().unwrap();
+    let mut other = <sqlx::PgConnection as sqlx::Connection>::connect(&both.location).await.unwrap();
+    // As if the replicas were an hour ahead.
+    let clock =
+        "CREATE OR REPLACE VIEW clock AS SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) - 3600000 AS now";
+    other.execute(clock).await.unwrap();
+    let until = Some(now().plus(Duration::from_millis(200)));
+    let lock = Lock { reason: "stolen".to_owned(), since: now(), until, fingerprints: Vec::new() };
+    let device = Whose::parse("device", "mac-7").unwrap();
+    both.here.put_lock(device.clone(), lock, Cause::Lock.into()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let holds = |store: &Store| store.locks().find(&device, now()).is_some();
+    eventually("it holds on", || holds(there)).await;
+    assert!(holds(&both.here));
+    for store in [&both.here, there] {
+        assert!(store.locks().find(&device, now().plus(HOUR)).is_none(), "though not for ever");
+    }
+}
