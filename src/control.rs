@@ -25,6 +25,7 @@ mod target;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;
+mod text;
 pub mod trail;
 mod webhooks;
 

@@ -39,7 +39,10 @@ use visit::Visit;
 pub async fn serve(mut visit: Box<Visit>, request: Request<Incoming>) -> Response<ResponseBody> {
     let manner = respond::Manner::read(&request);
     let mut response = match walk(&mut visit, request).await {
-        Ok(response) => response,
+        Ok(mut response) => {
+            respond::prepare(&manner, &mut response);
+            response
+        }
         Err(refusal) => respond::refuse(&mut visit, &manner, &refusal),
     };
     if visit.trail.method == Method::HEAD {

@@ -88,6 +88,11 @@ pub enum Error {
     /// The server only follows another one.
     #[error("the database server is a standby: connect to its primary")]
     Standby,
+    /// The server does not prove to be the one that is meant.
+    #[error(
+        "the database server does not prove who it is ({0}): its certificate has to bear the name in the location, and to be of an authority in the file that `sslrootcert` names, or of one of the Web's"
+    )]
+    Untrusted(String),
     /// Replicas must be told where the keys are that they share.
     #[error("it is not said where the sealing keys are")]
     NoKeys,
@@ -108,6 +113,11 @@ pub enum Error {
     /// The tables can't be brought up to date.
     #[error("the database can't be brought up to date: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// Another replica does that, and does not come to an end.
+    #[error(
+        "the tables can't be brought up to date: somebody holds them, perhaps another replica that has begun with that and was stopped"
+    )]
+    HeldUp,
     /// The database took too long to answer.
     #[error("the database does not answer in time")]
     Late,
@@ -237,6 +247,8 @@ impl Store {
         if self.has_settled() {
             self.remove_expired(lifetimes).await?;
         }
-        changes::trim(&mut *self.writer().acquire().await?).await
+        let mut connection = self.writer().acquire().await?;
+        used_devices::trim(&mut connection).await?;
+        changes::trim(&mut connection).await
     }
 }

@@ -4,6 +4,8 @@
 
 #[path = "replicas/cluster.rs"]
 mod cluster;
+#[path = "replicas/database.rs"]
+mod database;
 #[path = "replicas/directories.rs"]
 mod directories;
 #[path = "replicas/faults.rs"]
@@ -16,6 +18,8 @@ mod postgres;
 #[path = "world/process.rs"]
 #[allow(dead_code)]
 mod process;
+#[path = "replicas/scim.rs"]
+mod scim;
 #[path = "replicas/stores.rs"]
 mod stores;
 #[path = "replicas/wire.rs"]

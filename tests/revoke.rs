@@ -30,6 +30,7 @@ const KEY: &str = "1 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
 struct Both {
     here: Arc<Store>,
     there: Option<Arc<Store>>,
+    location: String,
     _folder: TempDir,
 }
 
@@ -37,7 +38,8 @@ async fn open(shared: bool) -> Option<Both> {
     let folder = tempfile::tempdir().unwrap();
     if !shared {
         let location = format!("sqlite:{}", folder.path().join("db").display());
-        return Some(Both { here: Store::open(&location, Handle::current()).await.unwrap(), there: None, _folder: folder });
+        let here = Store::open(&location, Handle::current()).await.unwrap();
+        return Some(Both { here, there: None, location, _folder: folder });
     }
     let server = tokio::task::spawn_blocking(Postgres::shared).await.unwrap()?;
     let location = format!("{}?sslmode=disable", server.database());
@@ -47,7 +49,8 @@ async fn open(shared: bool) -> Option<Both> {
         let location = Location::parse(&location).unwrap().with_keys(keys.clone());
         Store::open_at(location, Handle::current()).await.unwrap()
     };
-    Some(Both { here: replica().await, there: Some(replica().await), _folder: folder })
+    let (here, there) = (replica().await, Some(replica().await));
+    Some(Both { here, there, location, _folder: folder })
 }
 
 fn new(provider: &str, subject: &str) -> NewSignIn {
@@ -206,4 +209,52 @@ async fn what_another_replica_saw_used_with_a_device_ends_when_it_learns_of_the_
     both.here.put_lock(Whose::parse("device", "mac-7").unwrap(), lock, Cause::Lock.into()).await.unwrap();
     there.used_with(&sign_in, Fingerprint([7; 32]), None);
     eventually("it has ended", || sign_in.life(now(), Lifetimes { idle: HOUR, lifetime: HOUR }) == Life::Ended).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_replica_saw_used_with_a_device_ends_with_the_sign_ins_of_the_device() {
+    use sqlx::Executor as _;
+    let Some(both) = open(true).await else { return };
+    let (here, there) = (Arc::clone(&both.here), both.there.as_ref().unwrap());
+    let (before, after) =
+        (there.create_sign_in(new("staff", "ana")).await.unwrap().unwrap(), there.create_sign_in(new("staff", "bob")).await);
+    let after = after.unwrap().unwrap();
+    // Nobody can write for now; whoever asks first will be the first that can.
+    let mut other = <sqlx::PgConnection as sqlx::Connection>::connect(&both.location).await.unwrap();
+    other.execute("BEGIN; SELECT pg_advisory_xact_lock(4919131752989213764)").await.unwrap();
+    let device = Selection::Device { id: Some("mac-7".to_owned()), fingerprint: None };
+    let revoking = tokio::spawn(async move { here.revoke(&device, Cause::Administration.into()).await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    there.used_with(&before, Fingerprint([7; 32]), Some("mac-7"));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    other.execute("ROLLBACK").await.unwrap();
+    revoking.await.unwrap().unwrap();
+    let lifetimes = Lifetimes { idle: HOUR, lifetime: HOUR };
+    eventually("it has ended", || before.life(now(), lifetimes) == Life::Ended).await;
+    there.used_with(&after, Fingerprint([7; 32]), Some("mac-7"));
+    there.tidy(lifetimes).await.unwrap();
+    assert_eq!(after.life(now(), lifetimes), Life::Live, "what comes later is nobody's who was meant");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_ends_by_the_clock_of_the_database_whatever_that_of_a_replica_says() {
+    use sqlx::Executor as _;
+    let Some(both) = open(true).await else { return };
+    let there = both.there.as_ref().unwrap();
+    let mut other = <sqlx::PgConnection as sqlx::Connection>::connect(&both.location).await.unwrap();
+    // As if the replicas were an hour ahead.
+    let clock =
+        "CREATE OR REPLACE VIEW clock AS SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) - 3600000 AS now";
+    other.execute(clock).await.unwrap();
+    let until = Some(now().plus(Duration::from_millis(200)));
+    let lock = Lock { reason: "stolen".to_owned(), since: now(), until, fingerprints: Vec::new() };
+    let device = Whose::parse("device", "mac-7").unwrap();
+    both.here.put_lock(device.clone(), lock, Cause::Lock.into()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let holds = |store: &Store| store.locks().find(&device, now()).is_some();
+    eventually("it holds on", || holds(there)).await;
+    assert!(holds(&both.here));
+    for store in [&both.here, there] {
+        assert!(store.locks().find(&device, now().plus(HOUR)).is_none(), "though not for ever");
+    }
 }

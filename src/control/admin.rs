@@ -11,6 +11,7 @@ mod sessions;
 mod signals;
 
 use super::Control;
+use super::text::has_nul;
 use crate::clock;
 use crate::model::{Inventory, TokenHash};
 use crate::store::{self, Store};
@@ -93,6 +94,7 @@ pub fn start(listener: TcpListener, state: State) -> io::Result<Server> {
         .layer(middleware::from_fn_with_state(Arc::clone(&inner), acts::record))
         // A question, whatever its method.
         .route("/explain", post(explain::answer))
+        .layer(middleware::from_fn(readable))
         .layer(middleware::map_response(in_json))
         .layer(middleware::from_fn_with_state(Arc::clone(&inner), authorize));
     let router = Router::new()
@@ -115,6 +117,14 @@ impl Server {
     pub fn leave(&self) {
         self.listening.abort();
     }
+}
+
+/// Refuses names that nothing has.
+async fn readable(request: Request, next: Next) -> Response {
+    if request.uri().to_string().contains("%00") {
+        return error(StatusCode::BAD_REQUEST, "there is a NUL in the path or the query");
+    }
+    next.run(request).await
 }
 
 /// Asks for the bearer token (RFC 6750, section 2.1).
@@ -172,8 +182,13 @@ async fn status(Shared(inner): Shared<Arc<Inner>>) -> Response {
 
 /// The value that a body says in JSON.
 fn value<T: DeserializeOwned>(body: &[u8]) -> Result<T, Box<Response>> {
-    let refused = |wrong| error(StatusCode::BAD_REQUEST, &format!("not the JSON that is expected: {wrong}"));
-    serde_json::from_slice(body).map_err(|wrong: serde_json::Error| Box::new(refused(wrong)))
+    let refused = |wrong: String| error(StatusCode::BAD_REQUEST, &format!("not the JSON that is expected: {wrong}"));
+    // In JSON there is no other way to write one. What only looks like it is looked at.
+    let may_have_nul = body.windows(6).any(|bytes| bytes == br"\u0000");
+    if may_have_nul && serde_json::from_slice(body).is_ok_and(|value| has_nul(&value)) {
+        return Err(Box::new(refused("there is a NUL in a text".to_owned())));
+    }
+    serde_json::from_slice(body).map_err(|wrong: serde_json::Error| Box::new(refused(wrong.to_string())))
 }
 
 /// Some of many, in the order of their keys: those behind `after`, at most `limit`; `next` is the `after` of what follows.

@@ -17,6 +17,7 @@ mod write;
 
 use super::answer::{self, Answer};
 use super::query::Query;
+use super::text::has_nul;
 use super::{Control, Place};
 use crate::clock;
 use crate::model::ProviderName;
@@ -319,7 +320,9 @@ where
         Some(_) => Fault::TooLarge("the body"),
         None => Fault::InvalidSyntax("the body broke off".to_owned()),
     })?;
-    serde_json::from_slice(&bytes.to_bytes()).map_err(|error| Fault::InvalidSyntax(format!("the body is not JSON: {error}")))
+    let body = serde_json::from_slice(&bytes.to_bytes());
+    let body = body.map_err(|error| Fault::InvalidSyntax(format!("the body is not JSON: {error}")))?;
+    if has_nul(&body) { Err(Fault::value("there is a NUL in a text")) } else { Ok(body) }
 }
 
 fn written(outcome: Result<Reply, Fault>) -> Answer {

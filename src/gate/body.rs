@@ -12,7 +12,7 @@ use super::visit::Visit;
 use crate::model::Reason;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use std::cell::RefCell;
@@ -26,7 +26,14 @@ pub struct ResponseBody {
     /// Writes the audit record when the body is over or let go.
     pub(super) ending: Option<Ending>,
     tunnel: Option<Rc<Tunnel>>,
+    /// It is the answer of a gRPC call.
+    is_grpc: bool,
+    /// What is said in place of an error where the right to it ends.
+    farewell: Option<Farewell>,
 }
+
+/// The trailers of an answer that ends for this reason.
+pub(super) type Farewell = fn(Reason) -> HeaderMap;
 
 /// Why an answer breaks off.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +69,7 @@ enum Source {
 impl ResponseBody {
     /// A body of our own.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
-        Self { source: Source::Full(Full::new(bytes.into())), ending: None, tunnel: None }
+        Self { source: Source::Full(Full::new(bytes.into())), ending: None, tunnel: None, is_grpc: false, farewell: None }
     }
 
     /// Takes our own body off an answer to HEAD, and says how long it would have been (RFC 9110, section 9.3.2): over HTTP/2
@@ -81,8 +88,15 @@ impl ResponseBody {
     }
 
     /// An app's body.
-    pub(super) const fn app(in_flight: InFlight) -> Self {
-        Self { source: Source::App(in_flight), ending: None, tunnel: None }
+    pub(super) const fn app(in_flight: InFlight, is_grpc: bool) -> Self {
+        Self { source: Source::App(in_flight), ending: None, tunnel: None, is_grpc, farewell: None }
+    }
+
+    /// A gRPC call whose right ends before it does ends with these trailers; what is cut otherwise breaks off.
+    pub(super) const fn grpc_ends_with(&mut self, farewell: Farewell) {
+        if self.is_grpc {
+            self.farewell = Some(farewell);
+        }
     }
 
     /// Whether it is our own, and its reader is all that it waits for.
@@ -119,14 +133,15 @@ impl Body for ResponseBody {
     type Error = Broken;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let Self { source, ending, .. } = &mut *self;
+        let Self { source, ending, farewell, .. } = &mut *self;
         let polled = match source {
             Source::Full(body) => {
                 Pin::new(body).poll_frame(context).map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
             }
-            Source::App(in_flight) => {
-                in_flight.poll_frame(context).map(|frame| frame.map(|frame| frame.map(|frame| told(frame, ending.as_deref()))))
-            }
+            Source::App(in_flight) => in_flight.poll_frame(context).map(|frame| match frame? {
+                Ok(frame) => Some(Ok(told(frame, ending.as_deref()))),
+                Err(broken) => Some(last_words(in_flight, farewell).ok_or(broken)),
+            }),
         };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => self.passed(frame.data_ref().map_or(0, Bytes::len)),
@@ -149,6 +164,12 @@ impl Body for ResponseBody {
             Source::App(in_flight) => in_flight.size_hint(),
         }
     }
+}
+
+/// What is said, once, where the right to it has ended.
+fn last_words(in_flight: &InFlight, farewell: &mut Option<Farewell>) -> Option<Frame<Bytes>> {
+    let reason = in_flight.lost_by()?;
+    farewell.take().map(|farewell| Frame::trailers(farewell(reason)))
 }
 
 /// A frame of an app as the client gets it.

@@ -207,6 +207,20 @@ fn page(visit: &Visit, refusal: &Refusal) -> Response<ResponseBody> {
 
 /// gRPC takes its status from the headers of an answer without a body (gRPC over HTTP/2, "Trailers-Only").
 fn grpc(status: StatusCode, refusal: &Refusal) -> Response<ResponseBody> {
+    let mut response = answer(StatusCode::OK, "application/grpc", String::new());
+    response.headers_mut().extend(grpc_status(status, refusal.reason));
+    response
+}
+
+/// Where the right to a call ends while it is answered, it ends as one that is refused: its client learns that, and not that a connection
+/// broke. Over HTTP/1.1 an answer has no trailers that nobody announced.
+pub fn prepare(manner: &Manner, response: &mut Response<ResponseBody>) {
+    if !manner.h1 {
+        response.body_mut().grpc_ends_with(|reason| grpc_status(status(reason), reason));
+    }
+}
+
+fn grpc_status(status: StatusCode, reason: Reason) -> HeaderMap {
     let code = match status {
         StatusCode::UNAUTHORIZED => "16",
         StatusCode::FORBIDDEN => "7",
@@ -215,8 +229,6 @@ fn grpc(status: StatusCode, refusal: &Refusal) -> Response<ResponseBody> {
         StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS => "8",
         _ => "14",
     };
-    let mut response = answer(StatusCode::OK, "application/grpc", String::new());
-    response.headers_mut().insert("grpc-status", HeaderValue::from_static(code));
-    response.headers_mut().insert("grpc-message", HeaderValue::from_static(refusal.reason.code()));
-    response
+    let said = [("grpc-status", code), ("grpc-message", reason.code())];
+    said.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).into_iter().collect()
 }

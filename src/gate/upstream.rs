@@ -128,9 +128,10 @@ pub async fn forward(
     }
     // What the client says of its request is not for the client to be spared by.
     let is_stream = ["application/grpc", "text/event-stream"].iter().any(|kind| says(response.headers(), kind));
+    let is_grpc = is_stream && has_grpc_trailers(response.headers());
     let (parts, body) = response.into_parts();
     in_flight.answered(body, lease, is_stream, visit.reader());
-    Ok(Response::from_parts(parts, ResponseBody::app(in_flight)))
+    Ok(Response::from_parts(parts, ResponseBody::app(in_flight, is_grpc)))
 }
 
 /// What the client gets where there is no answer of the app.
@@ -149,6 +150,11 @@ fn refuse(visit: &mut Visit, app: &App, error: &Error, upload: Option<&Upload>) 
 /// Whether the client may go on talking at leisure before the app says anything: gRPC's streams of messages.
 fn may_talk(app: &App, headers: &HeaderMap) -> bool {
     app.servers.as_ref().is_some_and(Servers::may_multiplex) && says(headers, "application/grpc")
+}
+
+/// Whether its status is in trailers: those of gRPC-Web are part of the body.
+fn has_grpc_trailers(headers: &HeaderMap) -> bool {
+    says(headers, "application/grpc") && !says(headers, "application/grpc-web")
 }
 
 /// Whether this is the type of the content.

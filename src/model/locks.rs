@@ -43,9 +43,20 @@ pub struct Locks {
     devices: HashMap<String, Lock>,
     /// Until when certificates are locked, by whichever lock holds longest.
     fingerprints: HashMap<Fingerprint, Timestamp>,
+    /// By how many milliseconds the clock by which they end is ahead of this machine's.
+    ahead: i64,
 }
 
 impl Locks {
+    /// They end by a clock that says `theirs` when this machine's says `ours`.
+    pub fn end_by(&mut self, theirs: Timestamp, ours: Timestamp) {
+        self.ahead = i64::try_from(theirs.millis()).unwrap_or(i64::MAX).saturating_sub_unsigned(ours.millis());
+    }
+
+    fn by_clock(&self, now: Timestamp) -> Timestamp {
+        Timestamp::from_millis(now.millis().saturating_add_signed(self.ahead))
+    }
+
     /// Takes a lock in, in place of what was there.
     pub fn put(&mut self, whose: Whose, lock: Lock) {
         let (fingerprints, until) = (lock.fingerprints.clone(), lock.end());
@@ -82,7 +93,7 @@ impl Locks {
             Whose::Device(id) => self.devices.get(id),
             person => self.people.get(person),
         };
-        lock.filter(|lock| lock.holds(now))
+        lock.filter(|lock| lock.holds(self.by_clock(now)))
     }
 
     /// Whether a device must not be used: by its name in the inventory, or by its certificate.
@@ -90,6 +101,7 @@ impl Locks {
         if self.devices.is_empty() {
             return false;
         }
+        let now = self.by_clock(now);
         let by_id = id.and_then(|id| self.devices.get(id)).is_some_and(|lock| lock.holds(now));
         by_id || self.fingerprints.get(&fingerprint).is_some_and(|until| now < *until)
     }
@@ -108,6 +120,7 @@ impl Locks {
     pub fn all(&self, now: Timestamp) -> impl Iterator<Item = (Whose, &Lock)> {
         let people = self.people.iter().map(|(whose, lock)| (whose.clone(), lock));
         let devices = self.devices.iter().map(|(id, lock)| (Whose::Device(id.clone()), lock));
+        let now = self.by_clock(now);
         people.chain(devices).filter(move |(_, lock)| lock.holds(now))
     }
 }
@@ -141,6 +154,12 @@ mod tests {
             assert_eq!(locks.has_device(id, fingerprint, time(now)), expected, "{id:?} {now}");
         }
         assert_eq!((locks.all(time(8)).count(), locks.all(time(9)).count()), (1, 0));
+        locks.end_by(time(20), time(22));
+        assert_eq!([10, 11].map(|now| locks.has_device(None, one, time(now))), [true, false], "a clock that is two seconds behind");
+        assert_eq!((locks.all(time(10)).count(), locks.find(&Whose::Device("mac-1".to_owned()), time(11))), (1, None));
+        locks.end_by(time(22), time(20));
+        assert_eq!([6, 7].map(|now| locks.has_device(None, one, time(now))), [true, false], "or ahead");
+        locks.end_by(time(20), time(20));
         let lasting = Lock { reason: "stolen".to_owned(), since: time(1), until: None, fingerprints: vec![one] };
         locks.put(Whose::Device("by-certificate".to_owned()), lasting);
         assert!(locks.has_device(None, one, time(99)), "the one that holds longest counts");

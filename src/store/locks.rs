@@ -5,7 +5,7 @@ use super::changes::{Change, note};
 use super::follow::{does_not_read, in_time, pairs, placeholders};
 use super::notices::put;
 use super::revoke::{Grounds, Revoked, Selection};
-use super::sign_ins::to_sql;
+use super::sign_ins::{time, to_sql};
 use super::{Error, Store, signals};
 use crate::clock;
 use crate::model::device::entry::fingerprint;
@@ -19,6 +19,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Why somebody can't sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +36,9 @@ const PUT_LOCK: &str = "INSERT INTO locks (kind, name, reason, locked_at, expire
     ON CONFLICT (kind, name) DO UPDATE SET reason = excluded.reason, locked_at = excluded.locked_at,
         expires_at = excluded.expires_at, fingerprint = excluded.fingerprint";
 
-const LOCKS: &str = "SELECT kind, name, reason, locked_at, expires_at, fingerprint FROM locks";
+const LOCKS: &str = "SELECT kind, name, reason, locked_at, expires_at, fingerprint, (SELECT now FROM clock) AS now FROM locks";
+/// In how much time an answer has to come that says what time it is.
+const PROMPT: Duration = Duration::from_secs(1);
 
 impl Store {
     /// The locks; some may be over.
@@ -109,10 +112,11 @@ impl Store {
         let text = format!("{LOCKS} WHERE (kind, name) IN (VALUES {})", pairs(whose.len()));
         let query =
             whose.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, whose| query.bind(whose.kind()).bind(whose.to_string()));
+        let asked = clock::now();
         let rows = in_time(async { Ok(query.fetch_all(&self.followers()).await?) }).await?;
         let mut locks = Locks::clone(&self.locks());
         whose.iter().for_each(|whose| drop(locks.remove(whose)));
-        rows.iter().filter_map(lock_of).for_each(|(whose, lock)| locks.put(whose, lock));
+        take_in(&mut locks, &rows, asked);
         self.told.locks.store(Arc::new(locks));
         Ok(())
     }
@@ -120,10 +124,21 @@ impl Store {
     /// Every lock in the database.
     pub(super) async fn read_all_locks(&self) -> Result<Locks, Error> {
         let mut locks = Locks::default();
+        let asked = clock::now();
         let rows = in_time(async { Ok(sqlx::query(LOCKS).fetch_all(&self.followers()).await?) }).await?;
-        rows.iter().filter_map(lock_of).for_each(|(whose, lock)| locks.put(whose, lock));
+        take_in(&mut locks, &rows, asked);
         Ok(locks)
     }
+}
+
+/// Takes in what was read. It ends by the clock of the database, which is one for all replicas.
+fn take_in(locks: &mut Locks, rows: &[AnyRow], asked: Timestamp) {
+    let now = clock::now();
+    // Of what took long nobody knows when the database said it.
+    if let Some(theirs) = rows.first().and_then(|row| time(row, "now").ok()).filter(|_| now.since(asked) <= PROMPT) {
+        locks.end_by(theirs, now);
+    }
+    rows.iter().filter_map(lock_of).for_each(|(whose, lock)| locks.put(whose, lock));
 }
 
 /// Whether this person can't sign in, or go on with these claims; by what is committed.

@@ -5,11 +5,12 @@ use super::Error;
 use super::database::{Pools, options};
 use super::follow::Follower;
 use sqlx::any::AnyPoolOptions;
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgListener;
 use sqlx::{AnyConnection, ConnectOptions as _, Connection as _, Executor as _, Row as _};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Weak;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -31,8 +32,20 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const CHANNEL: &str = "doorward_changes";
 const SILENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(1);
-/// A server that loses its power must not lose what was acknowledged; stricter settings stay.
-const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+/// A server that loses its power must not lose what was acknowledged, nor a standby that was waited for when it takes over. Said also where
+/// it is so already: what a session has set itself, no change of the server's configuration takes away. What is stricter stays.
+const DURABLE: &str = "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit')
+    WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false)";
+/// Of a reading statement: takes the rows for this transaction, and leaves out those that others have.
+pub(super) const FREE_ROWS: &str = " FOR NO KEY UPDATE SKIP LOCKED";
+/// What goes for a replica that brings the tables up to date: one that has stopped is ended by the server, and those that wait give up.
+/// Whatever the database itself says stays.
+const LIMITS_OF_MIGRATION: [(&str, &str); 3] =
+    [("lock_timeout", "60s"), ("idle_session_timeout", "5s"), ("idle_in_transaction_session_timeout", "5s")];
+/// How long to wait for others without a word.
+const SILENTLY: Duration = Duration::from_secs(2);
+/// What the server calls it when a lock was waited for in vain.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// What the server ends by itself, so that a replica that has stopped in the middle of a transaction holds nobody up, be it while the
 /// server waits for it or while it sends.
 const LIMITS: [(&str, &str); 4] = [
@@ -58,6 +71,10 @@ impl Location {
         }
         if url.password().is_some() {
             return Err("a password does not belong into it: `store_password` says where that is".to_owned());
+        }
+        // It could be the rest of a password that was not escaped.
+        if url.fragment().is_some() || url.path().contains('@') || url.query().is_some_and(|query| query.contains('@')) {
+            return Err("there is a `#`, or a `@` behind the server: within a name they are written as `%23` and `%40`".to_owned());
         }
         if let Some((name, _)) = url.query_pairs().find(|(name, _)| !PARAMETERS.contains(&&**name)) {
             return Err(format!("`{name}` is not a parameter that this version knows: {}", PARAMETERS.join(", ")));
@@ -120,9 +137,9 @@ fn is_here(url: &Url) -> bool {
 
 /// A pool, with the tables up to date.
 pub(super) async fn open(location: &Location) -> Result<Pools, Error> {
-    let mut connection = options(location.unlimited())?.connect().await?;
+    let mut connection = connect(location).await?;
     check(&mut connection).await?;
-    MIGRATIONS.run(&mut connection).await?;
+    migrate(&mut connection).await?;
     connection.close().await?;
     pool(location)
 }
@@ -148,8 +165,41 @@ async fn prepare(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
 
 /// One connection, to a database that is there.
 pub(super) async fn read(location: &Location) -> Result<AnyConnection, Error> {
-    let mut connection = options(location.unlimited())?.connect().await?;
+    let mut connection = connect(location).await?;
     if is_standby(&mut connection).await? { Err(Error::Standby) } else { Ok(connection) }
+}
+
+async fn connect(location: &Location) -> Result<AnyConnection, Error> {
+    options(location.unlimited())?.connect().await.map_err(|error| untrusted(&error).unwrap_or(error.into()))
+}
+
+/// Where the certificate of the server is what is wrong.
+fn untrusted(error: &sqlx::Error) -> Option<Error> {
+    let sqlx::Error::Io(error) = error else { return None };
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    matches!(error, rustls::Error::InvalidCertificate(_)).then(|| Error::Untrusted(error.to_string()))
+}
+
+/// Brings the tables up to date. One replica does, and the others wait for it, though not for ever.
+async fn migrate(connection: &mut AnyConnection) -> Result<(), Error> {
+    for (name, value) in LIMITS_OF_MIGRATION {
+        let limit = sqlx::query("SELECT set_config($1, $2, false) WHERE current_setting($1) = '0'");
+        limit.bind(name).bind(value).execute(&mut *connection).await?;
+    }
+    let mut migrated = pin!(MIGRATIONS.run(connection));
+    let done = match timeout(SILENTLY, &mut migrated).await {
+        Ok(done) => done,
+        Err(_) => {
+            tracing::warn!("bringing the tables up to date takes a while, or another replica does it and is waited for");
+            migrated.await
+        }
+    };
+    done.map_err(|error| if is_held_up(&error) { Error::HeldUp } else { error.into() })
+}
+
+fn is_held_up(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
+    error.as_database_error().is_some_and(|error| error.code().is_some_and(|code| code == LOCK_NOT_AVAILABLE))
 }
 
 /// A standby is behind.

@@ -10,6 +10,7 @@ use selection::Condition;
 pub use selection::Selection;
 
 use super::changes::{Change, note};
+use super::used_devices::note_revoked;
 use super::{Error, Store};
 use crate::model::{SignInId, TokenHash};
 use sqlx::any::AnyRow;
@@ -135,6 +136,9 @@ impl Store {
         }
         let mut transaction = self.write().await?;
         let revoked = self.end(&mut transaction, what, grounds).await?;
+        if let Selection::Device { id, fingerprint } = what {
+            note_revoked(&mut transaction, (id.as_deref(), *fingerprint)).await?;
+        }
         transaction.commit().await?;
         self.apply_here(&revoked, grounds.cause);
         Ok(revoked)

@@ -1,7 +1,7 @@
 //! Sign-ins: made at a callback, renewed with their claims, ended once. In: checked identities and tokens. Out: live
 //! objects. Must never hand out a sign-in whose row is gone.
 
-use super::follow::placeholders;
+use super::follow::{pairs, placeholders};
 use super::live::{Life, Renewal, SignIn};
 use super::locks::{Barred, barred};
 use super::revoke::{Cause, Revoked, Selection, address};
@@ -106,7 +106,7 @@ pub(super) use sign_ins;
 
 const BY_COOKIE: &str = sign_ins!("WHERE s.cookie = $1");
 pub(super) const BY_ID: &str = sign_ins!("WHERE s.id = $1");
-const OVER: &str = "SELECT id FROM sign_ins WHERE ends_at <= $1 OR last_seen <= $2 OR created_at <= $3";
+const IS_OVER: &str = "(ends_at <= $1 OR last_seen <= $2 OR created_at <= $3)";
 
 impl Store {
     /// Makes a sign-in, and ends the one that it replaces; neither where something keeps the person out.
@@ -167,25 +167,35 @@ impl Store {
         Ok(row.and_then(|row| self.ended(id, &row).ok()))
     }
 
-    /// Writes down when sign-ins were last used, each of them this often at most.
+    /// Writes down when sign-ins were last used, each of them this often at most. That ends nothing and depends on nothing, and so waits
+    /// for nobody who writes, nor has them wait: it leaves out the rows that others have, until the next time.
     pub(super) async fn write_last_seen(&self, often: Duration) -> Result<(), Error> {
         let (live, now) = (self.registry.live_sign_ins(), clock::now());
-        let unwritten: Vec<_> = live.iter().filter_map(|sign_in| Some((sign_in, sign_in.unwritten(now, often)?))).collect();
+        let unwritten: Vec<_> = live.iter().filter_map(|sign_in| Some((sign_in.id, sign_in.unwritten(now, often)?))).collect();
         for some in unwritten.chunks(AT_ONCE) {
-            let rows: Vec<String> = (0..some.len()).map(|index| format!("(${}, ${})", index * 2 + 1, index * 2 + 2)).collect();
+            let ids: Vec<String> = some.iter().map(|(id, _)| id.0.to_string()).collect();
             // Both databases call the columns of such a list so.
             let text = format!(
-                "UPDATE sign_ins SET last_seen = seen.column2 FROM (VALUES {}) AS seen
-                 WHERE sign_ins.id = seen.column1 AND sign_ins.last_seen < seen.column2",
-                rows.join(", ")
+                "UPDATE sign_ins SET last_seen = CASE WHEN last_seen < seen.column2 THEN seen.column2 ELSE last_seen END
+                 FROM (VALUES {}) AS seen, (SELECT id AS free FROM sign_ins WHERE id IN ({}){}) AS unheld
+                 WHERE sign_ins.id = seen.column1 AND unheld.free = seen.column1 RETURNING id, last_seen",
+                pairs(some.len()),
+                ids.join(", "),
+                self.free_rows()
             );
-            let query = some
-                .iter()
-                .fold(sqlx::query(AssertSqlSafe(text)), |query, (sign_in, seen)| query.bind(sign_in.id.0).bind(to_sql(*seen)));
-            let mut transaction = self.write().await?;
-            query.execute(&mut *transaction).await?;
-            transaction.commit().await?;
-            some.iter().for_each(|(sign_in, seen)| sign_in.written(*seen));
+            let query =
+                some.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, (id, seen)| query.bind(id.0).bind(to_sql(*seen)));
+            self.were_seen(&query.fetch_all(&self.writer()).await?)?;
+        }
+        Ok(())
+    }
+
+    /// Has those that are held learn what their rows say.
+    fn were_seen(&self, rows: &[AnyRow]) -> Result<(), Error> {
+        for row in rows {
+            if let Some(held) = self.registry.held(SignInId(row.try_get("id")?)) {
+                held.was_seen(time(row, "last_seen")?);
+            }
         }
         Ok(())
     }
@@ -198,18 +208,14 @@ impl Store {
         for some in idle.chunks(AT_ONCE) {
             let text = format!("SELECT id, last_seen FROM sign_ins WHERE id IN ({})", placeholders(some.len()));
             let query = some.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, sign_in| query.bind(sign_in.id.0));
-            for row in query.fetch_all(&self.readers()).await? {
-                if let Some(held) = self.registry.held(SignInId(row.try_get("id")?)) {
-                    held.was_seen(time(&row, "last_seen")?);
-                }
-            }
+            self.were_seen(&query.fetch_all(&self.readers()).await?)?;
         }
         Ok(())
     }
 
     pub(super) async fn remove_expired(&self, lifetimes: Lifetimes) -> Result<(), Error> {
         let now = to_sql(clock::now());
-        if !self.over(&self.readers(), lifetimes).await?.is_empty() {
+        if !self.over(&self.readers(), over(), lifetimes).await?.is_empty() {
             self.remove(lifetimes).await?;
         }
         sqlx::query("DELETE FROM handoffs WHERE expires_at <= $1").bind(now).execute(&self.writer()).await?;
@@ -217,12 +223,12 @@ impl Store {
     }
 
     /// What is over, by its rows and by what is held.
-    async fn over(&self, executor: impl sqlx::AnyExecutor<'_>, lifetimes: Lifetimes) -> Result<Vec<SignInId>, Error> {
+    async fn over(&self, executor: impl sqlx::AnyExecutor<'_>, text: String, lifetimes: Lifetimes) -> Result<Vec<SignInId>, Error> {
         let time = clock::now();
         let before = |duration: Duration| to_sql(time).saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
         // Another replica writes down what is used after a while, and its clock may go otherwise.
         let idle = if self.is_shared() { lifetimes.idle.saturating_add(LAG) } else { lifetimes.idle };
-        let over = sqlx::query_scalar(OVER).bind(to_sql(time)).bind(before(idle)).bind(before(lifetimes.lifetime));
+        let over = sqlx::query_scalar(AssertSqlSafe(text)).bind(to_sql(time)).bind(before(idle)).bind(before(lifetimes.lifetime));
         let over: Vec<i64> = over.fetch_all(executor).await?;
         // A row may lag behind the object that is in use.
         let lives = |id: SignInId| self.registry.held(id).is_some_and(|held| held.life(time, lifetimes) == Life::Live);
@@ -231,11 +237,13 @@ impl Store {
 
     async fn remove(&self, lifetimes: Lifetimes) -> Result<(), Error> {
         let mut transaction = self.write().await?;
-        // Others may have written meanwhile, and cannot any more.
-        let over = self.over(&mut *transaction, lifetimes).await?;
+        // Others may have written meanwhile, and cannot any more; but for uses, which are written without the lock: they can't once the
+        // rows are taken.
+        let over = self.over(&mut *transaction, over(), lifetimes).await?;
         let mut all = Vec::new();
         for some in over.chunks(AT_ONCE) {
-            all.push(self.end(&mut transaction, &Selection::SignIns(some.to_vec()), Cause::Expired.into()).await?);
+            let still = self.over(&mut *transaction, take_over(some), lifetimes).await?;
+            all.push(self.end(&mut transaction, &Selection::SignIns(still), Cause::Expired.into()).await?);
         }
         transaction.commit().await?;
         all.iter().for_each(|revoked| self.apply_here(revoked, Cause::Expired));
@@ -294,6 +302,16 @@ impl Store {
         let plain = self.ring.open(Purpose::Tokens, &format!("sign_ins {}", id.0), &sealed)?;
         serde_json::from_slice(&plain).map_err(|_| Error::Damaged("sign_ins"))
     }
+}
+
+fn over() -> String {
+    format!("SELECT id FROM sign_ins WHERE {IS_OVER}")
+}
+
+/// Takes the rows of those that are over.
+fn take_over(some: &[SignInId]) -> String {
+    let ids: Vec<String> = some.iter().map(|id| id.0.to_string()).collect();
+    format!("UPDATE sign_ins SET last_seen = last_seen WHERE id IN ({}) AND {IS_OVER} RETURNING id", ids.join(", "))
 }
 
 async fn upsert_user(connection: &mut AnyConnection, identity: &Identity, now: Timestamp) -> Result<i64, Error> {

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// How a transaction begins that is the only one that writes.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+/// Of a reading statement: what takes rows for a transaction. The one that writes has them all.
+pub(super) const FREE_ROWS: &str = "";
 /// The log is synced before a commit is acknowledged.
 const DURABLE: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000";
 const MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");

@@ -4,6 +4,7 @@
 use super::locks::tied_to_locked;
 use super::revoke::{Cause, Revoked, Selection};
 use super::{Error, SignIn, Store};
+use crate::clock;
 use crate::model::{Fingerprint, SignInId};
 use sqlx::{AnyConnection, AssertSqlSafe};
 use std::collections::HashMap;
@@ -12,6 +13,9 @@ use tokio::sync::Notify;
 
 /// How many are written with one statement.
 const AT_ONCE: usize = 200;
+const REVOKED: &str = "INSERT INTO revoked_devices (device, fingerprint, revoked_at) VALUES ($1, $2, (SELECT now FROM clock))";
+/// A day: longer than a replica goes on that can't write.
+const TRIM: &str = "DELETE FROM revoked_devices WHERE revoked_at < (SELECT now FROM clock) - 86400000";
 
 /// What was seen and is not written down yet.
 #[derive(Default)]
@@ -26,6 +30,8 @@ struct Used {
     sign_in: SignInId,
     fingerprint: Fingerprint,
     device: Option<String>,
+    /// When, in milliseconds of [`clock::elapsed`].
+    at: u64,
 }
 
 impl Unwritten {
@@ -60,7 +66,12 @@ impl Store {
     /// A request of this sign-in came with this certificate, of the device of this name where the inventory has it.
     pub fn used_with(&self, sign_in: &SignIn, fingerprint: Fingerprint, device: Option<&str>) {
         if sign_in.is_new_with(fingerprint) {
-            self.unwritten.seen().push(Used { sign_in: sign_in.id, fingerprint, device: device.map(str::to_owned) });
+            self.unwritten.seen().push(Used {
+                sign_in: sign_in.id,
+                fingerprint,
+                device: device.map(str::to_owned),
+                at: clock::elapsed(),
+            });
             self.write_devices_soon();
         }
     }
@@ -70,7 +81,8 @@ impl Store {
         self.unwritten.wake.notify_one();
     }
 
-    /// Writes down what was seen before this began, and ends what was used with a device that was locked meanwhile.
+    /// Writes down what was seen before this began, and ends what was used with a device that was locked meanwhile, or before its sign-ins
+    /// were ended.
     pub(super) async fn write_devices(&self) -> Result<(), Error> {
         // Whoever comes while another one writes waits until it is written.
         let _writing = self.unwritten.writing.lock().await;
@@ -83,15 +95,15 @@ impl Store {
         let uses: Vec<&Used> = uses.into_values().collect();
         let (mut transaction, mut ended) = (self.write().await?, Vec::new());
         for some in uses.chunks(AT_ONCE) {
-            ended.push(self.write_uses(&mut transaction, some).await?);
+            ended.extend(self.write_uses(&mut transaction, some).await?);
         }
         transaction.commit().await?;
         drop(self.unwritten.seen().drain(..seen.len()));
-        ended.iter().for_each(|revoked| self.apply_here(revoked, Cause::Lock));
+        ended.iter().for_each(|(revoked, cause)| self.apply_here(revoked, *cause));
         Ok(())
     }
 
-    async fn write_uses(&self, connection: &mut AnyConnection, some: &[&Used]) -> Result<Revoked, Error> {
+    async fn write_uses(&self, connection: &mut AnyConnection, some: &[&Used]) -> Result<Vec<(Revoked, Cause)>, Error> {
         let row = |index| format!("(${}, ${}, ${})", index * 3 + 1, index * 3 + 2, index * 3 + 3);
         let rows: Vec<String> = (0..some.len()).map(row).collect();
         // Both databases call the columns of such a list so. An empty name is none.
@@ -107,9 +119,48 @@ impl Store {
         query.execute(&mut *connection).await?;
         let sign_ins: Vec<SignInId> = some.iter().map(|used| used.sign_in).collect();
         let locked_out = tied_to_locked(connection, &sign_ins).await?;
-        if locked_out.is_empty() {
-            return Ok(Revoked::default());
+        let revoked = used_before_revoked(connection, some).await?;
+        let mut ended = Vec::new();
+        for (sign_ins, cause) in [(locked_out, Cause::Lock), (revoked, Cause::Administration)] {
+            if !sign_ins.is_empty() {
+                ended.push((self.end(connection, &Selection::SignIns(sign_ins), cause.into()).await?, cause));
+            }
         }
-        self.end(connection, &Selection::SignIns(locked_out), Cause::Lock.into()).await
+        Ok(ended)
     }
+}
+
+/// All sign-ins end that were used with this device until now; also those of which only another replica knows that they were.
+pub(super) async fn note_revoked(
+    connection: &mut AnyConnection,
+    (device, fingerprint): (Option<&str>, Option<Fingerprint>),
+) -> Result<(), Error> {
+    let query = sqlx::query(REVOKED).bind(device.map(str::to_owned)).bind(fingerprint.map(|fingerprint| fingerprint.to_string()));
+    query.execute(connection).await?;
+    Ok(())
+}
+
+/// The sign-ins of those uses that were before the end of all sign-ins of the device. How long ago they were, this machine knows; the
+/// database counts back from its own time.
+async fn used_before_revoked(connection: &mut AnyConnection, some: &[&Used]) -> Result<Vec<SignInId>, Error> {
+    let row = |index| format!("(${}, ${}, ${}, ${})", index * 4 + 1, index * 4 + 2, index * 4 + 3, index * 4 + 4);
+    let rows: Vec<String> = (0..some.len()).map(row).collect();
+    let text = format!(
+        "SELECT DISTINCT seen.column1 FROM (VALUES {}) AS seen
+         JOIN revoked_devices r ON r.device = seen.column3 OR r.fingerprint = seen.column2
+         WHERE r.revoked_at >= (SELECT now FROM clock) - seen.column4",
+        rows.join(", ")
+    );
+    let now = clock::elapsed();
+    let query = some.iter().fold(sqlx::query_scalar::<_, i64>(AssertSqlSafe(text)), |query, used| {
+        let age = i64::try_from(now.saturating_sub(used.at)).unwrap_or(i64::MAX);
+        query.bind(used.sign_in.0).bind(used.fingerprint.to_string()).bind(used.device.clone().unwrap_or_default()).bind(age)
+    });
+    Ok(query.fetch_all(connection).await?.into_iter().map(SignInId).collect())
+}
+
+/// Lets go of what every replica has written down before.
+pub(super) async fn trim(connection: &mut AnyConnection) -> Result<(), Error> {
+    sqlx::query(TRIM).execute(connection).await?;
+    Ok(())
 }

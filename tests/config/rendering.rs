@@ -97,6 +97,13 @@ fn a_secret_is_never_shown() {
         "issuer2: postgres://eve:ab/hunter2@db.corp.example/d",
         "issuer2: postgres://eve:ab@hunter2@db.corp.example/d",
         "issuer2: 'postgresql://db.corp.example/d?sslmode=require&password=hunter2'",
+        "issuer2: postgres://eve:hunter2/d",
+        "issuer2: Postgres://eve:hunter2",
+        "issuer2: postgres://eve:12?hunter2@db.corp.example/d",
+        "issuer2: postgres://eve@db.corp.example/d?pass=hunter2",
+        "issuer2: postgresql:eve:hunter2",
+        "issuer2: eve:hunter2@db.corp.example/d",
+        "issuer2: host=db.corp.example user=eve password=hunter2",
     ];
     for attempt in attempts {
         let yaml = with("    client_id", &format!("    {attempt}\n    client_id"));
@@ -105,6 +112,20 @@ fn a_secret_is_never_shown() {
             assert_eq!(code, 1, "{attempt}");
             assert!(!problems.contains("hunter2") && !output.contains("hunter2"), "{attempt}:\n{problems}");
         }
+    }
+    for location in [
+        "postgres://eve:hunter2/d",
+        "postgres://eve:12?hunter2@db.corp.example/d",
+        "postgres://eve:12/hunter2@db.corp.example/d",
+        "postgres://eve:12#hunter2@db.corp.example/d",
+        "postgres://db.corp.example/d?password=hunter2",
+        "postgres://db.corp.example/d?pass=hunter2",
+        "postgres:eve:hunter2",
+        "eve:hunter2@db.corp.example/d",
+    ] {
+        let (code, output, problems) = checked(&scene, &BASE.replace("sqlite:doorward.db", &format!("'{location}'")));
+        assert_eq!(code, 1, "{location}");
+        assert!(!problems.contains("hunter2") && !output.contains("hunter2"), "{location}:\n{problems}");
     }
     let token = format!("{BASE}admin: {{ token: hunter2 }}\n");
     assert!(!checked(&scene, &token).2.contains("hunter2"));

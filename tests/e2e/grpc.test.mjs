@@ -227,6 +227,26 @@ for (const name of ['wiki', 'files']) {
   });
 }
 
+describe('a call whose session ends', () => {
+  for (const name of ['wiki', 'files']) {
+    it(`is told so by its status, at ${name}`, async () => {
+      const visitor = new Visitor(world);
+      await visitor.signIn(`${world.urls[name]}/page`, 'alice');
+      const app = client(name);
+      const call = app.chat(metadata(name, { cookie: visitor.cookieHeader(HOSTS[name]) }));
+      const status = new Promise((resolve) => { call.on('status', resolve).on('error', () => {}); });
+      call.write(Buffer.from('one'));
+      await new Promise((resolve) => { call.once('data', resolve); });
+      await visitor.navigate(`${world.urls[name]}/.doorward/logout`);
+      const { code, details } = await status;
+      assert.deepEqual([code, details], [grpc.status.UNAUTHENTICATED, 'session_invalid']);
+      await eventually('the server knows', () => cancelled === 1);
+      app.close();
+      visitor.close();
+    });
+  }
+});
+
 describe('a call that is refused', () => {
   const cases = [
     ['without a session', 'wiki', { cookie: undefined }, grpc.status.UNAUTHENTICATED, 'not_signed_in'],

@@ -50,6 +50,8 @@ async fn a_device_that_is_not_right_in_every_part_is_not_taken() {
         ("mac-2", json!({ "owner": "shared", "admin": true }), 400, "unknown field"),
         ("mac-2", json!({ "owner": "shared", "id": "mac-3" }), 400, "not the one in the path"),
         ("mac%202", json!({ "owner": "shared" }), 400, "some values"),
+        ("mac%00", json!({ "owner": "shared" }), 400, "a NUL"),
+        ("mac-2", json!({ "owner": "shared", "platform": "a\0b" }), 400, "a NUL"),
         ("mac-2", json!({ "owner": "shared", "fingerprint": FINGERPRINT }), 409, "`mac-1` has this certificate"),
     ];
     for (id, body, status, message) in cases {

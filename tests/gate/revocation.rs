@@ -237,11 +237,17 @@ async fn over_http2_streams_end_one_by_one_and_the_connection_goes_on() {
     let mut tunnel = Connection::over(client.websocket(&world.url(WIKI, "/ws"), &alice).await);
     assert!(speaks(&mut tunnel).await);
     let (mut other, url, cookie) = (connection.clone(), world.url(WIKI, "/grpc"), alice.clone());
-    let calls = tokio::spawn(async move { other.ask("GET", &url, &[("cookie", &cookie)]).await });
-    eventually("the call has begun", async || world.app.all().iter().any(|seen| seen.path == "/grpc").then_some(())).await;
+    let calls = tokio::spawn(async move { other.call(&url, &cookie).await });
+    let (mut other, url, cookie) = (connection.clone(), world.url(WIKI, "/events"), alice.clone());
+    let events = tokio::spawn(async move { other.ask("GET", &url, &[("cookie", &cookie)]).await });
+    for path in ["/grpc", "/events"] {
+        eventually("it has begun", async || world.app.all().iter().any(|seen| seen.path == path).then_some(())).await;
+    }
     sign_out(&world, &alice).await;
     assert_eq!(tunnel.rest().await, FAREWELL);
-    assert!(calls.await.unwrap().is_none(), "a stream that was cut is reset");
+    assert!(events.await.unwrap().is_none(), "a stream that was cut is reset");
+    let trailers = calls.await.unwrap().expect("a call ends with a status");
+    assert_eq!((trailers["grpc-status"].as_bytes(), trailers["grpc-message"].as_bytes()), (&b"16"[..], &b"session_invalid"[..]));
     assert_eq!(client.ask("GET", &world.url(WIKI, "/x"), &[("cookie", &bob)]).await.unwrap().status, 200);
     assert_eq!((cause(&world, "/ws").await, cause(&world, "/grpc").await), ("session_invalid".into(), "session_invalid".into()));
 }

@@ -7,7 +7,7 @@ use crate::wire::Wire;
 use crate::world::entrance::Entrance;
 use crate::world::ports::Ports;
 use crate::world::wire::{Connection, PATIENCE, shake_hands_over};
-use crate::world::{WIKI, World};
+use crate::world::{Setup, WIKI, World};
 use doorward::clock::now;
 use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Email, Identity, ProviderName, Token};
@@ -43,8 +43,13 @@ pub(crate) struct Replica {
 impl Cluster {
     /// So many replicas that go on for so long without their database.
     pub(crate) async fn start(count: usize, grace: &str) -> Option<Self> {
+        Self::of(count, grace, Setup::default()).await
+    }
+
+    /// The same in a world of another make.
+    pub(crate) async fn of(count: usize, grace: &str, setup: Setup) -> Option<Self> {
         let server = tokio::task::spawn_blocking(|| Postgres::start(&[])).await.unwrap()?;
-        let mut world = World::start().await;
+        let mut world = World::of(setup).await;
         world.stop().await;
         fs::write(world.path("keys"), "1 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n").unwrap();
         let location = server.database();
@@ -53,12 +58,15 @@ impl Cluster {
         let store = Store::open_at(keyed, Handle::current()).await.unwrap();
         let mut cluster = Self { replicas: Vec::new(), store, world, server, database };
         for number in 0..count {
-            cluster.add(number, grace).await;
+            let mut replica = cluster.configure(number, grace).await;
+            replica.run().await;
+            cluster.replicas.push(replica);
         }
         Some(cluster)
     }
 
-    async fn add(&mut self, number: usize, grace: &str) {
+    /// Another one, which does not run yet.
+    pub(crate) async fn configure(&self, number: usize, grace: &str) -> Replica {
         let (wire, ports, world) = (Wire::to(self.server.port()).await, Ports::take(), &self.world);
         let store = self.server.location(wire.port(), &self.database);
         let text = fs::read_to_string(world.path("doorward.yaml")).unwrap();
@@ -70,13 +78,16 @@ impl Cluster {
         let configuration = world.path(&format!("replica{number}.yaml"));
         fs::write(&configuration, text).unwrap();
         let entrance = Entrance { port: ports.https(), roots: Arc::clone(&world.roots), hosts: world.hosts.clone() };
-        let mut replica = Replica { process: None, wire, entrance, configuration, ports };
-        replica.run().await;
-        self.replicas.push(replica);
+        Replica { process: None, wire, entrance, configuration, ports }
     }
 
     /// The cookie of a new session at the app.
     pub(crate) async fn sign_in(&self) -> String {
+        self.sign_in_at(WIKI).await
+    }
+
+    /// The same at another host.
+    pub(crate) async fn sign_in_at(&self, host: &str) -> String {
         let (cookie, code) = (Token::random().unwrap(), Token::random().unwrap().hash());
         let subject = Subject { provider: ProviderName::parse("staff").unwrap(), subject: "ana".into() };
         let profile = Profile { email: Email::parse("ana@corp.example").ok(), ..Profile::default() };
@@ -85,9 +96,9 @@ impl Cluster {
         let ends = now().plus(Duration::from_secs(3600));
         let new = NewSignIn { cookie: code, identity, provider_sid: None, tokens, ends, replaces: None, client: Client::default() };
         let sign_in = self.store.create_sign_in(new).await.unwrap().unwrap().id;
-        let handoff = Handoff { code, sign_in, host: WIKI.into(), binding: code, expires: ends };
+        let handoff = Handoff { code, sign_in, host: host.into(), binding: code, expires: ends };
         assert!(self.store.create_handoff(&handoff).await.unwrap());
-        assert!(self.store.take_handoff(&code, WIKI, &code, &cookie.hash()).await.unwrap());
+        assert!(self.store.take_handoff(&code, host, &code, &cookie.hash()).await.unwrap());
         format!("Cookie: __Host-doorward={}\r\n", cookie.reveal())
     }
 
@@ -123,13 +134,18 @@ impl Cluster {
 
 impl Replica {
     pub(crate) async fn run(&mut self) {
-        // What is let go of ends all that runs this configuration.
-        self.process = None;
-        self.process = Some(Process::run(&self.configuration, &[]));
+        self.begin();
         crate::world::eventually("the replica is ready", async || {
             self.admin("/readyz").await?.contains("\"store\":true").then_some(())
         })
         .await;
+    }
+
+    /// Starts it, and does not wait until it is ready.
+    pub(crate) fn begin(&mut self) {
+        // What is let go of ends all that runs this configuration.
+        self.process = None;
+        self.process = Some(Process::run(&self.configuration, &[]));
     }
 
     pub(crate) fn signal(&self, name: &str) {

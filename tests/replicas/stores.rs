@@ -19,13 +19,13 @@ use tokio::runtime::Handle;
 const HOUR: Duration = Duration::from_secs(3600);
 const LASTING: Lifetimes = Lifetimes { idle: HOUR, lifetime: HOUR };
 pub(crate) const HOST: &str = "wiki.corp.test";
-const KEY: &str = "1 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
+pub(crate) const KEY: &str = "1 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
 const OTHER_KEY: &str = "1 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE=\n";
 
 /// A database, and what replicas need to share it.
 pub(crate) struct Shared {
-    folder: TempDir,
-    location: String,
+    pub(crate) folder: TempDir,
+    pub(crate) location: String,
 }
 
 impl Shared {
@@ -40,7 +40,7 @@ impl Shared {
         self.folder.path().join("keys")
     }
 
-    async fn try_replica(&self) -> Result<Arc<Store>, Error> {
+    pub(crate) async fn try_replica(&self) -> Result<Arc<Store>, Error> {
         Store::open_at(Location::parse(&self.location).unwrap().with_keys(self.keys()), Handle::current()).await
     }
 
@@ -349,6 +349,54 @@ async fn writers_that_wait_in_vain_leave_nothing_behind_and_keep_nobody_from_rea
     for _ in 0..20 {
         write().await.unwrap().unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_somebody_was_seen_is_written_without_waiting_for_those_who_write() {
+    use sqlx::Executor as _;
+    let Some(shared) = Shared::new().await else { return };
+    let server = Postgres::shared().unwrap();
+    let database = shared.location.rsplit('/').next().unwrap();
+    let store = shared.replica().await;
+    let ((free, _), (taken, _)) = (sign_in(&store).await, sign_in(&store).await);
+    let kept = keep_the_lock(&shared.location, 3.5).await;
+    let mut other = <sqlx::PgConnection as sqlx::Connection>::connect(&shared.location).await.unwrap();
+    other
+        .execute(sqlx::AssertSqlSafe(format!("BEGIN; SELECT 1 FROM sign_ins WHERE id = {} FOR UPDATE", taken.id.0)))
+        .await
+        .unwrap();
+    let later = now().plus(Duration::from_secs(5));
+    [&free, &taken].iter().for_each(|sign_in| sign_in.seen(later));
+    let written = |sign_in: &SignIn| {
+        let row = server.run(database, &format!("SELECT last_seen FROM sign_ins WHERE id = {}", sign_in.id.0));
+        row.trim() == later.millis().to_string()
+    };
+    store.write_down().await.unwrap();
+    assert!(written(&free) && !written(&taken) && !kept.is_finished());
+    other.execute("ROLLBACK").await.unwrap();
+    store.write_down().await.unwrap();
+    assert!(written(&taken), "what was left out is not forgotten");
+    kept.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_in_use_after_all_is_not_ended_for_being_idle() {
+    use sqlx::Executor as _;
+    let Some(shared) = Shared::new().await else { return };
+    let (one, two) = (shared.replica().await, shared.replica().await);
+    let (used, _) = sign_in(&one).await;
+    let (idle, _) = sign_in(&one).await;
+    let mut other = <sqlx::PgConnection as sqlx::Connection>::connect(&shared.location).await.unwrap();
+    other.execute("UPDATE sign_ins SET last_seen = last_seen - 300000").await.unwrap();
+    // A use that another replica is about to commit.
+    let seen = format!("BEGIN; UPDATE sign_ins SET last_seen = last_seen + 300000 WHERE id = {}", used.id.0);
+    other.execute(sqlx::AssertSqlSafe(seen)).await.unwrap();
+    let lifetimes = Lifetimes { idle: Duration::from_secs(30), ..LASTING };
+    let tidying = tokio::spawn(async move { two.tidy(lifetimes).await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    other.execute("COMMIT").await.unwrap();
+    tidying.await.unwrap().unwrap();
+    assert!(one.tokens(used.id).await.unwrap().is_some() && one.tokens(idle.id).await.unwrap().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

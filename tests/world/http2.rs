@@ -41,6 +41,20 @@ impl Http2 {
         Some(Answer { status: parts.status.as_u16(), headers, body })
     }
 
+    /// How an answer ends to a gRPC call: with these trailers, or `None` where the stream was reset.
+    pub(crate) async fn call(&mut self, url: &str, cookie: &str) -> Option<http::HeaderMap> {
+        let request =
+            Request::post(url).header("cookie", cookie).header("content-type", "application/grpc").header("te", "trailers");
+        let mut body = self.0.send_request(request.body(Full::default()).unwrap()).await.ok()?.into_body();
+        while let Some(frame) = body.frame().await {
+            if let Ok(trailers) = frame.ok()?.into_trailers() {
+                assert!(body.frame().await.is_none(), "nothing comes after trailers");
+                return Some(trailers);
+            }
+        }
+        None
+    }
+
     /// The head of an answer whose body nobody reads.
     pub(crate) async fn unread(&mut self, url: &str) -> http::Response<hyper::body::Incoming> {
         self.0.send_request(Request::get(url).body(Full::default()).unwrap()).await.unwrap()

@@ -16,6 +16,10 @@ const KEEPER: &str = r#"
     if [ -z "$dir" ]; then
         dir=$(mktemp -d) && "$bin/initdb" --no-sync -A trust -U doorward -D "$dir/data" >"$dir/log" 2>&1
     fi
+    if [ -n "$SERVER_KEY" ]; then
+        (umask 077 && printf '%s\n' "$SERVER_KEY" >"$dir/data/server.key" && printf '%s\n' "$SERVER_CERTIFICATE" >"$dir/data/server.crt")
+        set -- "$@" -c ssl=on
+    fi
     echo "$dir"
     "$bin/postgres" -D "$dir/data" -p "$port" -k "$dir" -c listen_addresses=127.0.0.1 -c max_connections=200 "$@" >>"$dir/log" 2>&1 &
     server=$!
@@ -40,8 +44,17 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// A server of one's own; `None` where PostgreSQL is not installed.
     pub(crate) fn start(options: &[&str]) -> Option<Self> {
+        Self::of(options, &[])
+    }
+
+    /// One that speaks TLS too, by this certificate.
+    pub(crate) fn with_certificate(certificate: &str, key: &str) -> Option<Self> {
+        Self::of(&[], &[("SERVER_CERTIFICATE", certificate), ("SERVER_KEY", key)])
+    }
+
+    fn of(options: &[&str], variables: &[(&str, &str)]) -> Option<Self> {
         let ports = Ports::take();
-        let (keeper, folder) = keep("", ports.nth(1), options)?;
+        let (keeper, folder) = keep("", ports.nth(1), options, variables)?;
         let server = Self { folder, ports, keeper: Mutex::new(Some(keeper)), databases: AtomicU32::new(0) };
         server.wait();
         Some(server)
@@ -87,7 +100,8 @@ impl Postgres {
     pub(crate) fn restart(&self) {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            *self.keeper.lock().unwrap() = keep(&self.folder.display().to_string(), self.port(), &[]).map(|(keeper, _)| keeper);
+            *self.keeper.lock().unwrap() =
+                keep(&self.folder.display().to_string(), self.port(), &[], &[]).map(|(keeper, _)| keeper);
             if self.answers_within(Duration::from_secs(5)) {
                 return;
             }
@@ -138,14 +152,15 @@ impl Drop for Postgres {
     }
 }
 
-fn keep(folder: &str, port: u16, options: &[&str]) -> Option<(Kept, PathBuf)> {
+fn keep(folder: &str, port: u16, options: &[&str], variables: &[(&str, &str)]) -> Option<(Kept, PathBuf)> {
     let programs = programs().or_else(|| {
         eprintln!("SKIPPED: PostgreSQL is not installed");
         None
     })?;
     let mut command = as_who_may_run_it();
     command.args(["sh", "-c", KEEPER, "keeper", folder]).arg(programs).arg(port.to_string()).args(options);
-    let mut keeper = command.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut keeper =
+        command.envs(variables.iter().copied()).current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let input = keeper.stdin.take().unwrap();

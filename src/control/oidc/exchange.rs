@@ -42,7 +42,7 @@ pub(super) async fn check_login(
 ) -> Result<Checked, Error> {
     let token = response.id_token().ok_or_else(|| Error::Unreadable("there is no ID token".to_owned()))?;
     let claims = check(issuer, provider, token, response.access_token(), nonce, None).await?;
-    let provider_sid = claims.all.get("sid").and_then(Value::as_str).map(str::to_owned);
+    let provider_sid = claims.all.get("sid").and_then(Value::as_str).filter(|sid| !sid.contains('\0')).map(str::to_owned);
     let tokens = Tokens {
         id_token: token.to_string(),
         refresh_token: refresh_token(response),

@@ -4,6 +4,7 @@
 use super::http::Http;
 use super::id_token::{ALGORITHMS, payload};
 use super::keys::Keys;
+use crate::control::text::any_has_nul;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use openidconnect::core::{CoreJsonWebKeySet, CoreJwsSigningAlgorithm as Algorithm};
@@ -68,7 +69,7 @@ impl<'a> Signed<'a> {
         }
         let algorithm = header.get("alg").cloned().and_then(|name| serde_json::from_value(name).ok()).ok_or(Unsound::Signature)?;
         let key = header.get("kid").and_then(Value::as_str).map(|kid| JsonWebKeyId::new(kid.to_owned()));
-        let claims = payload(token).ok_or(Unsound::Unreadable)?;
+        let claims = payload(token).filter(|claims| !any_has_nul(claims)).ok_or(Unsound::Unreadable)?;
         Ok(Self { algorithm, key, message, signature: decode(signature)?, claims })
     }
 

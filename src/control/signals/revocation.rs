@@ -7,6 +7,7 @@ use super::subject::Speaker;
 use crate::clock;
 use crate::control::answer::{self, Answer};
 use crate::control::oidc::jws::{Signed, Types, Unsound, is_for};
+use crate::control::text::has_nul;
 use crate::control::{Call, Control, GLOBAL_REVOCATION, PREFIX};
 use crate::model::{Timestamp, Token, TokenHash};
 use crate::snapshot::Provider;
@@ -60,7 +61,7 @@ pub(in crate::control) async fn answer(control: &Control, call: &Call<'_>) -> An
 
 async fn take(control: &Control, call: &Call<'_>) -> Result<(), Refused> {
     let proved = authenticate(control, call).await?;
-    let body: Value = serde_json::from_slice(&call.body).map_err(|_| MALFORMED)?;
+    let body: Value = serde_json::from_slice(&call.body).ok().filter(|body| !has_nul(body)).ok_or(MALFORMED)?;
     let subject = body.get("sub_id").ok_or(MALFORMED)?;
     let issuer = proved.provider.issuer.as_str();
     if subject.get("iss").is_some_and(|named| named != issuer) {

@@ -58,35 +58,44 @@ fn blot(line: &str, from: usize, length: usize) -> String {
     line.chars().enumerate().map(blotted).collect()
 }
 
-/// `https://user:password@host`.
+/// `https://user:password@host`, and whatever else of a line may be a password.
 fn userinfo(line: String) -> String {
-    if line.contains("postgres://") || line.contains("postgresql://") {
-        return location(&line);
+    let lower = line.to_ascii_lowercase();
+    let line = lower.find("password=").map_or_else(|| line.clone(), |at| blot_bytes(&line, at + "password=".len(), usize::MAX));
+    let scheme = |scheme: &&str| Some(lower.find(*scheme)? + scheme.len());
+    if let Some(begin) = ["postgres:", "postgresql:"].iter().find_map(scheme) {
+        return location(&line, begin);
     }
-    let Some(at) = line.find("://").map(|at| at + 3) else {
-        return line;
-    };
-    let rest = line.get(at..).unwrap_or_default();
-    let authority = rest.split(['/', ' ', '"', '\'']).next().unwrap_or_default();
-    match authority.rfind('@') {
-        Some(length) => {
-            let from = line.get(..at).unwrap_or_default().chars().count();
-            let length = authority.get(..length).unwrap_or_default().chars().count();
-            blot(&line, from, length)
-        }
-        None => line,
+    let begin = line.find("://").map(|at| at + 3);
+    let rest = line.get(begin.unwrap_or(0)..).unwrap_or_default();
+    let authority = begin.map_or(rest, |_| rest.split(['/', ' ', '"', '\'']).next().unwrap_or_default());
+    let Some(end) = authority.rfind('@').map(|at| at + begin.unwrap_or(0)) else { return line };
+    match begin {
+        Some(begin) => blot_bytes(&line, begin, end),
+        None => nameless(&line, end),
     }
 }
 
-/// A location of a database, however its password is written into it: everything before the last `@`, as that may have a `/` in it, and
-/// everything behind `password=`.
-fn location(line: &str) -> String {
-    let columns = |end: usize| line.get(..end).unwrap_or_default().chars().count();
-    let begin = line.find("://").map_or(0, |at| columns(at + 3));
-    let end = line.rfind('@').map_or(0, columns);
-    let line = blot(line, begin, end.saturating_sub(begin));
-    match line.to_ascii_lowercase().find("password=") {
-        Some(at) => blot(&line, line.get(..at).unwrap_or_default().chars().count() + "password=".len(), usize::MAX),
-        None => line,
-    }
+/// The location of a database, however a password is written into it: all before the last `@`, and all parameters behind that. Where there
+/// is no `@`, nobody knows where a password ends.
+fn location(line: &str, begin: usize) -> String {
+    let rest = line.get(begin..).unwrap_or_default();
+    let Some(at) = rest.rfind('@') else { return blot_bytes(line, begin, usize::MAX) };
+    let parameters = rest.get(at..).and_then(|rest| rest.find(['?', '#']));
+    let line = blot_bytes(line, begin, begin + at);
+    parameters.map_or_else(|| line.clone(), |from| blot_bytes(&line, begin + at + from + 1, usize::MAX))
+}
+
+/// `user:password@host`, without a scheme.
+fn nameless(line: &str, end: usize) -> String {
+    let before = line.get(..end).unwrap_or_default();
+    let begin = before.rfind([' ', '"', '\'', '[', ',']).map_or(0, |at| at + 1);
+    let is_pair = before.get(begin..).is_some_and(|word| word.contains(':'));
+    if is_pair { blot_bytes(line, begin, end) } else { line.to_owned() }
+}
+
+/// The same as [`blot`], between two indices of bytes.
+fn blot_bytes(line: &str, from: usize, to: usize) -> String {
+    let column = |index: usize| line.get(..index).map_or(usize::MAX, |before| before.chars().count());
+    blot(line, column(from), column(to).saturating_sub(column(from)))
 }

@@ -4,6 +4,7 @@
 use super::super::path::{At, Named, resolve};
 use super::super::schema::{Attribute, Type};
 use super::{Compare, Filter, Operand, Test, Wanted};
+use crate::control::text::has_nul;
 use crate::model::directory::Kind;
 use serde_json::Value;
 
@@ -248,7 +249,7 @@ fn literal(text: &str) -> Option<Value> {
         _ if text.eq_ignore_ascii_case("false") => Value::Bool(false),
         _ => serde_json::from_str(text).ok()?,
     };
-    (!value.is_array() && !value.is_object()).then_some(value)
+    (!value.is_array() && !value.is_object() && !has_nul(&value)).then_some(value)
 }
 
 /// The value as the attribute's type has it; `None` where the two don't go together.
