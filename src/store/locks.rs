@@ -16,7 +16,7 @@ use crate::model::{Fingerprint, Identity, SignInId, Timestamp, directory};
 use arc_swap::Guard;
 use serde_json::{Value, json};
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor, Row as _};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -119,11 +119,15 @@ impl Store {
 
     /// Every lock in the database.
     pub(super) async fn read_all_locks(&self) -> Result<Locks, Error> {
-        let mut locks = Locks::default();
-        let rows = in_time(async { Ok(sqlx::query(LOCKS).fetch_all(&self.followers()).await?) }).await?;
-        rows.iter().filter_map(lock_of).for_each(|(whose, lock)| locks.put(whose, lock));
-        Ok(locks)
+        in_time(read(&self.followers())).await
     }
+}
+
+/// The same of any store.
+pub(super) async fn read<'e>(from: impl Executor<'e, Database = Any>) -> Result<Locks, Error> {
+    let mut locks = Locks::default();
+    sqlx::query(LOCKS).fetch_all(from).await?.iter().filter_map(lock_of).for_each(|(whose, lock)| locks.put(whose, lock));
+    Ok(locks)
 }
 
 /// Whether this person can't sign in, or go on with these claims; by what is committed.
