@@ -2,9 +2,9 @@
 //! is none, 1 where there is one, 2 where the files can't be read.
 
 use super::check::Verdict;
+use crate::clock;
 use crate::control::config::load;
 use crate::control::trail::{Place, Report, Source, Verifier, in_order, sources};
-use crate::clock;
 use crate::model::Timestamp;
 use crate::model::chain::{self, Link, TrailId};
 use crate::store::seal::TrailKeys;

@@ -11,12 +11,12 @@ pub use json::value;
 pub use locked::Locked;
 
 use crate::model::identity::{Profile, Subject};
+use crate::model::inventory::Inventories;
 use crate::model::{
     Device, DeviceFacts, Email, Identity, Observed, ProviderName, Risk, RiskLevel, RuleId, Source, Strength, Timestamp,
     device::Standing,
 };
 use crate::policy::explain::Explanation;
-use crate::model::inventory::Inventories;
 use crate::policy::{Authentication, Facts, Principal, Ruleset};
 use crate::snapshot::hosts::Host;
 use crate::snapshot::{Access, App, Route, Snapshot};

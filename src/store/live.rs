@@ -5,6 +5,7 @@ use crate::model::{Fingerprint, Identity, Lifetimes, SignInId, Timestamp, TokenH
 use arc_swap::ArcSwap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// One sign-in of one person in one browser.
@@ -145,6 +146,12 @@ impl SignIn {
     /// Whether its claims are past the provider's word for them, so that a request must wait for their renewal.
     pub fn is_stale(&self, now: Timestamp) -> bool {
         now.millis() >= self.stale_at.load(Ordering::Relaxed)
+    }
+
+    /// For how long its claims have been known to be outdated, where they are.
+    pub fn outdated_for(&self, now: Timestamp) -> Option<Duration> {
+        let since = self.outdated.load(Ordering::Relaxed);
+        (since != 0).then(|| now.since(Timestamp::from_millis(since)))
     }
 
     /// Waits until no renewal is under way.

@@ -5,8 +5,8 @@ mod facts;
 mod find;
 mod streams;
 
-pub use facts::{COMPLIANT, LOCKED, NOTHING, UNLOCKED};
 pub(super) use facts::{ALL, forget_device, forget_risk, is_locked, take_in_all, unlock};
+pub use facts::{COMPLIANT, LOCKED, NOTHING, UNLOCKED};
 pub use find::{About, Person};
 pub use streams::{Status, Stream};
 

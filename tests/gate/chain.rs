@@ -1,10 +1,10 @@
 //! The chain of the audit trail: what was written is whole, and whatever somebody does to it afterwards is found.
 
 use crate::world::{ALICE, WIKI, World};
+use doorward::clock;
 use doorward::control::trail::{Report, Verifier, Wrong, files};
 use doorward::gate::audit::writer::{Destination, start};
 use doorward::gate::audit::{Sender, channel};
-use doorward::clock;
 use doorward::model::chain::{Link, TrailId, hash};
 use doorward::snapshot::rotation::Rotation;
 use doorward::store::{self, seal::TrailKeys};
@@ -190,7 +190,7 @@ fn rewritten(all: &[Vec<u8>], from: usize) -> Vec<u8> {
     for (index, line) in all.iter().enumerate().skip(from) {
         let line = String::from_utf8(line.clone()).unwrap();
         let record = line.split(",\"seq\":").next().unwrap().to_owned() + "}";
-        let record = if index == from { record.replacen('{', "{\"forged\":true,", 1) } else { record };
+        let record = if index == from { record.replace('}', ",\"forged\":true}") } else { record };
         match line.split("\"mac\":\"").nth(1) {
             Some(mac) => {
                 let mac = mac.as_bytes()[..64].try_into().unwrap();
@@ -701,7 +701,10 @@ async fn the_trail_of_a_proxy_is_whole_whatever_clients_send_and_the_command_say
     let trail = value["trail"].as_str().unwrap();
     assert_eq!(run(&["audit", "verify", "audit.jsonl", "--trail", trail]).0, 0);
     let (code, text) = run(&["audit", "verify", "-c", "doorward.yaml", "--trail", &"0".repeat(32)]);
-    assert!(code == 1 && text.contains("this is no record of the trail 0000") && text.contains(&format!("trail: {trail}")), "{text}");
+    assert!(
+        code == 1 && text.contains("this is no record of the trail 0000") && text.contains(&format!("trail: {trail}")),
+        "{text}"
+    );
 
     let whole = fs::read(world.path("audit.jsonl")).unwrap();
     let all = lines(&whole);

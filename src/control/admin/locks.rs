@@ -166,7 +166,9 @@ fn certificate(inner: &Inner, whose: &Whose) -> Option<Fingerprint> {
 /// What transmitters lock has the name that they know it by.
 fn unlocked(whose: &Whose) -> Response {
     let said = match whose {
-        Whose::Email(_) => "there is no lock on this address; one that a transmitter has set is on `provider:subject`, as the list shows it",
+        Whose::Email(_) => {
+            "there is no lock on this address; one that a transmitter has set is on `provider:subject`, as the list shows it"
+        }
         Whose::Subject(_) | Whose::Device(_) => "there is no lock on this one",
     };
     error(StatusCode::NOT_FOUND, said)

@@ -231,7 +231,9 @@ impl<'k> Verifier<'k> {
         match self.report.last {
             None => self.fault(self.here, Wrong::Empty),
             Some(_) if !self.report.ended && !open => self.fault(end, Wrong::CutOff),
-            Some(last) if self.is_late || self.is_overdue(last) => self.fault(end, Wrong::Unsealed(self.report.sealed.unwrap_or(last.number))),
+            Some(last) if self.is_late || self.is_overdue(last) => {
+                self.fault(end, Wrong::Unsealed(self.report.sealed.unwrap_or(last.number)))
+            }
             Some(last) => self.vouched(last.number, end),
         }
         if let Some(expected) = self.expected.take().filter(|_| self.report.trail.is_none()) {

@@ -174,8 +174,9 @@ impl Writer {
         }
         self.last.set(i64::try_from(self.link.number).unwrap_or(i64::MAX));
         if let Out::File(file) = &mut self.out
-            && let Err(error) =
-                file.release(self.ending.take().zip(self.trail.as_ref()).and_then(|(last, trail)| self.keys.ending(&last, trail)).as_deref())
+            && let Err(error) = file.release(
+                self.ending.take().zip(self.trail.as_ref()).and_then(|(last, trail)| self.keys.ending(&last, trail)).as_deref(),
+            )
         {
             tracing::error!(%error, "the audit file can't be let go of");
         }
