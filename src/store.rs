@@ -11,6 +11,7 @@ pub mod directory;
 pub mod ending;
 mod follow;
 mod freshness;
+mod known;
 mod live;
 mod locks;
 mod logouts;
@@ -33,9 +34,9 @@ mod used_devices;
 
 pub use app_sessions::{Handoff, name};
 pub use database::Location;
-pub use devices::devices;
 pub use follow::Followed;
 pub use freshness::OutOfReach;
+pub use known::{KeptOut, Known, known};
 pub use live::{AppSession, Life, SignIn};
 pub use locks::Barred;
 pub use logouts::Logout;

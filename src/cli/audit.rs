@@ -2,11 +2,13 @@
 //! is none, 1 where there is one, 2 where the files can't be read.
 
 use super::check::Verdict;
+use crate::clock;
 use crate::control::config::load;
 use crate::control::trail::{Place, Report, Source, Verifier, in_order, sources};
-use crate::model::chain::{self, Link};
+use crate::model::Timestamp;
+use crate::model::chain::{self, Link, TrailId};
 use crate::store::seal::TrailKeys;
-use crate::store::{self, ending};
+use crate::store::{self, ending, ending::Ended};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -35,6 +37,9 @@ pub struct Verify {
     /// A record that is known from elsewhere must be there.
     #[arg(long, value_name = "NUMBER:HASH", value_parser = known)]
     has: Option<Link>,
+    /// It must be this trail, whose id is known from elsewhere; the one whose end is written down beside it by default.
+    #[arg(long, value_name = "ID", value_parser = named)]
+    trail: Option<TrailId>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -44,19 +49,23 @@ pub struct Verify {
 struct Looked {
     sources: Vec<Source>,
     keys: Option<TrailKeys>,
-    /// The record that was written down as its last sealed one.
-    ended: Option<Link>,
+    /// What was written down of its end.
+    ended: Option<Ended>,
+    /// When it is looked at, where it is the one that is written.
+    now: Option<Timestamp>,
     /// Why there is none.
     problem: String,
 }
 
 /// Looks at it.
 pub fn verify(arguments: &Verify) -> Verdict {
-    let Looked { sources, keys, ended, problem } = match trail(arguments) {
+    let Looked { sources, keys, ended, now, problem } = match trail(arguments) {
         Ok(found) => found,
         Err((code, error)) => return Verdict::failed(code, &error),
     };
-    let mut verifier = Verifier::new(keys.as_ref(), arguments.has.into_iter().chain(ended));
+    let (last, trail) = ended.map_or((None, None), |ended| (Some(ended.last), ended.trail));
+    let verifier = Verifier::new(keys.as_ref(), arguments.has.into_iter().chain(last));
+    let mut verifier = verifier.of(arguments.trail.clone().or(trail)).at(now);
     for source in &sources {
         if let Err(error) = source.open().and_then(|file| verifier.read(&mut BufReader::with_capacity(1 << 20, file))) {
             return Verdict::failed(2, &format!("doorward: {}: {error}", source.path.display()));
@@ -80,22 +89,23 @@ fn trail(arguments: &Verify) -> Result<Looked, (u8, String)> {
     let keys = keys.map_err(|error| (2, format!("doorward: {error}")))?;
     let (Some(loaded), []) = (&loaded, &*arguments.files) else {
         let sources = in_order(arguments.files.clone()).map_err(unreadable)?.into_iter().map(Source::from).collect();
-        return Ok(Looked { sources, keys, ended: None, problem: String::new() });
+        return Ok(Looked { sources, keys, ended: None, now: None, problem: String::new() });
     };
     let none = || (2, "doorward: the configuration names no audit file: say which".to_owned());
     let path = loaded.audit.file.as_deref().ok_or_else(none)?;
     // Before the records are read: they may become more meanwhile.
-    let (ended, problem) = ended(path, keys.as_ref());
-    Ok(Looked { sources: sources(path).map_err(unreadable)?, keys, ended, problem })
+    let (now, (ended, problem)) = (Some(clock::now()), ended(path, keys.as_ref()));
+    Ok(Looked { sources: sources(path).map_err(unreadable)?, keys, ended, now, problem })
 }
 
-fn ended(trail: &Path, keys: Option<&TrailKeys>) -> (Option<Link>, String) {
+fn ended(trail: &Path, keys: Option<&TrailKeys>) -> (Option<Ended>, String) {
     let path = ending::beside(trail);
     let ended = fs::read_to_string(&path).ok().zip(keys).and_then(|(text, keys)| keys.ended(&text));
     let missing = || {
         format!("{}: not there, or not sealed: a trail that was cut back to an earlier end would not be found\n", path.display())
     };
-    (ended, if ended.is_some() { String::new() } else { missing() })
+    let problem = if ended.is_some() { String::new() } else { missing() };
+    (ended, problem)
 }
 
 fn known(text: &str) -> Result<Link, String> {
@@ -104,6 +114,10 @@ fn known(text: &str) -> Result<Link, String> {
         Some(Link { number: number.parse().ok()?, hash })
     });
     link.ok_or_else(|| "not of the form NUMBER:HASH, with 64 hexadecimal digits".to_owned())
+}
+
+fn named(text: &str) -> Result<TrailId, String> {
+    TrailId::parse(text).ok_or_else(|| "not 32 hexadecimal digits".to_owned())
 }
 
 // Writing to a String can't fail.
@@ -123,6 +137,12 @@ fn as_text(report: &Report, paths: &[PathBuf], with_keys: bool) -> String {
         "a process began here though the one before it had not ended: it ran on, was killed, or its end was cut off",
     );
     notes(&mut text, &report.joined, name, "the records before this one were written by another process: one must have run then");
+    if report.lost > 0 {
+        let _ = writeln!(text, "note: {} records were lost where there was no room for them, and records say so", report.lost);
+    }
+    if let Some((sealed, last)) = report.sealed.zip(report.last).filter(|(sealed, last)| last.number > *sealed) {
+        let _ = writeln!(text, "note: nothing vouches yet for the {} records behind record {sealed}", last.number - sealed);
+    }
     if report.unfinished {
         text.push_str("note: the last line was being written\n");
     }
@@ -147,6 +167,9 @@ fn as_text(report: &Report, paths: &[PathBuf], with_keys: bool) -> String {
             None if with_keys => writeln!(text, "nothing vouches for them yet"),
             None => writeln!(text, "the seals were not looked at: that needs the configuration (-c) and the keys of its store"),
         };
+    }
+    if let Some(trail) = &report.trail {
+        let _ = writeln!(text, "trail: {trail}");
     }
     if let Some(last) = report.last {
         let _ = writeln!(text, "last: {}:{}", last.number, chain::text(&last.hash));
@@ -177,6 +200,8 @@ fn as_value(report: &Report, paths: &[PathBuf]) -> Value {
         "records": report.records,
         "first": report.first,
         "last": report.last.map(|last| json!({ "number": last.number, "hash": chain::text(&last.hash) })),
+        "trail": report.trail.as_ref().map(ToString::to_string),
+        "lost": report.lost,
         "vouched_for": report.sealed,
         "vouched_for_at": report.sealed_at,
         "unstopped": report.unstopped.iter().map(place).collect::<Vec<_>>(),

@@ -6,15 +6,15 @@ use super::reach::known;
 use crate::clock;
 use crate::control::config::file::Texts;
 use crate::control::config::{Loaded, load};
-use crate::control::explain::{Answer, Asked, Error, Outcome, Public, explain, value};
+use crate::control::explain::{Answer, Asked, Error, Locked, Outcome, Public, explain, value};
 use crate::control::replay;
 use crate::control::trail::sources;
-use crate::model::{Inventory, RuleId, StepUp};
+use crate::model::{Email, RuleId, StepUp};
 use crate::policy::condition::Span;
 use crate::policy::explain::{Explained, Explanation, Part};
 use crate::policy::{Decision, Effect};
 use crate::snapshot::Snapshot;
-use crate::store::{self, Location};
+use crate::store::{self, Known, Location};
 use clap::Args;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -70,7 +70,7 @@ pub struct Arguments {
     /// What the device is to the person, in place of one of the inventory.
     #[arg(long, value_parser = ["managed", "known", "certified"])]
     standing: Option<String>,
-    /// The level of risk.
+    /// The level of risk, in place of what the store knows.
     #[arg(long, value_parser = ["low", "medium", "high"])]
     risk: Option<String>,
     /// How the person signed in (a method of RFC 8176); can be repeated.
@@ -107,11 +107,11 @@ pub fn run(arguments: Arguments) -> Verdict {
         Ok(asked) => asked,
         Err(error) => return Verdict::failed(2, &format!("doorward: {error}")),
     };
-    let (administered, mut problems) = administered(&loaded, [&asked]);
-    if let Some(why) = asked.unseen(&loaded.snapshot, &administered) {
+    let (known, mut problems) = known_of(&loaded, &asked);
+    if let Some(why) = asked.unseen(&loaded.snapshot, &known.devices) {
         let _ = writeln!(problems, "the gate would not find this device, {why}: this is what would be decided if it did");
     }
-    match answer(&loaded.snapshot, &administered, &asked) {
+    match answer(&loaded.snapshot, &known, &asked) {
         Ok(answer) => {
             let output = if as_json { format!("{:#}\n", value(&answer)) } else { as_text(&answer) };
             Verdict { code: code(answer.outcome()), output, problems }
@@ -151,27 +151,40 @@ fn past(loaded: &Loaded, request: &str, audit: Option<&Path>, as_json: bool) -> 
     Verdict { code: code(explained.now.outcome()), output, problems }
 }
 
-pub(super) fn answer(snapshot: &Snapshot, administered: &Inventory, asked: &Asked) -> Result<Answer, Error> {
-    explain(snapshot, &asked.question(snapshot, administered, clock::now())?)
+pub(super) fn answer(snapshot: &Snapshot, known: &Known, asked: &Asked) -> Result<Answer, Error> {
+    explain(snapshot, &asked.question(snapshot, known, clock::now())?)
 }
 
-/// The devices that the administration API was told of, where one of these questions is about a device of the inventory.
-pub(super) fn administered<'a>(loaded: &Loaded, asked: impl IntoIterator<Item = &'a Asked>) -> (Inventory, String) {
+/// What the store knows, where the question is about somebody or about a device of the inventory.
+fn known_of(loaded: &Loaded, asked: &Asked) -> (Known, String) {
+    if asked.device_id.is_none() && asked.user.is_none() {
+        return Default::default();
+    }
+    let unread = |error| {
+        let lacks = "locks, risks, and devices that are not in the configuration's file, are not looked at";
+        (Known::default(), format!("the store can't be read, so that {lacks}: {error}\n"))
+    };
+    read(&loaded.store, asked.address().as_ref()).map_or_else(unread, |known| (known, String::new()))
+}
+
+/// The devices that the administration API was told of, where one of these questions is about a device of the inventory. What else
+/// is known changes from day to day, and has no part in what is to be so for good.
+pub(super) fn administered<'a>(loaded: &Loaded, asked: impl IntoIterator<Item = &'a Asked>) -> (Known, String) {
     if asked.into_iter().all(|asked| asked.device_id.is_none()) {
         return Default::default();
     }
-    match devices(&loaded.store) {
-        Ok(devices) => (devices, String::new()),
+    match read(&loaded.store, None) {
+        Ok(Known { devices, .. }) => (Known { devices, ..Known::default() }, String::new()),
         Err(error) => (
-            Inventory::default(),
+            Known::default(),
             format!("the store can't be read, so that only the devices of the configuration's file are known: {error}\n"),
         ),
     }
 }
 
-fn devices(location: &Location) -> Result<Inventory, String> {
+fn read(location: &Location, address: Option<&Email>) -> Result<Known, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-    runtime.block_on(store::devices(location)).map_err(|error| error.to_string())
+    runtime.block_on(store::known(location, address)).map_err(|error| error.to_string())
 }
 
 fn asked(arguments: Arguments) -> Result<Asked, String> {
@@ -218,6 +231,12 @@ const fn code(outcome: Outcome) -> u8 {
 /// An answer in words.
 pub(super) fn as_text(answer: &Answer) -> String {
     let mut text = format!("{}: {}\n", answer.outcome().word(), answer.route);
+    if let Some(Locked { whose, source, reason, until }) = &answer.locked {
+        let until = until.map_or_else(|| "until it is lifted".to_owned(), |until| format!("until {until}"));
+        let (kind, source, reason) = (whose.kind(), source.code(), reason.escape_debug());
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "locked out: the {kind} {whose}, by {source}, {until} ({reason}); without that:");
+    }
     match &answer.explained {
         Err(Public { allows: true }) => text.push_str("the path is public\n"),
         Err(Public { allows: false }) => text.push_str("the path is public, by other methods\n"),

@@ -101,10 +101,10 @@ fn list(common: &Common) -> Result<Verdict, Verdict> {
 fn table(all: &[Value]) -> String {
     let text = |lock: &Value, key: &str| lock.get(key).and_then(Value::as_str).unwrap_or("-").to_owned();
     all.iter().fold(String::new(), |mut table, lock| {
-        let [kind, name, since, until, reason] =
-            ["kind", "name", "locked_at", "expires_at", "reason"].map(|key| text(lock, key).escape_debug().to_string());
+        let [kind, name, source, since, until, reason] =
+            ["kind", "name", "source", "locked_at", "expires_at", "reason"].map(|key| text(lock, key).escape_debug().to_string());
         // Writing to a String can't fail.
-        let _ = writeln!(table, "{kind:<6}  {name}  since {since}, until {until}: {reason}");
+        let _ = writeln!(table, "{kind:<6}  {name}  by {source} since {since}, until {until}: {reason}");
         table
     })
 }

@@ -3,12 +3,15 @@
 
 mod asked;
 mod json;
+mod locked;
 
 pub use asked::Asked;
 pub(super) use asked::{level, standing, time};
 pub use json::value;
+pub use locked::Locked;
 
 use crate::model::identity::{Profile, Subject};
+use crate::model::inventory::Inventories;
 use crate::model::{
     Device, DeviceFacts, Email, Identity, Observed, ProviderName, Risk, RiskLevel, RuleId, Source, Strength, Timestamp,
     device::Standing,
@@ -17,6 +20,7 @@ use crate::policy::explain::Explanation;
 use crate::policy::{Authentication, Facts, Principal, Ruleset};
 use crate::snapshot::hosts::Host;
 use crate::snapshot::{Access, App, Route, Snapshot};
+use crate::store::Known;
 use http::{HeaderMap, Method};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -53,10 +57,12 @@ pub struct Question {
     pub asn: Option<u32>,
     /// Which device they show.
     pub device: Option<Shown>,
-    /// How much there is to fear.
+    /// How much there is to fear; what is known of that by default.
     pub risk: Option<RiskLevel>,
     /// The headers that they send.
     pub headers: HeaderMap,
+    /// What a store knows: locks, risks, and who has an address.
+    pub known: Known,
     /// When it is.
     pub now: Timestamp,
 }
@@ -74,6 +80,8 @@ pub enum Shown {
 pub struct Answer {
     /// `payroll` or `payroll /admin/**`.
     pub route: Arc<str>,
+    /// What keeps them out before any rule is asked.
+    pub locked: Option<Locked>,
     /// `None` where everybody may, by this method or not at all.
     pub explained: Result<Explanation, Public>,
 }
@@ -111,6 +119,7 @@ impl Answer {
     /// What it comes to.
     pub const fn outcome(&self) -> Outcome {
         match &self.explained {
+            _ if self.locked.is_some() => Outcome::Deny,
             Err(Public { allows: true }) => Outcome::Allow,
             Err(Public { allows: false }) => Outcome::Deny,
             Ok(explanation) if explanation.decision.allows() => Outcome::Allow,
@@ -121,7 +130,8 @@ impl Answer {
 
     /// The rule that decided, where one did.
     pub fn rule(&self) -> Option<&RuleId> {
-        self.explained.as_ref().ok()?.decision.rule()
+        let explained = self.explained.as_ref().ok().filter(|_| self.locked.is_none());
+        explained?.decision.rule()
     }
 }
 
@@ -167,20 +177,21 @@ pub enum Error {
 /// Answers it.
 pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Answer, Error> {
     let app = app(snapshot, &question.app)?;
-    let route = route(snapshot, app, &question.path)?;
+    let (route, locked) = (route(snapshot, app, &question.path)?, locked::device(question));
     let rules = match &route.access {
         Access::Public(methods) => {
             let allows = methods.as_ref().is_none_or(|methods| methods.contains(&question.method));
-            return Ok(Answer { route: Arc::clone(&route.label), explained: Err(Public { allows }) });
+            return Ok(Answer { route: Arc::clone(&route.label), locked, explained: Err(Public { allows }) });
         }
         Access::Rules(rules) => rules,
     };
     let identity = identity(app, question)?;
+    let locked = locked.or_else(|| locked::person(question, &identity));
     let provider = snapshot.providers.get(&identity.subject.provider);
     let strength = provider.map_or_else(Strength::nothing, |provider| provider.strength.clone());
     let facts = facts(snapshot, rules, question, (&identity, Authentication::of(&identity, &strength)))?;
     let explained = rules.explain(&Principal::new(&identity)?, &identity, &facts, &strength);
-    Ok(Answer { route: Arc::clone(&route.label), explained: Ok(explained) })
+    Ok(Answer { route: Arc::clone(&route.label), locked, explained: Ok(explained) })
 }
 
 /// The app of this key.
@@ -211,8 +222,9 @@ fn identity(app: &App, question: &Question) -> Result<Identity, Error> {
     let named = subject.as_ref().map(|(name, _)| name.as_str()).or(question.provider.as_deref());
     let provider = app.providers.iter().find(|name| named.is_none_or(|named| name.as_str() == named));
     let provider = provider.ok_or_else(|| Error::Provider(named.unwrap_or("anybody").to_owned()))?.clone();
+    let subject = subject.map(|(_, subject)| subject).or_else(|| namesake(question, &provider)).unwrap_or("").to_owned();
     Ok(Identity {
-        subject: Subject { provider, subject: subject.map_or("", |(_, subject)| subject).to_owned() },
+        subject: Subject { provider, subject },
         profile: Profile {
             email,
             groups: question.groups.clone(),
@@ -223,6 +235,14 @@ fn identity(app: &App, question: &Question) -> Result<Identity, Error> {
         },
         authenticated_at: question.authenticated_at,
     })
+}
+
+/// The one person of this provider who has the address that is asked about.
+fn namesake<'q>(question: &'q Question, provider: &ProviderName) -> Option<&'q str> {
+    match &*question.known.namesakes.iter().filter(|subject| subject.provider == *provider).collect::<Vec<_>>() {
+        [one] => Some(&one.subject),
+        _ => None,
+    }
 }
 
 fn facts(
@@ -241,10 +261,20 @@ fn facts(
         asn: question.asn.map(|asn| assumed(question, asn)).or_else(|| snapshot.geo.asn(question.address?)),
         authentication,
         device: question.device.as_ref().map(|shown| device(question, shown, identity)),
-        risk: question.risk.map(risk),
+        risk: question.risk.map(risk).or_else(|| told(snapshot, question, identity)),
         asked: asked.map_err(|_| Error::Ambiguous(question.path.clone()))?,
         ..Facts::bare(question.now, question.method.clone())
     })
+}
+
+/// The worst that is said of the person and of their devices, as the gate looks for it.
+fn told(snapshot: &Snapshot, question: &Question, identity: &Identity) -> Option<Observed<Arc<Risk>>> {
+    let both = Inventories { administered: &question.known.devices, listed: &snapshot.devices };
+    let shown = match &question.device {
+        Some(Shown::Known(device)) => Some(&*device.id),
+        Some(Shown::Standing(_)) | None => None,
+    };
+    question.known.risks.worst(identity, shown, both.owned_by(identity).map(|device| &*device.id))
 }
 
 /// What the device is to this person, as the gate would have it of a good certificate.

@@ -230,7 +230,7 @@ fn explained(snapshot: &Snapshot, people: &mut People, record: &Record<'_>) -> R
     let made = |explained, lacks: [Option<&'static str>; 2]| Explained {
         time: record.time_text().to_owned(),
         then: record.said(),
-        now: Answer { route: Arc::clone(&route.label), explained },
+        now: Answer { route: Arc::clone(&route.label), locked: None, explained },
         lacks: lacks.into_iter().flatten().collect(),
     };
     let rules = match &route.access {

@@ -6,6 +6,7 @@
 pub mod buffer;
 mod file;
 mod line;
+mod which;
 pub mod writer;
 
 pub use buffer::Buffer;
@@ -25,7 +26,7 @@ use crate::snapshot::RouteIndex;
 use http::{Method, Response};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -129,12 +130,15 @@ impl Verdict {
 pub struct Sender {
     batches: mpsc::Sender<Vec<u8>>,
     queued: Arc<AtomicUsize>,
+    lost: Arc<AtomicU64>,
 }
 
 /// The other end of a [`Sender`].
 pub struct Receiver {
     batches: mpsc::Receiver<Vec<u8>>,
     queued: Arc<AtomicUsize>,
+    /// How many records found no room, and have not been written of yet.
+    lost: Arc<AtomicU64>,
 }
 
 /// How many bytes may wait to be written: those of about 65,000 records.
@@ -145,8 +149,9 @@ const PATIENCE: (Duration, u32) = (Duration::from_millis(20), 50);
 /// A queue for records.
 pub fn channel() -> (Sender, Receiver) {
     let (sender, receiver) = mpsc::channel();
-    let queued = Arc::<AtomicUsize>::default();
-    (Sender { batches: sender, queued: Arc::clone(&queued) }, Receiver { batches: receiver, queued })
+    let (queued, lost) = (Arc::<AtomicUsize>::default(), Arc::<AtomicU64>::default());
+    let sender = Sender { batches: sender, queued: Arc::clone(&queued), lost: Arc::clone(&lost) };
+    (sender, Receiver { batches: receiver, queued, lost })
 }
 
 /// Lets a visit begin when its record will find room.
@@ -204,17 +209,19 @@ impl Sender {
 
     /// Takes a record that is not a visit's: a line. It was asked for room before.
     pub fn take(&self, line: Vec<u8>) {
-        if self.send(line).is_err() {
+        if self.send(line, 1).is_err() {
             tracing::error!("a record found no room in the audit trail");
         }
     }
 
-    /// Beyond the bound only what was let in before the queue was full, or an operator who chose to shed.
-    fn send(&self, batch: Vec<u8>) -> Result<(), Full> {
+    /// Beyond the bound only what was let in before the queue was full, or an operator who chose to shed. What finds no room even there
+    /// is counted: the next record that is written says so.
+    fn send(&self, batch: Vec<u8>, records: u64) -> Result<(), Full> {
         let length = batch.len();
         let before = self.queued.fetch_add(length, Ordering::Relaxed);
         if before >= CAPACITY * 2 || self.batches.send(batch).is_err() {
             self.queued.fetch_sub(length, Ordering::Relaxed);
+            self.lost.fetch_add(records, Ordering::Relaxed);
             return Err(Full);
         }
         Ok(())

@@ -4,6 +4,7 @@
 use super::decide::{self, Basis, Permit};
 use super::device::{self, Presented};
 use super::route::{self, Place};
+use super::session::Recognized;
 use super::target::Target;
 use super::visit::{Circumstances, Gate, InForce, Visit};
 use crate::clock;
@@ -15,6 +16,10 @@ use http::Method;
 use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
+
+/// For how long what flows may rest on claims that are known to be outdated: their renewal is tried at least twice within that time.
+const OUTDATED: Duration = Duration::from_secs(15);
 
 /// How things are when one worker looks at what flows.
 pub struct Moment<'a> {
@@ -95,7 +100,7 @@ impl Right {
         if session.life(moment.now, moment.snapshot.lifetimes) != Life::Live {
             return true;
         }
-        if moment.lacks_store() {
+        if moment.lacks_store() || is_outdated(session, moment.now) {
             return true;
         }
         if session.sign_in().renewal_is_due(moment.now) {
@@ -111,6 +116,9 @@ impl Right {
             Some(Life::Expired) => return Err(Reason::SessionExpired),
             Some(Life::Live) if moment.lacks_store() => return Err(Reason::StoreUnavailable),
             Some(Life::Live) | None => {}
+        }
+        if self.permit.session().is_some_and(|session| is_outdated(session, moment.now)) {
+            return Err(Reason::ProviderUnavailable);
         }
         let basis = self.decide(moment)?;
         self.judged.set(Judged { epoch: moment.snapshot.epoch, told: moment.told, basis });
@@ -147,4 +155,9 @@ impl Right {
         };
         rules.reads().ask_again(before, || self.target.readings())
     }
+}
+
+/// Whether its claims are outdated, and could not be renewed in time.
+fn is_outdated(session: &Recognized, now: Timestamp) -> bool {
+    session.sign_in().outdated_for(now).is_some_and(|since| since >= OUTDATED)
 }

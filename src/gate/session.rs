@@ -91,7 +91,7 @@ impl Recognized {
 /// The sessions that were used lately.
 pub type Cache = moka::sync::Cache<TokenHash, Arc<Known>, AlreadyRandom>;
 
-/// How long to wait for a renewal of stale claims before going on with what is known.
+/// How long to wait for a renewal of stale claims before going on with what is known; of outdated ones, before refusing.
 const RENEWAL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// When a session that is not used is let go of; until then it is one object for all who use it.
@@ -125,7 +125,18 @@ pub async fn look_up(visit: &mut Visit, target: &Target, headers: &HeaderMap) ->
             Box::pin(come_up_to_date(visit)).await?;
         }
     }
+    if recognized.sign_in().outdated_for(visit.now).is_some() && life(visit, &recognized) == Life::Live {
+        return Err(outdated());
+    }
     Ok(check(visit, recognized))
+}
+
+/// What the provider has said to be different now lets nobody in, for as long as it can't be asked.
+fn outdated() -> Refusal {
+    Refusal::with_detail(
+        Reason::ProviderUnavailable,
+        "What is known of you has changed, and your identity provider can't be asked now.",
+    )
 }
 
 /// What other replicas have ended must be known here before anything that is held is used; after a stop of this process it is not.
@@ -183,7 +194,7 @@ fn life(visit: &Visit, recognized: &Recognized) -> Life {
 async fn renew(visit: &Visit, sign_in: &Arc<SignIn>) {
     visit.gate().store.ask_renewal(sign_in);
     if sign_in.is_stale(visit.now) && tokio::time::timeout(RENEWAL_PATIENCE, sign_in.renewed()).await.is_err() {
-        tracing::warn!("the provider is slow to renew claims: going on with those that are known");
+        tracing::warn!("the provider is slow to renew claims: those that are known count, unless they are outdated");
     }
 }
 

@@ -2,7 +2,9 @@
 //! Out: lines with both at their end, and what stands at the end of lines that are read back. Must never look for the chain anywhere
 //! but at the very end of a line: what clients send stands before it.
 
+use super::secret::{NoRandomness, random};
 use aws_lc_rs::digest::{Context, SHA256, digest};
+use std::fmt;
 
 /// A SHA-256, or a seal, in hexadecimal digits.
 pub type Hex = [u8; 64];
@@ -41,6 +43,30 @@ pub struct Seal<'a> {
     pub of: &'a [u8],
     /// The seal itself.
     pub mac: &'a [u8],
+}
+
+/// Names one trail among all of a store, in the records that are sealed: what is sealed for one is nothing in another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrailId(Box<str>);
+
+impl TrailId {
+    /// Of a trail that begins.
+    pub fn random() -> Result<Self, NoRandomness> {
+        let hex = hex(&random::<16>()?);
+        Ok(Self(text(hex.get(..32).unwrap_or_default()).into()))
+    }
+
+    /// As it is written: 32 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_right = text.len() == 32 && text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        is_right.then(|| Self(text.into()))
+    }
+}
+
+impl fmt::Display for TrailId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 impl Link {

@@ -106,6 +106,13 @@ impl Locks {
         by_id || self.fingerprints.get(&fingerprint).is_some_and(|until| now < *until)
     }
 
+    /// The lock that keeps a device out, with its name: the one that holds longest.
+    pub fn on_device(&self, id: &str, fingerprint: Option<Fingerprint>, now: Timestamp) -> Option<(&str, &Lock)> {
+        let is_on = |name: &str, lock: &Lock| name == id || fingerprint.is_some_and(|one| lock.fingerprints.contains(&one));
+        let held = self.devices.iter().map(|(name, lock)| (name.as_str(), lock));
+        held.filter(|(name, lock)| lock.holds(now) && is_on(name, lock)).max_by_key(|(_, lock)| lock.end())
+    }
+
     /// How many there are, those that are over among them.
     pub fn len(&self) -> usize {
         self.people.len().saturating_add(self.devices.len())
@@ -142,6 +149,7 @@ mod tests {
         let mut locks = Locks::default();
         assert!(!locks.has_device(Some("mac-1"), one, time(5)));
         locks.put(Whose::Device("mac-1".to_owned()), lock);
+        assert_eq!(locks.on_device("mac-2", Some(one), time(5)).map(|(name, _)| name), Some("mac-1"));
         for (id, fingerprint, now, expected) in [
             (Some("mac-1"), one, 5, true),
             (Some("mac-1"), other, 5, true),
@@ -152,6 +160,7 @@ mod tests {
             (Some("mac-1"), one, 9, false),
         ] {
             assert_eq!(locks.has_device(id, fingerprint, time(now)), expected, "{id:?} {now}");
+            assert_eq!(locks.on_device(id.unwrap_or("another"), Some(fingerprint), time(now)).is_some(), expected, "{id:?} {now}");
         }
         assert_eq!((locks.all(time(8)).count(), locks.all(time(9)).count()), (1, 0));
         locks.end_by(time(20), time(22));

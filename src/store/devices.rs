@@ -2,10 +2,9 @@
 //! that anybody reads without a lock. Must never show in the table what is not in its row yet.
 
 use super::changes::{Change, note};
-use super::database::Location;
 use super::follow::{does_not_read, in_time, pairs, placeholders};
 use super::sign_ins::to_sql;
-use super::{Error, Store, signals};
+use super::{Error, Store, locks, signals};
 use crate::model::device::entry::Entry;
 use crate::model::inventory::{Inventory, Taken};
 use crate::model::locks::Locks;
@@ -13,7 +12,7 @@ use crate::model::risks::{Risks, Whose};
 use crate::model::{Device, Observed, Risk, RiskLevel, Source, Timestamp};
 use arc_swap::{ArcSwap, Guard};
 use sqlx::any::AnyRow;
-use sqlx::{Any, AssertSqlSafe, Executor, Row as _};
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor, Row as _};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -133,9 +132,13 @@ fn changed(id: String, forgets: bool) -> Vec<Change> {
     [Change::Device(id)].into_iter().chain(forgets.then_some(Change::Signals)).collect()
 }
 
-/// The devices that a store was told of. Changes nothing, and makes no store.
-pub async fn devices(location: &Location) -> Result<Inventory, Error> {
-    read(&mut location.read().await?).await
+/// The tables of a store that is not open here.
+pub(super) async fn read_all(connection: &mut AnyConnection) -> Result<(Inventory, Risks, Locks), Error> {
+    let (mut devices, mut risks) = (read(&mut *connection).await?, Risks::default());
+    let rows = sqlx::query(RISKS).fetch_all(&mut *connection).await?;
+    rows.iter().filter_map(risk_of).for_each(|(whose, risk)| risks.put(whose, risk));
+    signals::take_in_all(&sqlx::query(signals::ALL).fetch_all(&mut *connection).await?, &mut devices, &mut risks)?;
+    Ok((devices, risks, locks::read(connection).await?))
 }
 
 async fn read<'e>(from: impl Executor<'e, Database = Any>) -> Result<Inventory, Error> {

@@ -148,6 +148,12 @@ impl SignIn {
         now.millis() >= self.stale_at.load(Ordering::Relaxed)
     }
 
+    /// For how long its claims have been known to be outdated, where they are.
+    pub fn outdated_for(&self, now: Timestamp) -> Option<Duration> {
+        let since = self.outdated.load(Ordering::Relaxed);
+        (since != 0).then(|| now.since(Timestamp::from_millis(since)))
+    }
+
     /// Waits until no renewal is under way.
     pub async fn renewed(&self) {
         // The sender lives in self, so that the wait can only end by the value.

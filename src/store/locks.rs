@@ -16,7 +16,7 @@ use crate::model::{Fingerprint, Identity, SignInId, Timestamp, directory};
 use arc_swap::Guard;
 use serde_json::{Value, json};
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor, Row as _};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,12 +123,15 @@ impl Store {
 
     /// Every lock in the database.
     pub(super) async fn read_all_locks(&self) -> Result<Locks, Error> {
-        let mut locks = Locks::default();
-        let asked = clock::now();
-        let rows = in_time(async { Ok(sqlx::query(LOCKS).fetch_all(&self.followers()).await?) }).await?;
-        take_in(&mut locks, &rows, asked);
-        Ok(locks)
+        in_time(read(&self.followers())).await
     }
+}
+
+/// The same of any store.
+pub(super) async fn read<'e>(from: impl Executor<'e, Database = Any>) -> Result<Locks, Error> {
+    let (mut locks, asked) = (Locks::default(), clock::now());
+    take_in(&mut locks, &sqlx::query(LOCKS).fetch_all(from).await?, asked);
+    Ok(locks)
 }
 
 /// Takes in what was read. It ends by the clock of the database, which is one for all replicas.

@@ -5,8 +5,8 @@ mod facts;
 mod find;
 mod streams;
 
+pub(super) use facts::{ALL, forget_device, forget_risk, is_locked, take_in_all, unlock};
 pub use facts::{COMPLIANT, LOCKED, NOTHING, UNLOCKED};
-pub(super) use facts::{forget_device, forget_risk, is_locked, unlock};
 pub use find::{About, Person};
 pub use streams::{Status, Stream};
 
@@ -137,7 +137,7 @@ struct Changed {
 }
 
 impl Kind {
-    const fn code(self) -> &'static str {
+    pub(super) const fn code(self) -> &'static str {
         match self {
             Self::UserRisk => "user",
             Self::DeviceRisk => "device",

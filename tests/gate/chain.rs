@@ -1,10 +1,11 @@
 //! The chain of the audit trail: what was written is whole, and whatever somebody does to it afterwards is found.
 
 use crate::world::{ALICE, WIKI, World};
+use doorward::clock;
 use doorward::control::trail::{Report, Verifier, Wrong, files};
 use doorward::gate::audit::writer::{Destination, start};
 use doorward::gate::audit::{Sender, channel};
-use doorward::model::chain::{Link, hash};
+use doorward::model::chain::{Link, TrailId, hash};
 use doorward::snapshot::rotation::Rotation;
 use doorward::store::{self, seal::TrailKeys};
 use proptest::prelude::*;
@@ -61,7 +62,8 @@ struct Process {
 impl Process {
     /// One batch.
     fn write(&self, records: std::ops::Range<u32>) {
-        let lines: String = records.map(|number| format!("{{\"path\":\"/{number}\",\"method\":\"GET\"}}\n")).collect();
+        let line = |number| format!("{{\"time\":\"{}\",\"path\":\"/{number}\",\"method\":\"GET\"}}\n", clock::now());
+        let lines: String = records.map(line).collect();
         self.sender.take(lines.into_bytes());
     }
 
@@ -188,7 +190,7 @@ fn rewritten(all: &[Vec<u8>], from: usize) -> Vec<u8> {
     for (index, line) in all.iter().enumerate().skip(from) {
         let line = String::from_utf8(line.clone()).unwrap();
         let record = line.split(",\"seq\":").next().unwrap().to_owned() + "}";
-        let record = if index == from { record.replacen('{', "{\"forged\":true,", 1) } else { record };
+        let record = if index == from { record.replace('}', ",\"forged\":true}") } else { record };
         match line.split("\"mac\":\"").nth(1) {
             Some(mac) => {
                 let mac = mac.as_bytes()[..64].try_into().unwrap();
@@ -457,11 +459,104 @@ fn who_is_open_need_not_have_ended_and_yet_seals_come_often() {
     };
     let report = open(b"{\"half\":");
     assert!(report.count == 0 && report.unfinished, "{report:?}");
-    let mut link = Link::of(lines(&all).last().unwrap().trim_ascii_end()).unwrap();
-    let mut late = Vec::new();
-    link.append(&mut late, b"{\"time\":\"2100-01-01T00:00:00Z\",\"path\":\"/\"}");
-    let report = open(&late);
-    assert_eq!(report.faults.first().map(|fault| &fault.wrong), Some(&Wrong::Unsealed(1)), "{report:?}");
+    for late in ["{\"time\":\"2100-01-01T00:00:00Z\",\"path\":\"/\"}", "{\"forged\":true}"] {
+        let mut link = Link::of(lines(&all).last().unwrap().trim_ascii_end()).unwrap();
+        let mut more = Vec::new();
+        link.append(&mut more, late.as_bytes());
+        // What is put behind it does not hide it.
+        link.append(&mut more, format!("{{\"time\":\"{}\"}}", clock::now()).as_bytes());
+        let report = open(&more);
+        assert_eq!(report.faults.first().map(|fault| &fault.wrong), Some(&Wrong::Unsealed(1)), "{late}: {report:?}");
+    }
+}
+
+#[test]
+fn what_nobody_has_sealed_is_a_note_for_as_long_as_it_may_be_and_then_a_fault() {
+    let scene = Scene::new();
+    let process = scene.writer(None);
+    process.write(0..3);
+    process.written(4);
+    let (all, now, keys) = (fs::read(scene.trail()).unwrap(), clock::now(), scene.keys());
+    process.stop();
+    for (later, faults) in [(Duration::ZERO, vec![]), (Duration::from_secs(60), vec![Wrong::Unsealed(1)])] {
+        let mut verifier = Verifier::new(Some(&keys), None).at(Some(now.plus(later)));
+        verifier.read(&mut &*all).unwrap();
+        let report = verifier.finish(true);
+        assert_eq!(report.faults.into_iter().map(|fault| fault.wrong).collect::<Vec<_>>(), faults);
+        assert_eq!((report.sealed, report.last.unwrap().number), (Some(1), 4));
+    }
+    let sealed = verify(&scene.files(), &keys, true);
+    assert_eq!((sealed.count, sealed.sealed), (0, Some(5)), "what has ended stays as it is");
+}
+
+#[test]
+fn one_trail_in_the_place_of_another_of_the_same_keys_is_found() {
+    let scenes = [Scene::new(), Scene::new()];
+    for scene in &scenes {
+        let process = scene.writer(None);
+        process.write(0..5);
+        process.stop();
+    }
+    let [one, other] = scenes.each_ref().map(|scene| scene.report().trail.unwrap());
+    assert_ne!(one, other);
+    let as_one = |scene: &Scene| {
+        let keys = scene.keys();
+        let mut verifier = Verifier::new(Some(&keys), None).of(Some(one.clone()));
+        verifier.read(&mut &*fs::read(scene.trail()).unwrap()).unwrap();
+        verifier.finish(false).faults.into_iter().map(|fault| fault.wrong).collect::<Vec<_>>()
+    };
+    assert_eq!(as_one(&scenes[0]), []);
+    assert_eq!(as_one(&scenes[1]), [Wrong::Trail(one.clone())]);
+    // What is written down of its end says which one it is, and so does whoever goes on with it.
+    fs::copy(scenes[1].trail(), scenes[0].trail()).unwrap();
+    scenes[0].writer(None).stop();
+    let faults = scenes[0].report().faults;
+    assert!(faults.iter().any(|fault| fault.wrong == Wrong::Trail(other.clone())), "{faults:?}");
+}
+
+#[test]
+fn a_seal_of_another_trail_is_none_of_this_one() {
+    let (keys, trail) = (Scene::new().keys(), |digit: &str| TrailId::parse(&digit.repeat(32)).unwrap());
+    let (mut text, mut link) = (Vec::new(), Link::START);
+    for (event, trail) in [("started", trail("a")), ("checkpoint", trail("b")), ("stopped", trail("b"))] {
+        let record = format!("{{\"time\":\"{}\",\"event\":\"{event}\",\"trail\":\"{trail}\"}}", clock::now());
+        link.append_sealed(&mut text, record.as_bytes(), |line| keys.sign(line).unwrap());
+    }
+    let report = read(&text);
+    let found: Vec<_> = report.faults.iter().map(|fault| (fault.place.line, fault.wrong.clone())).collect();
+    assert_eq!(found, [(2, Wrong::Trail(trail("a")))], "it is named where it begins");
+}
+
+#[test]
+fn a_trail_from_before_trails_had_ids_is_whole_and_goes_on_with_one() {
+    let (scene, mut text, mut link) = (Scene::new(), Vec::new(), Link::START);
+    for event in ["started", "stopped"] {
+        let record = format!("{{\"time\":\"{}\",\"act\":\"trail\",\"event\":\"{event}\"}}", clock::now());
+        link.append_sealed(&mut text, record.as_bytes(), |line| scene.keys().sign(line).unwrap());
+    }
+    fs::write(scene.trail(), text).unwrap();
+    let report = scene.report();
+    assert_eq!((report.count, report.trail), (0, None));
+    (0..2).for_each(|_| scene.writer(None).stop());
+    let report = scene.report();
+    assert_eq!((report.count, report.records), (0, 6), "{report:?}");
+    assert!(report.trail.is_some());
+}
+
+#[test]
+fn records_that_found_no_room_are_counted_in_the_trail() {
+    let scene = Scene::new();
+    let (sender, receiver) = channel();
+    let line = [b"{\"x\":\"", &*vec![b'x'; 1 << 20], b"\"}\n"].concat();
+    // Nobody writes yet: at some time there is no room left.
+    (0..67).for_each(|_| sender.take(line.clone()));
+    let last = prometheus::IntGauge::new("last", "last").unwrap();
+    let destination = Destination { file: Some(scene.trail()), rotation: None, keys: scene.keys(), last: last.clone() };
+    let process = Process { thread: start(receiver, destination).unwrap(), sender, last };
+    process.stop();
+    let report = scene.report();
+    assert_eq!((report.count, report.records + report.lost), (0, 67 + 3), "started, lost, stopped: {report:?}");
+    assert!(report.lost >= 1, "{report:?}");
 }
 
 #[test]
@@ -603,6 +698,13 @@ async fn the_trail_of_a_proxy_is_whole_whatever_clients_send_and_the_command_say
     assert!(code == 0 && value["whole"] == true && value["vouched_for"] == value["last"]["number"], "{value}");
     let known = format!("{}:{}", value["last"]["number"], value["last"]["hash"].as_str().unwrap());
     assert_eq!(run(&["audit", "verify", "-c", "doorward.yaml", "--has", &known]).0, 0);
+    let trail = value["trail"].as_str().unwrap();
+    assert_eq!(run(&["audit", "verify", "audit.jsonl", "--trail", trail]).0, 0);
+    let (code, text) = run(&["audit", "verify", "-c", "doorward.yaml", "--trail", &"0".repeat(32)]);
+    assert!(
+        code == 1 && text.contains("this is no record of the trail 0000") && text.contains(&format!("trail: {trail}")),
+        "{text}"
+    );
 
     let whole = fs::read(world.path("audit.jsonl")).unwrap();
     let all = lines(&whole);
@@ -614,6 +716,8 @@ async fn the_trail_of_a_proxy_is_whole_whatever_clients_send_and_the_command_say
     assert!(code == 1 && text.contains("is not in the trail"), "its end is written down beside it: {text}");
     assert_eq!(run(&["audit", "verify", "audit.jsonl", "--open"]).0, 0, "it could be written still");
     fs::remove_file(world.path("audit.jsonl.end")).unwrap();
+    let sealed = all[..all.len() - 1].iter().rposition(|line| String::from_utf8_lossy(line).contains("\"mac\":")).unwrap();
+    fs::write(world.path("audit.jsonl"), all[..=sealed].concat()).unwrap();
     let (code, text) = run(&["audit", "verify", "-c", "doorward.yaml", "--open"]);
     assert!(code == 0 && text.contains("a trail that was cut back to an earlier end would not be found"), "{text}");
     for arguments in

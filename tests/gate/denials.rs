@@ -99,6 +99,82 @@ async fn the_api_explains_by_the_configuration_in_force() {
     assert_eq!(asked(&world, "x", &question).await.status, 401);
 }
 
+/// What the command says.
+async fn command(world: &World, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
+    command.current_dir(world.folder.path()).args(arguments);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_who_is_locked_out_is_said_to_be_by_which_lock_and_until_when() {
+    let rules = "    allow: [{ domains: [corp.example] }]\n    paths: [{ match: /open/**, public: true }]\n";
+    let world = world(rules).await;
+    let asks = async |path: &str, user: &str, device: Option<&str>| {
+        let question = json!({ "app": "shop", "path": path, "user": user, "device_id": device });
+        let question: serde_json::Map<_, _> =
+            question.as_object().unwrap().clone().into_iter().filter(|(_, value)| !value.is_null()).collect();
+        asked(&world, TOKEN, &Value::Object(question)).await.json()
+    };
+    let put = async |path: &str, body: Value| {
+        assert_eq!(world.administer("PUT", path, "X-Why: test\r\n", &body.to_string()).await.status, 200, "{path}");
+    };
+    assert_eq!(asks("/", ALICE.0, None).await["decision"], "allow");
+    put("/api/v1/devices/mac-1", json!({ "owner": "shared" })).await;
+    put("/api/v1/locks/user/ALICE@corp.example", json!({ "reason": "left", "expires_at": "2126-01-01T00:00:00Z" })).await;
+    put("/api/v1/locks/device/mac-1", json!({ "reason": "stolen" })).await;
+    let lock = |kind: &str, name: &str, reason: &str, until: Value| json!({ "kind": kind, "name": name, "source": "administration", "reason": reason, "expires_at": until });
+    let (of_alice, of_device) =
+        (lock("user", ALICE.0, "left", json!("2126-01-01T00:00:00Z")), lock("device", "mac-1", "stolen", json!(null)));
+    for (path, user, device, decision, lock) in [
+        ("/", ALICE.0, None, "deny", of_alice),
+        ("/open/x", ALICE.0, None, "allow", json!(null)),
+        ("/", "eve@corp.example", None, "allow", json!(null)),
+        ("/", "eve@corp.example", Some("mac-1"), "deny", of_device.clone()),
+        ("/open/x", "eve@corp.example", Some("mac-1"), "deny", of_device),
+    ] {
+        let answer = asks(path, user, device).await;
+        assert_eq!((&answer["decision"], &answer["lock"]), (&json!(decision), &lock), "{path} {user} {device:?}: {answer}");
+    }
+    let explain = ["explain", "-c", "doorward.yaml", "--app", "shop", "--user", ALICE.0];
+    let (code, text, problems) = command(&world, &explain).await;
+    let said = "deny: shop\nlocked out: the user alice@corp.example, by administration, until 2126-01-01T00:00:00Z (left); without that:\nallowed by";
+    assert!(code == Some(1) && text.starts_with(said) && problems.is_empty(), "{code:?} {text}{problems}");
+    let (code, text, _) = command(&world, &[&explain[..], &["--at", "2126-01-02T00:00:00Z"]].concat()).await;
+    assert!(code == Some(0) && text.starts_with("allow: shop\nallowed by"), "a lock that is over locks nobody out: {text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_risk_that_is_known_counts_where_none_is_given() {
+    let world = world("    allow: [{ domains: [corp.example] }]\n    deny: [{ when: { risk: high } }]\n").await;
+    let risk = json!({ "level": "high", "reasons": ["seen elsewhere"] }).to_string();
+    let path = format!("/api/v1/risks/user/{}", ALICE.0);
+    assert_eq!(world.administer("PUT", &path, "X-Why: test\r\n", &risk).await.status, 200);
+    for (given, decision) in [(json!({}), "deny"), (json!({ "risk": "low" }), "allow")] {
+        let mut question = json!({ "app": "shop", "user": ALICE.0 });
+        question.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
+        assert_eq!(asked(&world, TOKEN, &question).await.json()["decision"], decision, "{given}");
+    }
+    let (code, text, _) = command(&world, &["explain", "-c", "doorward.yaml", "--app", "shop", "--user", ALICE.0]).await;
+    assert!(code == Some(1) && text.contains("denied by shop.deny[0]"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_says_what_it_could_not_look_at() {
+    let world = world("    allow: [{ domains: [corp.example] }]\n").await;
+    let text = std::fs::read_to_string(world.path("doorward.yaml")).unwrap();
+    let elsewhere: String = text
+        .lines()
+        .map(|line| if line.starts_with("store:") { "store: sqlite:gone.db\n".to_owned() } else { format!("{line}\n") })
+        .collect();
+    std::fs::write(world.path("elsewhere.yaml"), elsewhere).unwrap();
+    let (code, _, problems) = command(&world, &["explain", "-c", "elsewhere.yaml", "--app", "shop", "--user", ALICE.0]).await;
+    assert!(code == Some(0) && problems.contains("so that locks, risks, and devices that are not"), "{problems}");
+    assert!(!world.path("gone.db").exists());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_of_the_real_trail_is_explained_and_replayed_with_the_groups_of_its_time() {
     let world = world(RULES).await;

@@ -117,10 +117,16 @@ async fn acts(store: &Store) {
     ));
     assert_eq!(store.take_event(&event(ana(), Act::Lock(fact(Kind::Lock, "locked")))).await.unwrap(), one(0, 0));
     assert!(sign_in(store, "staff", "ana").await.is_none(), "locked out");
+    let known = store.known(Email::parse("ana@corp.example").ok().as_ref()).await.unwrap();
+    let kept_out: Vec<_> =
+        known.kept_out.iter().map(|one| (one.subject.to_string(), one.source.code(), &*one.lock.reason)).collect();
+    assert_eq!(kept_out, [("staff:ana".to_owned(), "transmitter hr", "why")]);
+    assert_eq!(known.namesakes.len(), 2, "of two providers: {:?}", known.namesakes);
     assert_eq!(
         store.take_event(&event(ana(), Act::Unlock(fact_of(Kind::Lock, "unlocked", now().plus(HOUR))))).await.unwrap(),
         one(0, 0)
     );
+    assert!(store.kept_out().await.unwrap().is_empty());
     assert!(sign_in(store, "staff", "ana").await.is_some());
     let held = sign_in_as(store, "staff", "ana", Some("another-sid")).await.unwrap();
     let by_session = event(Person::SubjectOrSession("sid-ana".to_owned()), Act::Erase);
@@ -170,11 +176,13 @@ async fn an_event_does_the_same_in_either_database_and_on_every_replica() {
     let store = Store::open_at(location.clone(), Handle::current()).await.unwrap();
     acts(&store).await;
     streams(&store).await;
-    let replica = Store::open_at(location, Handle::current()).await.unwrap();
+    let replica = Store::open_at(location.clone(), Handle::current()).await.unwrap();
     sign_in(&store, "staff", "ana").await.unwrap();
     let risk = event(Person::Subject("ana".to_owned()), Act::OfPeople(fact(Kind::UserRisk, "high")));
     store.take_event(&risk).await.unwrap();
     eventually("the replica knows", async || (replica.risks().all().count() == 1).then_some(())).await;
+    let beside = doorward::store::known(&location, Email::parse("ANA@corp.example").ok().as_ref()).await.unwrap();
+    assert_eq!((beside.risks.all().count(), beside.namesakes.len()), (1, 2), "and so does whoever reads beside them");
 }
 
 #[tokio::test(flavor = "multi_thread")]

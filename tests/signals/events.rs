@@ -326,3 +326,58 @@ async fn whoever_is_disabled_stays_out_until_the_same_transmitter_or_an_administ
     assert_eq!(scene.world.administer("DELETE", path, "X-Why: case 7\r\n", "").await.status, 204);
     assert!(signs_in().await, "an administrator has the last word");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_that_are_known_to_be_outdated_help_nobody_in_until_they_are_renewed() {
+    let scene = Scene::pushed().await;
+    let alice = scene.session(ALICE).await;
+    let mut events = Connection::tls(&scene.world, WIKI).await;
+    events.write(scene.world.head("GET", WIKI, "/events", &format!("Cookie: {alice}\r\n"))).await;
+    assert_eq!(events.head().await.status, 200);
+    scene.world.staff.is_up(false);
+    scene.happens(&format!("{CAEP}token-claims-change"), scene.of_alice(), json!({ "claims": {} })).await;
+    for _ in 0..3 {
+        let answer = scene.world.get(WIKI, "/read/x", &format!("Cookie: {alice}\r\n")).await;
+        assert_eq!((answer.status, &*answer.reason()), (503, "provider_unavailable"), "also between two tries");
+    }
+    assert_eq!(scene.status(WIKI, "/public/x", &alice).await, 200);
+    assert_eq!(scene.status(WIKI, "/.doorward/session", &alice).await, 200, "nobody is signed out by it");
+    // What flows may go on for a moment, in which the provider may answer.
+    tokio::time::sleep(std::time::Duration::from_secs(14)).await;
+    events.rest().await;
+    let record = scene.world.record("/events").await;
+    assert_eq!((&record["reason"], &record["cause"]), (&json!("access_ended"), &json!("provider_unavailable")));
+    scene.world.staff.is_up(true);
+    eventually("the claims are renewed", async || (scene.status(WIKI, "/read/x", &alice).await == 200).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_sees_and_lifts_what_a_transmitter_has_locked() {
+    let scene = Scene::pushed().await;
+    scene.session(ALICE).await;
+    scene.happens(&format!("{RISC}account-disabled"), scene.of_alice(), json!({ "reason": "hijacking" })).await;
+    let path = "/api/v1/locks/user/staff:s-alice";
+    let locks = async || scene.world.admin("/api/v1/locks").await.json()["locks"].as_array().unwrap().clone();
+    let all = locks().await;
+    let lock =
+        json!({ "kind": "user", "name": "staff:s-alice", "source": "transmitter hr", "reason": "hijacking", "expires_at": null });
+    assert_eq!(all.len(), 1);
+    assert!(lock.as_object().unwrap().iter().all(|(key, value)| all[0][key] == *value), "{all:?}");
+    assert_eq!(scene.world.admin(path).await.json(), all[0]);
+    // By whatever name she is asked for.
+    for user in ["staff:s-alice", ALICE.0] {
+        let asked = json!({ "app": "wiki", "path": "/x", "user": user, "groups": ["employees"] }).to_string();
+        let answer = scene.world.administer("POST", "/api/v1/explain", "", &asked).await.json();
+        assert_eq!((&answer["decision"], &answer["lock"]["source"]), (&json!("deny"), &json!("transmitter hr")), "{answer}");
+    }
+    let own = json!({ "reason": "an administrator's own" }).to_string();
+    assert_eq!(scene.world.administer("PUT", path, "X-Why: case 7\r\n", &own).await.status, 200);
+    let sources: Vec<_> = locks().await.iter().map(|lock| lock["source"].clone()).collect();
+    assert_eq!(sources, ["administration", "transmitter hr"]);
+    let by_address = scene.world.administer("DELETE", &format!("/api/v1/locks/user/{}", ALICE.0), "", "").await;
+    assert_eq!(by_address.status, 404);
+    assert!(by_address.text().contains("is on `provider:subject`"), "{}", by_address.text());
+    assert_eq!(scene.world.administer("DELETE", path, "X-Why: case 7\r\n", "").await.status, 204);
+    assert!(locks().await.is_empty());
+    assert!(scene.world.browser().sign_in(&scene.world.url(WIKI, "/x"), ALICE).await.status == 200);
+}

@@ -1,6 +1,7 @@
-//! `POST /api/v1/explain`. In: a made-up request, as JSON. Out: what would be decided of it under the configuration in force, and why.
+//! `POST /api/v1/explain`. In: a made-up request, as JSON. Out: what would be decided of it under the configuration in force, with the
+//! locks and risks that are known, and why.
 
-use super::Inner;
+use super::{Inner, error, unavailable};
 use crate::clock;
 use crate::control::config::read_as;
 use crate::control::explain::{Asked, explain, value};
@@ -8,20 +9,24 @@ use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Answers it.
 pub(super) async fn answer(Shared(inner): Shared<Arc<Inner>>, body: String) -> Response {
-    match explained(&inner, &body) {
-        Ok(value) => Json(value).into_response(),
-        Err(error) => (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response(),
-    }
+    let asked = match read_as::<Asked>("body".into(), &body) {
+        Ok((asked, _)) => asked,
+        Err(problems) => return refused(&problems.to_string()),
+    };
+    // Without the locks, somebody who is locked out would be said to get in.
+    let known = match inner.state.store.known(asked.address().as_ref()).await {
+        Ok(known) => known,
+        Err(failed) => return unavailable(&failed),
+    };
+    let snapshot = inner.state.control.snapshot.load();
+    let answer = asked.question(&snapshot, &known, clock::now()).and_then(|question| explain(&snapshot, &question));
+    answer.map_or_else(|error| refused(&error.to_string()), |answer| Json(value(&answer)).into_response())
 }
 
-fn explained(inner: &Inner, body: &str) -> Result<Value, String> {
-    let (asked, _) = read_as::<Asked>("body".into(), body).map_err(|problems| problems.to_string())?;
-    let snapshot = inner.state.control.snapshot.load();
-    let question = asked.question(&snapshot, &inner.state.store.devices(), clock::now()).map_err(|error| error.to_string())?;
-    explain(&snapshot, &question).map(|answer| value(&answer)).map_err(|error| error.to_string())
+fn refused(why: &str) -> Response {
+    error(StatusCode::BAD_REQUEST, why)
 }

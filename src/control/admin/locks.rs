@@ -11,8 +11,8 @@ use crate::model::device::entry::{Flaw, fingerprint, time};
 use crate::model::inventory::Inventories;
 use crate::model::locks::Lock;
 use crate::model::risks::Whose;
-use crate::model::{Fingerprint, Timestamp};
-use crate::store::{Cause, Grounds};
+use crate::model::{Fingerprint, Source, Timestamp};
+use crate::store::{Cause, Grounds, KeptOut};
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -54,8 +54,9 @@ impl Said {
     }
 }
 
-fn shown(whose: &Whose, lock: &Lock) -> Value {
+fn shown(whose: &Whose, lock: &Lock, source: &Source) -> Value {
     json!({
+        "source": source.code(),
         "kind": whose.kind(),
         "name": whose.to_string(),
         "reason": lock.reason,
@@ -64,10 +65,24 @@ fn shown(whose: &Whose, lock: &Lock) -> Value {
     })
 }
 
+fn administered(whose: &Whose, lock: &Lock) -> Value {
+    shown(whose, lock, &Source::Administration)
+}
+
+fn transmitted(one: &KeptOut) -> Value {
+    shown(&Whose::Subject(one.subject.clone()), &one.lock, &one.source)
+}
+
 async fn list(State(inner): State<Arc<Inner>>, Query(query): Query<BTreeMap<String, String>>) -> Response {
     let locks = Arc::clone(&inner.state.store.locks());
-    let all: BTreeMap<String, Value> =
-        locks.all(clock::now()).map(|(whose, lock)| (format!("{}/{whose}", whose.kind()), shown(&whose, lock))).collect();
+    let kept_out = match inner.state.store.kept_out().await {
+        Ok(kept_out) => kept_out,
+        Err(failed) => return unavailable(&failed),
+    };
+    let ours = locks.all(clock::now()).map(|(whose, lock)| (format!("{}/{whose}", whose.kind()), administered(&whose, lock)));
+    // Several can keep one person out.
+    let key = |one: &KeptOut| format!("user/{}\n{}", one.subject, one.source.code());
+    let all: BTreeMap<String, Value> = kept_out.iter().map(|one| (key(one), transmitted(one))).chain(ours).collect();
     page("locks", all.keys().map(String::as_str), &query, |key| all.get(key).cloned())
 }
 
@@ -76,9 +91,15 @@ async fn one(State(inner): State<Arc<Inner>>, Path((kind, name)): Path<(String, 
         Ok(whose) => whose,
         Err(refused) => return *refused,
     };
-    match inner.state.store.locks().find(&whose, clock::now()) {
-        Some(lock) => Json(shown(&whose, lock)).into_response(),
-        None => unlocked(),
+    if let Some(lock) = inner.state.store.locks().find(&whose, clock::now()) {
+        return Json(administered(&whose, lock)).into_response();
+    }
+    match inner.state.store.kept_out().await {
+        Ok(all) => match all.iter().find(|one| matches!(&whose, Whose::Subject(subject) if *subject == one.subject)) {
+            Some(one) => Json(transmitted(one)).into_response(),
+            None => unlocked(&whose),
+        },
+        Err(failed) => unavailable(&failed),
     }
 }
 
@@ -96,7 +117,7 @@ async fn put(
         Ok(lock) => lock,
         Err(flaw) => return flawed(&[flaw]),
     };
-    let mut shown = shown(&whose, &lock);
+    let mut shown = administered(&whose, &lock);
     let meant = json!({ "meant": shown });
     let grounds = Grounds { cause: Cause::Lock, ..grounds(&headers) };
     match inner.state.store.put_lock(whose, lock, grounds).await {
@@ -117,7 +138,7 @@ async fn remove(State(inner): State<Arc<Inner>>, Path((kind, name)): Path<(Strin
     };
     match inner.state.store.remove_lock(&whose, grounds(&headers)).await {
         Ok(true) => StatusCode::NO_CONTENT.into_response(),
-        Ok(false) => unlocked(),
+        Ok(false) => unlocked(&whose),
         Err(failed) => unavailable(&failed),
     }
 }
@@ -142,6 +163,13 @@ fn certificate(inner: &Inner, whose: &Whose) -> Option<Fingerprint> {
     known.or_else(|| fingerprint(name).ok())
 }
 
-fn unlocked() -> Response {
-    error(StatusCode::NOT_FOUND, "there is no lock on this one")
+/// What transmitters lock has the name that they know it by.
+fn unlocked(whose: &Whose) -> Response {
+    let said = match whose {
+        Whose::Email(_) => {
+            "there is no lock on this address; one that a transmitter has set is on `provider:subject`, as the list shows it"
+        }
+        Whose::Subject(_) | Whose::Device(_) => "there is no lock on this one",
+    };
+    error(StatusCode::NOT_FOUND, said)
 }

@@ -5,8 +5,9 @@ use super::{Error, Question, Shown, app};
 use crate::control::config::{self, file::Texts};
 use crate::model::device::Standing;
 use crate::model::inventory::Inventories;
-use crate::model::{Inventory, RiskLevel, Timestamp};
+use crate::model::{Email, Inventory, ProviderName, RiskLevel, Timestamp};
 use crate::snapshot::Snapshot;
+use crate::store::Known;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -50,7 +51,7 @@ pub struct Asked {
     pub device: Option<String>,
     /// In place of that, a device of the inventory.
     pub device_id: Option<String>,
-    /// `low`, `medium` or `high`.
+    /// `low`, `medium` or `high`; what is known of the person and their devices by default.
     pub risk: Option<String>,
     /// The headers of the request.
     #[serde(default)]
@@ -60,8 +61,8 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// What is meant; `administered` are the devices that the administration API was told of.
-    pub fn question(&self, snapshot: &Snapshot, administered: &Inventory, now: Timestamp) -> Result<Question, Error> {
+    /// What is meant, of what is known of devices, risks, locks and people.
+    pub fn question(&self, snapshot: &Snapshot, known: &Known, now: Timestamp) -> Result<Question, Error> {
         let now = optional("at", self.at.as_deref(), "a time: 2026-11-22T02:00:00Z", time)?.unwrap_or(now);
         let age = optional("auth_age", self.auth_age.as_deref(), "a number and a unit: 90s, 30m, 12h or 7d", config::duration)?;
         let age = age.unwrap_or(Duration::from_secs(1));
@@ -81,11 +82,18 @@ impl Asked {
             address: optional("ip", self.ip.as_deref(), "an address", parsed)?,
             country: self.country.clone(),
             asn: optional("asn", self.asn.as_deref(), "a number", parsed)?,
-            device: self.shown(Inventories { administered, listed: &snapshot.devices })?,
+            device: self.shown(Inventories { administered: &known.devices, listed: &snapshot.devices })?,
             risk: optional("risk", self.risk.as_deref(), "`low`, `medium` or `high`", level)?,
             headers: self.headers()?,
+            known: known.clone(),
             now,
         })
+    }
+
+    /// The address that is asked about, where it is one.
+    pub fn address(&self) -> Option<Email> {
+        let is_subject = |user: &str| user.split_once(':').is_some_and(|(name, _)| ProviderName::parse(name).is_some());
+        self.user.as_deref().filter(|user| !is_subject(user)).and_then(|user| Email::parse(user).ok())
     }
 
     fn shown(&self, inventories: Inventories<'_>) -> Result<Option<Shown>, Error> {

@@ -1,6 +1,6 @@
 //! An explanation as JSON, for programs. In: an [`Answer`]. Out: the same, whole.
 
-use super::Answer;
+use super::{Answer, Locked};
 use crate::policy::explain::{Explained, Part};
 use crate::policy::{Decision, Effect};
 use serde_json::{Value, json};
@@ -8,15 +8,17 @@ use serde_json::{Value, json};
 /// The whole answer.
 pub fn value(answer: &Answer) -> Value {
     let decision = answer.outcome().word();
-    let route = &*answer.route;
+    let (route, lock) = (&*answer.route, answer.locked.as_ref().map(lock_value));
     let Ok(explanation) = &answer.explained else {
-        return json!({ "decision": decision, "route": route, "public": true });
+        return json!({ "decision": decision, "route": route, "public": true, "lock": lock });
     };
-    let rule = explanation.decision.rule();
+    // What the rules say is said all the same; none of them decides.
+    let rule = answer.rule();
     json!({
         "decision": decision,
         "route": route,
         "public": false,
+        "lock": lock,
         "rule": rule.map(|rule| &*rule.0),
         "place": explanation.rules.iter().find(|other| Some(&other.id) == rule).map(|rule| &*rule.place),
         "error": if let Decision::Error(error) = &explanation.decision { Some(error) } else { None },
@@ -28,6 +30,16 @@ pub fn value(answer: &Answer) -> Value {
             "max_age": step_up.max_age.map(|age| age.as_secs()),
         })),
         "rules": explanation.rules.iter().map(rule_value).collect::<Vec<_>>(),
+    })
+}
+
+fn lock_value(locked: &Locked) -> Value {
+    json!({
+        "kind": locked.whose.kind(),
+        "name": locked.whose.to_string(),
+        "source": locked.source.code(),
+        "reason": locked.reason,
+        "expires_at": locked.until.map(|until| until.to_string()),
     })
 }
 

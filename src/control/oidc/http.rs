@@ -2,6 +2,7 @@
 //! for ever.
 
 use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::pin::Pin;
 use std::time::Duration;
 use url::{Host, Url};
@@ -110,11 +111,41 @@ impl<'c> AsyncHttpClient<'c> for Http {
 /// Whether a URL stays on this machine.
 pub(in crate::control) fn is_loopback(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Domain(name)) => is_localhost(name),
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
+}
+
+fn is_localhost(name: &str) -> bool {
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+/// Whether a URL names, by its address, this machine or something in the network around it.
+pub(in crate::control) fn is_inside(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => is_localhost(name.trim_end_matches('.')),
+        Some(Host::Ipv4(address)) => is_inside_v4(address),
+        Some(Host::Ipv6(address)) => is_inside_v6(address),
+        None => true,
+    }
+}
+
+fn is_inside_v4(address: Ipv4Addr) -> bool {
+    let [first, second, ..] = address.octets();
+    // Shared by the customers of one provider (RFC 6598).
+    let is_shared = first == 100 && (64..128).contains(&second);
+    let is_own = address.is_loopback() || address.is_private() || address.is_link_local();
+    is_own || is_shared || first == 0 || address.is_broadcast() || address.is_multicast()
+}
+
+/// Also where it is another way to write, or to reach, an address of IPv4.
+fn is_inside_v6(address: Ipv6Addr) -> bool {
+    let translated =
+        address.segments().starts_with(&[0x64, 0xff9b, 0, 0, 0, 0]).then(|| Ipv4Addr::from_bits(address.to_bits() as u32));
+    let is_own = address.is_unique_local() || address.is_unicast_link_local() || address.is_multicast();
+    is_own || address.is_loopback() || translated.or_else(|| address.to_ipv4()).is_some_and(is_inside_v4)
 }
 
 /// Whether what is sent there can't be read on its way.

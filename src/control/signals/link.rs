@@ -1,7 +1,7 @@
 //! What is known of a transmitter (SSF 1.0, section 7). In: its configuration here. Out: its own metadata and keys, as last fetched.
 //! Must never take the metadata of one transmitter for another's, nor speak to it where others could listen.
 
-use crate::control::oidc::http::{self, Http, is_safe};
+use crate::control::oidc::http::{self, Http, is_inside, is_loopback, is_safe};
 use crate::control::oidc::jws::Signer;
 use crate::control::oidc::keys::{Keys, Unfetched};
 use crate::snapshot::Snapshot;
@@ -73,6 +73,9 @@ pub(super) enum Unknown {
     /// Others could listen.
     #[error("{0} is not https")]
     Unsafe(Url),
+    /// It would have us ask our own network.
+    #[error("{0} is an address of this network, and not the transmitter's own")]
+    Inside(Url),
 }
 
 impl Links {
@@ -149,7 +152,7 @@ impl Link {
             return Err(Unknown::Status(answer.status()));
         }
         let metadata: Metadata = serde_json::from_slice(answer.body())?;
-        check(&metadata, &self.transmitter.issuer)?;
+        check(&metadata, &self.transmitter)?;
         self.known.keys.fetch(&self.known.http, &metadata.jwks_uri).await?;
         if self.known.metadata.swap(Some(Arc::new(metadata))).is_none() {
             tracing::info!(transmitter = %self.transmitter.name, "discovered");
@@ -158,17 +161,23 @@ impl Link {
     }
 }
 
-/// The metadata is of the transmitter that was asked, and nothing that it names can be listened to.
-fn check(metadata: &Metadata, issuer: &str) -> Result<(), Unknown> {
-    if metadata.issuer != issuer {
+/// The metadata is of the transmitter that was asked, and nothing that it names can be listened to, or is ours alone to ask.
+fn check(metadata: &Metadata, transmitter: &Transmitter) -> Result<(), Unknown> {
+    if metadata.issuer != transmitter.issuer {
         return Err(Unknown::Another(metadata.issuer.clone()));
     }
     let Metadata { configuration_endpoint, add_subject_endpoint, verification_endpoint, .. } = metadata;
     let endpoints = [configuration_endpoint, add_subject_endpoint, verification_endpoint].into_iter().flatten();
-    match endpoints.chain([metadata.jwks_uri.url()]).find(|url| !is_safe(url)) {
-        Some(url) => Err(Unknown::Unsafe(url.clone())),
-        None => Ok(()),
-    }
+    endpoints.chain([metadata.jwks_uri.url()]).try_for_each(|url| match url {
+        url if !is_safe(url) => Err(Unknown::Unsafe(url.clone())),
+        url if !may_name(&transmitter.url, url) => Err(Unknown::Inside(url.clone())),
+        _ => Ok(()),
+    })
+}
+
+/// Whether whoever is at `issuer` may have us ask there: a stranger must not reach by us what only this machine and its network can.
+pub(super) fn may_name(issuer: &Url, endpoint: &Url) -> bool {
+    is_loopback(issuer) || issuer.host() == endpoint.host() || !is_inside(endpoint)
 }
 
 /// Where its metadata is: between the host and the path of its issuer (section 7.2.1).
@@ -180,6 +189,42 @@ fn well_known(issuer: &Url) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_transmitter_elsewhere_names_no_address_of_this_network() {
+        let url = |host: &str| Url::parse(&format!("https://{host}/x")).unwrap();
+        for inside in [
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0.0.0.0",
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "255.255.255.255",
+            "[::1]",
+            "[::]",
+            "[fe80::1]",
+            "[fd00::1]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:169.254.169.254]",
+            "[::127.0.0.1]",
+            "[64:ff9b::a00:1]",
+            "localhost",
+            "a.localhost",
+            "localhost.",
+        ] {
+            assert!(!may_name(&url("tr.example"), &url(inside)), "{inside}");
+            assert!(!may_name(&url("192.0.2.7"), &url(inside)), "{inside}");
+            assert!(may_name(&url("127.0.0.1:8443"), &url(inside)), "what is on this machine may name it: {inside}");
+            assert!(may_name(&url(inside), &url(inside)), "its own: {inside}");
+        }
+        for outside in ["tr.example", "keys.tr.example:8443", "192.0.2.1", "172.32.0.1", "[2001:db8::1]", "[::ffff:192.0.2.1]"] {
+            assert!(may_name(&url("tr.example"), &url(outside)), "{outside}");
+        }
+    }
 
     #[test]
     fn metadata_is_between_the_host_and_the_path() {

@@ -1,7 +1,7 @@
 //! The stream at a transmitter (SSF 1.0, section 8.1). In: what an administrator asks for, time. Out: a stream that is set up, told of
 //! people and verified. Must never take a stream for verified before its event has come back.
 
-use super::link::{Link, Metadata};
+use super::link::{Link, Metadata, may_name};
 use crate::clock;
 use crate::control::oidc::http;
 use crate::control::{Control, EVENTS, PREFIX};
@@ -49,7 +49,7 @@ pub(in crate::control) enum Failed {
     Unreadable(#[from] serde_json::Error),
     #[error("the transmitter calls us {0}: write one of these under `audience`")]
     Audience(String),
-    #[error("the transmitter names {0} for events, which is not https")]
+    #[error("the transmitter names {0} for events, which is not https, or an address of this network")]
     Unsafe(String),
     #[error("the verification did not come within {} seconds", PATIENCE.as_secs())]
     Silent,
@@ -153,7 +153,7 @@ async fn keep(control: &Control, transmitter: &Transmitter, stream: Described) -
         Delivery::Push(_) => None,
         Delivery::Poll => {
             let url = stream.delivery.get("endpoint_url").and_then(Value::as_str).unwrap_or_default();
-            let is_safe = Url::parse(url).is_ok_and(|url| http::is_safe(&url));
+            let is_safe = Url::parse(url).is_ok_and(|url| http::is_safe(&url) && may_name(&transmitter.url, &url));
             Some(is_safe.then(|| url.to_owned()).ok_or_else(|| Failed::Unsafe(format!("`{url}`")))?)
         }
     };

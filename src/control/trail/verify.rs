@@ -2,7 +2,7 @@
 //! every line that is not what its neighbours or its seal say. Must never take a trail for whole that it has not seen to its end.
 
 use crate::model::Timestamp;
-use crate::model::chain::{self, Chained, Link, Running};
+use crate::model::chain::{self, Chained, Link, Running, TrailId};
 use crate::store::seal::TrailKeys;
 use serde::Deserialize;
 use std::io::{self, BufRead};
@@ -13,11 +13,17 @@ pub struct Verifier<'k> {
     keys: Option<&'k TrailKeys>,
     /// A record that must be there.
     wanted: Vec<Link>,
+    /// Which trail it must be.
+    expected: Option<TrailId>,
+    /// When it is looked at, where it is the one that is written now.
+    now: Option<Timestamp>,
     here: Place,
     /// The last record that was in its place, and where.
     last: Option<(Link, Place)>,
-    /// How it begins.
-    head: Vec<u8>,
+    /// When somebody with the key vouched for the records so far.
+    sealed: Option<Timestamp>,
+    /// Behind the last seal stands a record that another seal would have had to come before.
+    is_late: bool,
     /// Whether a process may begin behind it.
     begins: bool,
     /// Lines behind it that are no records.
@@ -55,6 +61,10 @@ pub struct Report {
     pub before: u64,
     /// Lines that broke off when a process was killed, and of which the record behind them says so.
     pub torn: Vec<Place>,
+    /// Which trail it is, by the records that are sealed.
+    pub trail: Option<TrailId>,
+    /// How many records found no room, by what was written of them.
+    pub lost: u64,
     /// The last record that somebody with the key vouched for, with all before it.
     pub sealed: Option<u64>,
     /// When that was.
@@ -106,6 +116,9 @@ pub enum Wrong {
     /// Not vouched for.
     #[error("the seal is not right: this line, or one before it, was written by somebody without the key")]
     Seal,
+    /// Of another trail.
+    #[error("this is no record of the trail {0}: the seal is another trail's")]
+    Trail(TrailId),
     /// By whom?
     #[error("the key {0} of this seal is not there")]
     Key(u8),
@@ -139,6 +152,7 @@ impl Wrong {
             Self::Anew(_) => "anew",
             Self::NotARecord => "not_a_record",
             Self::Seal => "seal",
+            Self::Trail(_) => "trail",
             Self::Key(_) => "key",
             Self::Unsealed(_) => "unsealed",
             Self::CutOff => "cut_off",
@@ -155,6 +169,8 @@ struct Event<'a> {
     time: &'a str,
     event: &'a str,
     hash: Option<&'a str>,
+    trail: Option<&'a str>,
+    count: Option<u64>,
 }
 
 /// How many faults, and places of a kind, are kept.
@@ -167,8 +183,21 @@ const HEAD: usize = 64;
 impl<'k> Verifier<'k> {
     /// With these keys, and records that must be there.
     pub fn new(keys: Option<&'k TrailKeys>, wanted: impl IntoIterator<Item = Link>) -> Self {
-        let (wanted, here, head, report) = (wanted.into_iter().collect(), Place::default(), Vec::new(), Report::default());
-        Self { keys, wanted, here, last: None, head, begins: true, strange: None, report }
+        let (wanted, here, report) = (wanted.into_iter().collect(), Place::default(), Report::default());
+        let (expected, now, last, sealed, strange) = (None, None, None, None, None);
+        Self { keys, wanted, expected, now, here, last, sealed, is_late: false, begins: true, strange, report }
+    }
+
+    /// Of this trail, where it is known.
+    #[must_use]
+    pub fn of(self, expected: Option<TrailId>) -> Self {
+        Self { expected, ..self }
+    }
+
+    /// Looked at where it is written: what is not sealed by now should have been.
+    #[must_use]
+    pub fn at(self, now: Option<Timestamp>) -> Self {
+        Self { now, ..self }
     }
 
     /// Takes the next file in.
@@ -202,8 +231,13 @@ impl<'k> Verifier<'k> {
         match self.report.last {
             None => self.fault(self.here, Wrong::Empty),
             Some(_) if !self.report.ended && !open => self.fault(end, Wrong::CutOff),
-            Some(last) if self.is_late() => self.fault(end, Wrong::Unsealed(self.report.sealed.unwrap_or(last.number))),
+            Some(last) if self.is_late || self.is_overdue(last) => {
+                self.fault(end, Wrong::Unsealed(self.report.sealed.unwrap_or(last.number)))
+            }
             Some(last) => self.vouched(last.number, end),
+        }
+        if let Some(expected) = self.expected.take().filter(|_| self.report.trail.is_none()) {
+            self.fault(end, Wrong::Trail(expected));
         }
         for wanted in std::mem::take(&mut self.wanted) {
             self.fault(end, Wrong::Lacks(wanted.number));
@@ -211,12 +245,18 @@ impl<'k> Verifier<'k> {
         self.report
     }
 
-    /// Whether the last record came so late behind the last seal that another would have had to come before it.
-    fn is_late(&self) -> bool {
-        let begin = self.head.strip_prefix(b"{\"time\":\"").and_then(|rest| str::from_utf8(rest).ok());
-        let last = begin.and_then(|rest| Timestamp::parse(rest.split('"').next()?));
-        let sealed = self.report.sealed_at.as_deref().and_then(Timestamp::parse);
-        last.zip(sealed).is_some_and(|(last, sealed)| last.since(sealed) > UNSEALED.1)
+    /// Whether a record came so late behind the last seal that another would have had to come before it, or does not say when.
+    fn begins_late(&self, line: &[u8]) -> bool {
+        let Some(sealed) = self.sealed else { return false };
+        let head = line.get(..HEAD).unwrap_or(line).strip_prefix(b"{\"time\":\"");
+        let time = head.and_then(|rest| rest.split(|byte| *byte == b'"').next()).and_then(|time| str::from_utf8(time).ok());
+        time.and_then(Timestamp::parse).is_none_or(|time| time.since(sealed) > UNSEALED.1)
+    }
+
+    /// Whether what stands behind the last seal should have been sealed by now.
+    fn is_overdue(&self, last: Link) -> bool {
+        let has_passed = self.now.zip(self.sealed).is_some_and(|(now, sealed)| now.since(sealed) > UNSEALED.1);
+        has_passed && self.report.sealed.is_some_and(|sealed| last.number > sealed)
     }
 
     fn line(&mut self, line: &[u8]) {
@@ -250,10 +290,23 @@ impl<'k> Verifier<'k> {
         }
         self.last = Some((link, self.here));
         self.report.first.get_or_insert(link.number);
-        self.head.clear();
-        self.head.extend_from_slice(line.get(..HEAD).unwrap_or(line));
         self.event(event.as_ref().map(|event| event.event));
+        if let Some(event) = &event {
+            self.belongs_to(event.trail.and_then(TrailId::parse));
+            self.report.lost += event.count.filter(|_| event.event == "lost").unwrap_or(0);
+        }
+        self.is_late |= self.begins_late(line);
         self.seal(record, event.as_ref().map(|event| event.time));
+    }
+
+    /// Whether it is sealed for this trail. What was sealed before trails had ids is bound to it by its hash alone.
+    fn belongs_to(&mut self, trail: Option<TrailId>) {
+        let Some(trail) = trail else { return };
+        let expected = self.expected.take().or_else(|| self.report.trail.clone());
+        self.report.trail = Some(trail.clone());
+        if let Some(expected) = expected.filter(|expected| *expected != trail) {
+            self.fault(self.here, Wrong::Trail(expected));
+        }
     }
 
     /// What it says of the trail.
@@ -310,7 +363,10 @@ impl<'k> Verifier<'k> {
         let (Some(keys), Some(seal)) = (self.keys, record.seal) else { return };
         self.vouched(record.number, self.here);
         match keys.verify(&seal) {
-            Some(true) => (self.report.sealed, self.report.sealed_at) = (Some(record.number), time.map(str::to_owned)),
+            Some(true) => {
+                (self.report.sealed, self.report.sealed_at) = (Some(record.number), time.map(str::to_owned));
+                (self.sealed, self.is_late) = (time.and_then(Timestamp::parse), false);
+            }
             Some(false) => self.fault(self.here, Wrong::Seal),
             None => self.fault(self.here, Wrong::Key(seal.key)),
         }

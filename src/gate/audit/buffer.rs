@@ -62,7 +62,7 @@ impl Buffer {
         }
         let next = Vec::with_capacity(lines.bytes.capacity());
         let (batch, count) = (std::mem::replace(&mut lines.bytes, next), std::mem::take(&mut lines.count));
-        if self.sender.send(batch).is_err() {
+        if self.sender.send(batch, count).is_err() {
             self.lost.inc_by(count);
         }
     }

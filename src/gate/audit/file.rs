@@ -2,9 +2,10 @@
 //! (logrotate). In: bytes. Out: the same at the end of the file that has its name now. Must never write where another process is
 //! writing, never write over what is there, and never let the chain begin anew where it could go on.
 
-use crate::model::chain::{Hex, Link, Running};
+use super::which;
+use crate::model::chain::{Hex, Link, Running, TrailId};
 use crate::snapshot::rotation::Rotation;
-use crate::store::ending;
+use crate::store::ending::{self, Ended};
 use crate::store::seal::TrailKeys;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write};
@@ -72,11 +73,11 @@ impl TrailFile {
     }
 
     /// The last sealed record that was written down.
-    pub(super) fn ended(&self, keys: &TrailKeys) -> io::Result<Option<Link>> {
-        let mut text = Vec::new();
-        (&self.end).take(1024).read_to_end(&mut text)?;
-        let ended = keys.ended(&String::from_utf8_lossy(&text));
-        if ended.is_none() && !text.is_empty() {
+    pub(super) fn ended(&self, keys: &TrailKeys) -> io::Result<Option<Ended>> {
+        let mut text = [0; 1024];
+        let length = self.end.read_at(&mut text, 0)?;
+        let ended = keys.ended(&String::from_utf8_lossy(text.get(..length).unwrap_or_default()));
+        if ended.is_none() && length > 0 {
             tracing::warn!(
                 "what is written down of the audit trail's end is not sealed with a key that is there: it counts for nothing"
             );
@@ -84,10 +85,14 @@ impl TrailFile {
         Ok(ended)
     }
 
-    /// Keeps others from writing, in the file that has the name then; `link` becomes the last record. An error of the kind
-    /// `WouldBlock` where another is writing.
-    pub(super) fn take_hold(&mut self, link: &mut Link) -> io::Result<Found> {
+    /// Keeps others from writing, in the file that has the name then; `link` becomes the last record, and `trail` is found where it
+    /// is not known. An error of the kind `WouldBlock` where another is writing.
+    pub(super) fn take_hold(&mut self, link: &mut Link, (trail, keys): (&mut Option<TrailId>, &TrailKeys)) -> io::Result<Found> {
         self.lock()?;
+        if trail.is_none() {
+            let known = self.ended(keys)?.and_then(|ended| ended.trail);
+            *trail = Some(known.map_or_else(|| self.trail(keys), Ok)?);
+        }
         let mut found = self.catch_up(link)?;
         while !self.has_its_name()? {
             // It was put aside.
@@ -98,6 +103,15 @@ impl TrailFile {
             found = Found { others, breaks_off: here.breaks_off, strange: here.strange.or(found.strange) };
         }
         Ok(found)
+    }
+
+    /// Which trail it is, by the files: a new one where none says so.
+    fn trail(&self, keys: &TrailKeys) -> io::Result<TrailId> {
+        let here = which::trail(&self.path, keys)?;
+        // What others have put beside it and can't be read is not ours to judge.
+        let others = beside(&self.path)?.into_iter().filter_map(|(_, path)| which::trail(&path, keys).ok().flatten());
+        let last = here.into_iter().chain(others).max_by_key(|(number, _)| *number);
+        last.map_or_else(|| TrailId::random().map_err(io::Error::other), |(_, trail)| Ok(trail))
     }
 
     /// Some file systems have no locks: there, one process must write alone.

@@ -7,10 +7,11 @@
 use super::Receiver;
 use super::file::{Found, Strange, TrailFile};
 use crate::clock;
-use crate::model::chain::{self, Link};
+use crate::model::chain::{self, Link, TrailId};
 use crate::snapshot::rotation::Rotation;
 use crate::store::seal::TrailKeys;
 use prometheus::IntGauge;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -46,10 +47,10 @@ pub fn start(receiver: Receiver, destination: Destination) -> io::Result<JoinHan
     };
     let Destination { keys, last, .. } = destination;
     let link = match &out {
-        Out::File(file) => file.ended(&keys)?.unwrap_or(Link::START),
+        Out::File(file) => file.ended(&keys)?.map_or(Link::START, |ended| ended.last),
         Out::Stream(_) => Link::START,
     };
-    let writer = Writer::new(receiver, out, (keys, last), link);
+    let writer = Writer::new(receiver, out, (keys, last), link)?;
     thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run())
 }
 
@@ -67,6 +68,8 @@ struct Writer {
     receiver: Receiver,
     out: Out,
     keys: TrailKeys,
+    /// Which trail it is; of a file, once we had hold of it.
+    trail: Option<TrailId>,
     last: IntGauge,
     /// What was written last.
     link: Link,
@@ -92,6 +95,8 @@ enum Event {
     /// Another process has written.
     Joined,
     Torn,
+    /// Records found no room in the queue.
+    Lost,
     Stopped,
 }
 
@@ -105,15 +110,18 @@ impl Event {
             Self::Adopted => "adopted",
             Self::Joined => "joined",
             Self::Torn => "torn",
+            Self::Lost => "lost",
             Self::Stopped => "stopped",
         }
     }
 }
 
 impl Writer {
-    fn new(receiver: Receiver, out: Out, (keys, last): (TrailKeys, IntGauge), link: Link) -> Self {
+    fn new(receiver: Receiver, out: Out, (keys, last): (TrailKeys, IntGauge), link: Link) -> io::Result<Self> {
         let (text, ending, sealed) = (Vec::new(), None, Instant::now());
-        Self { receiver, out, keys, last, link, text, unsealed: 0, sealed, ending, has_given_up: false }
+        let is_new = matches!(out, Out::Stream(_));
+        let trail = is_new.then(TrailId::random).transpose().map_err(io::Error::other)?;
+        Ok(Self { receiver, out, keys, trail, last, link, text, unsealed: 0, sealed, ending, has_given_up: false })
     }
 
     /// Until every sender is gone.
@@ -135,7 +143,8 @@ impl Writer {
             tracing::error!("the audit trail could not be brought to its end");
             return;
         }
-        tracing::info!(record = self.link.number, hash = chain::text(&self.link.hash), "the audit trail ends here");
+        let trail = self.trail.as_ref().map(tracing::field::display);
+        tracing::info!(trail, record = self.link.number, hash = chain::text(&self.link.hash), "the audit trail ends here");
     }
 
     /// Writes records, and then what the trail says of itself. Nobody else writes meanwhile.
@@ -145,6 +154,9 @@ impl Writer {
         }
         if matches!((&self.out, event), (Out::File(file), None | Some(Event::Checkpoint | Event::Stopped)) if file.is_empty()) {
             self.say(Event::Continued, "");
+        }
+        if !matches!(event, Some(Event::Started)) {
+            self.say_what_was_lost();
         }
         let mut begin = 0;
         // A batch is whole lines.
@@ -162,7 +174,9 @@ impl Writer {
         }
         self.last.set(i64::try_from(self.link.number).unwrap_or(i64::MAX));
         if let Out::File(file) = &mut self.out
-            && let Err(error) = file.release(self.ending.take().and_then(|last| self.keys.ending(&last)).as_deref())
+            && let Err(error) = file.release(
+                self.ending.take().zip(self.trail.as_ref()).and_then(|(last, trail)| self.keys.ending(&last, trail)).as_deref(),
+            )
         {
             tracing::error!(%error, "the audit file can't be let go of");
         }
@@ -171,8 +185,8 @@ impl Writer {
     /// Has the file to itself, at the end of what others wrote; not where that fails and nobody waits for it any more.
     fn take_hold(&mut self) -> bool {
         let Out::File(file) = &mut self.out else { return true };
-        let link = &mut self.link;
-        let found = patiently(&self.receiver, &mut self.has_given_up, || file.take_hold(link));
+        let (link, trail, keys) = (&mut self.link, &mut self.trail, &self.keys);
+        let found = patiently(&self.receiver, &mut self.has_given_up, || file.take_hold(link, (trail, keys)));
         let Some(Found { others, breaks_off, strange }) = found else { return false };
         if breaks_off {
             self.text.push(b'\n');
@@ -203,9 +217,22 @@ impl Writer {
         true
     }
 
-    /// A record of the trail's own, sealed.
+    /// Where records were shed, or were more than there is room for, the trail has a gap that its numbers do not show.
+    fn say_what_was_lost(&mut self) {
+        let lost = self.receiver.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            self.say(Event::Lost, &format!(",\"count\":{lost}"));
+        }
+    }
+
+    /// A record of the trail's own, sealed for this trail.
     fn say(&mut self, event: Event, more: &str) {
-        let record = format!("{{\"time\":\"{}\",\"act\":\"trail\",\"event\":\"{}\"{more}}}", clock::now(), event.code());
+        let mut record = format!("{{\"time\":\"{}\",\"act\":\"trail\",\"event\":\"{}\"{more}", clock::now(), event.code());
+        if let Some(trail) = &self.trail {
+            // Writing to a String can't fail.
+            let _ = write!(record, ",\"trail\":\"{trail}\"");
+        }
+        record.push('}');
         let (keys, none) = (&self.keys, (0, Link::START.hash));
         self.link.append_sealed(&mut self.text, record.as_bytes(), |line| keys.sign(line).unwrap_or(none));
         (self.unsealed, self.sealed, self.ending) = (0, Instant::now(), Some(self.link));

@@ -30,7 +30,8 @@ const PUT: &str = concat!(
     badness!("signal_facts.value"),
     ")"
 );
-const ALL: &str = "SELECT f.transmitter, f.kind, f.name, f.value, f.reasons, f.observed_at, s.alive_until
+/// Every fact, for [`take_in_all`].
+pub(in crate::store) const ALL: &str = "SELECT f.transmitter, f.kind, f.name, f.value, f.reasons, f.observed_at, s.alive_until
     FROM signal_facts f LEFT JOIN signal_streams s ON s.transmitter = f.transmitter";
 /// The value of [`Kind::Compliance`] where a device keeps the rules.
 pub const COMPLIANT: &str = "true";
@@ -91,14 +92,20 @@ pub(in crate::store) async fn unlock(connection: &mut AnyConnection, whose: &Who
 impl Store {
     /// Takes every fact into the tables in memory.
     pub(in crate::store) async fn read_facts(&self, devices: &mut Inventory, risks: &mut Risks) -> Result<(), Error> {
-        for row in in_time(async { Ok(sqlx::query(ALL).fetch_all(&self.followers()).await?) }).await? {
-            match take_in(&row, devices, risks) {
-                Err(Error::Damaged(table)) => does_not_read(table),
-                taken => taken?,
-            }
-        }
-        Ok(())
+        let rows = in_time(async { Ok(sqlx::query(ALL).fetch_all(&self.followers()).await?) }).await?;
+        take_in_all(&rows, devices, risks)
     }
+}
+
+/// Takes the facts of these rows into tables.
+pub(in crate::store) fn take_in_all(rows: &[AnyRow], devices: &mut Inventory, risks: &mut Risks) -> Result<(), Error> {
+    for row in rows {
+        match take_in(row, devices, risks) {
+            Err(Error::Damaged(table)) => does_not_read(table),
+            taken => taken?,
+        }
+    }
+    Ok(())
 }
 
 fn take_in(row: &AnyRow, devices: &mut Inventory, risks: &mut Risks) -> Result<(), Error> {

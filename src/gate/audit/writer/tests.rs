@@ -38,7 +38,7 @@ fn a_disk_that_is_full_in_the_middle_of_a_line_breaks_no_line() {
     let (taken, (sender, receiver)) = (Arc::default(), channel());
     let out = Out::Stream(Box::new(Narrow(Arc::clone(&taken))));
     let last = IntGauge::new("last", "last").unwrap();
-    let writer = Writer::new(receiver, out, (keys, last.clone()), Link::START);
+    let writer = Writer::new(receiver, out, (keys, last.clone()), Link::START).unwrap();
     let thread = thread::spawn(move || writer.run());
     sender.take(b"{\"a\":1}\n{\"a\":2}\n".to_vec());
     sender.take(b"{\"a\":3}\n".to_vec());
