@@ -20,7 +20,6 @@ use crate::gate::route::Site;
 use crate::gate::upstream::health;
 use crate::gate::visit::{Answer, Gate, Reserved, ReservedRequest};
 use crate::gate::{audit, limit, session};
-use crate::snapshot::Snapshot;
 use crate::store::{self, Store};
 use crate::telemetry::metrics;
 use arc_swap::ArcSwap;
@@ -80,7 +79,6 @@ pub struct Running {
     checks: health::Checks,
     writer: JoinHandle<()>,
     store: Arc<Store>,
-    snapshot: Arc<ArcSwap<Snapshot>>,
     admin: Option<admin::Server>,
     /// All that it listens on, for the process that takes over.
     sockets: Vec<TcpListener>,
@@ -223,7 +221,7 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
         None => notify::ready(&status),
     }
     tracing::info!(https = %listen.https, apps = snapshot.load().apps.len(), "doorward is running");
-    Ok(Running { gate, workers, checks, writer, store, snapshot, admin, sockets })
+    Ok(Running { gate, workers, checks, writer, store, admin, sockets })
 }
 
 /// All that the process listens on.
@@ -303,7 +301,7 @@ impl Running {
     }
 
     async fn leave(self, linger: Duration) {
-        let Self { gate, workers, checks, writer, store, snapshot, admin, sockets } = self;
+        let Self { gate, workers, checks, writer, store, admin, sockets } = self;
         drop(sockets);
         if let Some(admin) = &admin {
             admin.not_ready();
@@ -316,8 +314,7 @@ impl Running {
             drop(writer.join());
         });
         drop(drained.await);
-        let lifetimes = snapshot.load().lifetimes;
-        if let Err(error) = store.tidy(lifetimes).await {
+        if let Err(error) = store.write_down().await {
             tracing::error!(%error, "the last use of some sessions could not be written down");
         }
         if let Some(admin) = admin {

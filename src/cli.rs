@@ -6,6 +6,7 @@ pub mod audit;
 pub mod check;
 pub mod explain;
 pub mod locks;
+pub mod orphans;
 pub mod reach;
 pub mod replay;
 pub mod schema;
@@ -67,6 +68,8 @@ enum Command {
     Sessions(sessions::Arguments),
     /// Lock people and devices out at the process that runs, and let them in again.
     Locks(locks::Arguments),
+    /// Say who has signed in once and is mentioned by no provider any more.
+    Orphans(orphans::Arguments),
     /// Run a whole installation on this machine to try things out: provider, apps, certificates and all.
     Demo {
         /// The port for browsers; the five after it are used too.
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         }
         Command::Sessions(arguments) => show(sessions::run(arguments)),
         Command::Locks(arguments) => show(locks::run(arguments)),
+        Command::Orphans(arguments) => show(orphans::run(&arguments)),
         Command::Demo { port, state } => run(demonstrate(demo::Options { port, state })),
     }
 }

@@ -154,11 +154,19 @@ fn provider(state: &State, site: Site, people: Vec<Person>) -> Result<idp::Setti
         client_secret: state.secret("idp-secret")?.into(),
         redirect_uris: vec![format!("{auth}/.doorward/callback")],
         post_logout_uris: vec![format!("{auth}/.doorward/logout")],
+        back_channel: Some(back_channel(state, site)?),
         return_origins: vec![auth, site.url("wiki"), site.url("payroll")],
         people,
         access_token_life: ACCESS_TOKEN_LIFE,
         key: signing_key(state)?,
     })
+}
+
+/// Doorward, as the provider reaches it.
+fn back_channel(state: &State, site: Site) -> Result<idp::BackChannel, Error> {
+    let uri = format!("{}/.doorward/backchannel-logout", site.url("login"));
+    let uri = uri.parse().map_err(idp::Error::Issuer)?;
+    Ok(idp::BackChannel { uri, address: site.https(), ca: state.read("ca.pem")?.unwrap_or_default() })
 }
 
 fn signing_key(state: &State) -> Result<SigningKey, Error> {

@@ -53,9 +53,13 @@ use database::Database;
 use registry::Registry;
 use seal::KeyRing;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Notify, watch};
+
+/// How often the last use of what is in use all the time is written down at the most.
+const OFTEN: Duration = Duration::from_secs(60);
 
 /// The store of one process.
 pub struct Store {
@@ -198,6 +202,11 @@ impl Store {
         self.renewals_asked.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// Changes whenever something that is held here has ended: what flows by it is to be looked at.
+    pub fn endings(&self) -> watch::Receiver<()> {
+        self.registry.endings()
+    }
+
     /// What ends in this process; given out once, to the one who counts.
     pub fn applied(&self) -> Option<UnboundedReceiver<Applied>> {
         self.applied_here.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -211,9 +220,15 @@ impl Store {
         sqlx::query("SELECT 1").execute(&self.readers()).await.is_ok()
     }
 
-    /// Writes down what changed little by little, removes what is over; called every few seconds and before the end.
+    /// Writes down all that is not yet; called before the end.
+    pub async fn write_down(&self) -> Result<(), Error> {
+        self.write_last_seen(Duration::ZERO).await?;
+        self.write_devices().await
+    }
+
+    /// Writes down what changed little by little, removes what is over; called every few seconds.
     pub async fn tidy(&self, lifetimes: Lifetimes) -> Result<(), Error> {
-        self.write_last_seen().await?;
+        self.write_last_seen(OFTEN.min(lifetimes.idle / 64)).await?;
         self.write_devices().await?;
         self.remove_old_locks().await?;
         if self.is_shared() {

@@ -166,3 +166,23 @@ async fn its_health_check_is_public() {
     let mut browser = stage.entrance.browser();
     assert_eq!(browser.step_with(&stage.entrance.url(PAYROLL, "/health"), None, "").await.status, 401);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_signs_out_at_the_provider_is_signed_out_of_every_app_at_once_and_nobody_else_is() {
+    let stage = stage().await;
+    let (bob, alice) = (("bob@corp.example", "bob-demo"), ("alice@corp.example", "alice-demo"));
+    let (mut browser, mut other) = (stage.entrance.browser(), stage.entrance.browser());
+    let urls = [WIKI, PAYROLL].map(|host| stage.entrance.url(host, "/headers"));
+    assert_eq!(browser.sign_in(&urls[0], bob).await.status, 200);
+    assert_eq!(browser.go(&urls[1]).await.status, 200);
+    assert_eq!(other.sign_in(&urls[0], alice).await.status, 200);
+    let sign_out = format!("{}/end_session", stage.manifest["idp"].as_str().unwrap());
+    let form = browser.go(&sign_out).await.text();
+    let token = form.split_once(r#"name="form_token" value=""#).unwrap().1.split('"').next().unwrap().to_owned();
+    let page = browser.step(&sign_out, Some(&[("form_token", &token)])).await;
+    assert!(page.status == 200 && page.text().contains("signed out"), "{}", page.text());
+    for url in &urls {
+        assert_eq!(browser.step_with(url, None, "").await.status, 401, "{url}");
+    }
+    assert_eq!(other.go(&urls[0]).await.status, 200);
+}

@@ -4,6 +4,8 @@
 
 #[path = "replicas/cluster.rs"]
 mod cluster;
+#[path = "replicas/directories.rs"]
+mod directories;
 #[path = "replicas/faults.rs"]
 mod faults;
 #[path = "replicas/histories.rs"]

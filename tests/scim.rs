@@ -15,5 +15,7 @@ mod out;
 mod providers;
 #[path = "scim/resources.rs"]
 mod resources;
+#[path = "scim/size.rs"]
+mod size;
 #[path = "world/world.rs"]
 mod world;

@@ -22,6 +22,7 @@ fn settings(port: u16, redirect_uris: &[&str]) -> Settings {
         client_secret: CLIENT.1.into(),
         redirect_uris: redirect_uris.iter().map(|uri| (*uri).to_owned()).collect(),
         post_logout_uris: Vec::new(),
+        back_channel: None,
         return_origins: Vec::new(),
         people: vec![person("few", 2), person("many", 200)],
         access_token_life: Duration::from_secs(12 * 3600),

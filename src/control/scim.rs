@@ -270,7 +270,7 @@ async fn look(desk: &Desk<'_>, operation: Operation<'_>, query: &Query, headers:
             if text(headers, &IF_NONE_MATCH).is_some_and(|tags| write::names(tags, &resource)) {
                 return Ok(Reply { tag, ..Reply::empty(StatusCode::NOT_MODIFIED) });
             }
-            let shown = list::shown(desk, kind, &resource, &list::asked(kind, query)).await?;
+            let shown = list::shown(desk, kind, &resource, &list::asked(kind, query), &mut { list::MOST_RELATED }).await?;
             Ok(Reply { tag, location: Some(show::location(kind, id, &desk.base)), ..Reply::of(shown.into()) })
         }
         _ if query.has("filter") => Err(Fault::Forbidden("what the server can do is not filtered")),

@@ -1,10 +1,11 @@
 //! The demo identity provider: a small OpenID Connect provider for trying Doorward, not for real use.
 //!
 //! In: a loopback listener, [`Settings`], and browsers and one client over HTTP. Out: authorization codes and
-//! signed tokens (OpenID Connect Core 1.0, RFC 6749, RFC 7636, RFC 9207, RP-Initiated Logout 1.0).
+//! signed tokens (OpenID Connect Core 1.0, RFC 6749, RFC 7636, RFC 9207, RP-Initiated Logout 1.0, Back-Channel Logout 1.0).
 //! It must never serve beyond loopback, nor send a code anywhere but to a registered redirect URI.
 
 mod authorize;
+mod back_channel;
 mod browser;
 mod claims;
 mod grants;
@@ -28,6 +29,7 @@ use tokio::net::TcpListener;
 
 pub use super::people::Person;
 use super::serve::{self, Server};
+pub use back_channel::BackChannel;
 use grants::Grants;
 pub use key::{KeyError, SigningKey};
 
@@ -43,6 +45,8 @@ pub struct Settings {
     pub redirect_uris: Vec<String>,
     /// Where a browser may be sent after a logout; compared as strings.
     pub post_logout_uris: Vec<String>,
+    /// Where the client hears of sign-outs, if it does.
+    pub back_channel: Option<BackChannel>,
     /// Origins that a browser passes on its way back to the app. Browsers apply `form-action` to every redirect
     /// that follows a form, so the login page has to name them.
     pub return_origins: Vec<String>,
@@ -60,6 +64,9 @@ pub enum Error {
     /// The issuer is no URL.
     #[error("the issuer is not a URL: {0}")]
     Issuer(#[from] url::ParseError),
+    /// The client can't be told of sign-outs.
+    #[error("the way to tell of sign-outs can't be made: {0}")]
+    BackChannel(#[source] reqwest::Error),
     /// The listener cannot be served on.
     #[error("the demo identity provider cannot serve: {0}")]
     Listener(#[from] std::io::Error),
@@ -78,6 +85,7 @@ pub fn start(listener: TcpListener, mut settings: Settings) -> Result<Idp, Error
         people: ArcSwap::from_pointee(std::mem::take(&mut settings.people)),
         grants: Grants::new(settings.access_token_life),
         metadata: metadata::document(&settings.issuer)?,
+        back_channel: settings.back_channel.take().map(back_channel::Line::open).transpose()?,
         settings,
     });
     let server = serve::start(listener, router(Arc::clone(&provider)))?;
@@ -106,6 +114,7 @@ struct Provider {
     issuer: IssuerUrl,
     settings: Settings,
     metadata: metadata::Document,
+    back_channel: Option<back_channel::Line>,
     people: ArcSwap<Vec<Person>>,
     grants: Grants,
 }

@@ -10,6 +10,7 @@ use super::state::State;
 /// Writes the text.
 pub(super) fn text(state: &State, site: Site, people: &[Person]) -> String {
     let (wiki, payroll, login) = (site.url("wiki"), site.url("payroll"), site.url("login"));
+    let idp = site.issuer();
     let (ca, home) = (state.path("ca.pem"), state.path(""));
     let (ca, home) = (ca.display(), home.display());
     let (cert, key) = (state.path(device::CERTIFICATE), state.path(device::KEY));
@@ -33,6 +34,8 @@ What to try
   5. Open {wiki}/vault as Alice: refused, it needs her managed laptop.
      Import the laptop's certificate into your browser (no password), restart the browser, and open it again:
        openssl pkcs12 -export -passout pass: -in {cert} -inkey {key} -out alice-laptop.p12
+  6. Open the wiki as Alice, and in another tab sign out at the provider: {idp}/end_session
+     It tells Doorward, and the wiki asks for a sign-in at once.
 
 Browsers warn about the certificate until they trust {ca}
 The CA's key was thrown away, so nothing else can be made with it. With curl:

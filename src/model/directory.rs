@@ -2,7 +2,8 @@
 //! how the two go together. Out: the identity that counts, or why there is none. Must never make one out of an entry that is not
 //! active, nor choose between two entries.
 
-use super::{Identity, Reason};
+use super::identity::MOST_GROUPS;
+use super::{Identity, Reason, Refusal};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -95,13 +96,19 @@ pub enum Barred {
     Deactivated,
     /// There is no entry, and there has to be one.
     Unlisted,
+    /// There are more groups than rules can be sure of.
+    TooManyGroups,
 }
 
-impl From<Barred> for Reason {
+impl From<Barred> for Refusal {
     fn from(barred: Barred) -> Self {
         match barred {
-            Barred::Deactivated => Self::AccountDeactivated,
-            Barred::Unlisted => Self::NotInDirectory,
+            Barred::Deactivated => Reason::AccountDeactivated.into(),
+            Barred::Unlisted => Reason::NotInDirectory.into(),
+            Barred::TooManyGroups => Self::with_detail(
+                Reason::SignInFailed,
+                format!("There are more than {MOST_GROUPS} groups, those of the directory among them."),
+            ),
         }
     }
 }
@@ -128,6 +135,10 @@ impl Overlay {
         }
         groups.sort_unstable();
         groups.dedup();
+        // Which one is left out a deny rule might name.
+        if groups.len() > MOST_GROUPS {
+            return Err(Barred::TooManyGroups);
+        }
         identity.profile.claims.extend(entry.attributes.clone());
         Ok(identity)
     }
@@ -243,6 +254,20 @@ mod tests {
             }
             prop_assert!(laid.is_sorted());
             prop_assert!(overlay.groups != Groups::Replace || laid == *theirs);
+        }
+
+        #[test]
+        fn more_groups_than_rules_can_be_sure_of_are_no_identity(
+            claims in identity(), entry in entry(true), overlay in overlay(), more in 0_usize..3
+        ) {
+            let groups: Vec<String> = (0..MOST_GROUPS - 1 + more).map(|number| format!("g{number}")).collect();
+            let count = match overlay.groups {
+                Groups::Replace => groups.len(),
+                Groups::Add => groups.len() + claims.profile.groups.len(),
+                Groups::Ignore => 0,
+            };
+            let laid = overlay.lay(&claims, &Found::One(Entry { groups, ..entry }));
+            prop_assert_eq!(laid == Err(Barred::TooManyGroups), count > MOST_GROUPS);
         }
 
         #[test]

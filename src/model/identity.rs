@@ -99,6 +99,9 @@ pub struct Identity {
     pub authenticated_at: Timestamp,
 }
 
+/// The most groups of one person: of more, rules could not be sure that they see the one that they deny.
+pub const MOST_GROUPS: usize = 2000;
+
 /// The claims that we keep, in our own words; stored as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {

@@ -3,6 +3,9 @@
 
 mod laid;
 mod orphans;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;
 mod ties;
 mod writes;
 
@@ -36,7 +39,7 @@ pub struct Resource {
 pub struct Related {
     /// The user or the group.
     pub id: String,
-    /// Its `userName` or `displayName`.
+    /// The `displayName` of a group; nothing of a user, of whom a group shows the id alone.
     pub shown: String,
 }
 
@@ -71,8 +74,7 @@ impl Store {
             Key::Name(name) => ("name", fold(name)),
             Key::ExternalId(id) => ("external_id", id.clone()),
         };
-        let text = format!("SELECT {COLUMNS} FROM directory WHERE provider = $1 AND kind = $2 AND {column} = $3 ORDER BY id");
-        let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(provider.as_str()).bind(kind.code()).bind(value);
+        let query = sqlx::query(sqlx::AssertSqlSafe(by(column))).bind(provider.as_str()).bind(kind.code()).bind(value);
         query.fetch_all(&self.readers()).await?.iter().map(resource).collect()
     }
 
@@ -102,21 +104,23 @@ impl Store {
         Ok(query.bind(provider.as_str()).bind(kind.code()).fetch_one(&self.readers()).await?)
     }
 
-    /// The members of a group, or the groups of a user. Only of what was read for the provider.
-    pub async fn related(&self, kind: Kind, of: &Resource) -> Result<Vec<Related>, Error> {
+    /// The members of a group, or the groups of a user, this many at most. Only of what was read for the provider.
+    pub async fn related(&self, kind: Kind, of: &Resource, most: usize) -> Result<Vec<Related>, Error> {
         let text = match kind {
             Kind::User => {
                 "SELECT d.id, d.shown FROM directory_members m JOIN directory d ON d.id = m.group_id
-                 WHERE m.user_id = $1 ORDER BY d.id"
+                 WHERE m.user_id = $1 ORDER BY d.id LIMIT $2"
             }
-            Kind::Group => {
-                "SELECT d.id, d.shown FROM directory_members m JOIN directory d ON d.id = m.user_id
-                 WHERE m.group_id = $1 ORDER BY d.id"
-            }
+            Kind::Group => "SELECT user_id AS id, '' AS shown FROM directory_members WHERE group_id = $1 ORDER BY user_id LIMIT $2",
         };
-        let rows = sqlx::query(text).bind(&of.id).fetch_all(&self.readers()).await?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let rows = sqlx::query(text).bind(&of.id).bind(most).fetch_all(&self.readers()).await?;
         rows.iter().map(|row| Ok(Related { id: row.try_get("id")?, shown: row.try_get("shown")? })).collect()
     }
+}
+
+fn by(column: &str) -> String {
+    format!("SELECT {COLUMNS} FROM directory WHERE provider = $1 AND kind = $2 AND {column} = $3 ORDER BY id")
 }
 
 fn resource(row: &AnyRow) -> Result<Resource, Error> {

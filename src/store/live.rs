@@ -5,6 +5,7 @@ use crate::model::{Fingerprint, Identity, Lifetimes, SignInId, Timestamp, TokenH
 use arc_swap::ArcSwap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// One sign-in of one person in one browser.
@@ -217,10 +218,12 @@ impl SignIn {
         is_new
     }
 
-    /// The time of the last use, where it is not written down yet.
-    pub(super) fn unwritten(&self) -> Option<Timestamp> {
-        let seen = self.last_seen.load(Ordering::Relaxed);
-        (seen > self.last_written.load(Ordering::Relaxed)).then(|| Timestamp::from_millis(seen))
+    /// The time of the last use, where it is to be written down now: one in use again and again only every so often.
+    pub(super) fn unwritten(&self, now: Timestamp, often: Duration) -> Option<Timestamp> {
+        let seen = self.last_seen();
+        let written = Timestamp::from_millis(self.last_written.load(Ordering::Relaxed));
+        let is_due = seen.since(written) >= often || now.since(seen) >= often;
+        (seen > written && is_due).then_some(seen)
     }
 
     /// This time of use has been written down, and committed.

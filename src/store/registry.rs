@@ -6,9 +6,14 @@ use crate::clock;
 use crate::model::{SignInId, TokenHash};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use tokio::sync::watch;
 
 #[derive(Default)]
-pub(super) struct Registry(Mutex<Entries>);
+pub(super) struct Registry {
+    entries: Mutex<Entries>,
+    /// Tells whoever looks at what goes on that something has ended.
+    endings: watch::Sender<()>,
+}
 
 #[derive(Default)]
 struct Entries {
@@ -22,7 +27,7 @@ pub(super) struct Outdated;
 
 impl Registry {
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// To be read before a row is.
@@ -84,6 +89,13 @@ impl Registry {
                 live.end(now);
             }
         }
+        drop(entries);
+        self.endings.send_replace(());
+    }
+
+    /// Changes whenever something has ended.
+    pub(super) fn endings(&self) -> watch::Receiver<()> {
+        self.endings.subscribe()
     }
 
     /// The live object of this sign-in, where somebody holds it.

@@ -69,7 +69,7 @@ pub struct Ended {
 /// How many are written, or asked for, with one statement.
 const AT_ONCE: usize = 200;
 /// How much later than here a use may be written down elsewhere.
-const LAG: Duration = Duration::from_secs(60);
+const LAG: Duration = Duration::from_secs(120);
 /// How long before the end it is asked whether a sign-in is in use elsewhere.
 const SOON: Duration = Duration::from_secs(30);
 /// How long before the claims are stale they are renewed: a tenth of their life, a minute at most.
@@ -117,6 +117,8 @@ impl Store {
             return Ok(Err(barred));
         }
         if let Err(barred) = self.laid(&mut transaction, &Arc::new(new.identity.clone())).await? {
+            // Who it was that is out is remembered: they may come back by another address.
+            transaction.commit().await?;
             return Ok(Err(Barred::Directory(barred)));
         }
         let replaced = match new.replaces {
@@ -165,9 +167,10 @@ impl Store {
         Ok(row.and_then(|row| self.ended(id, &row).ok()))
     }
 
-    pub(super) async fn write_last_seen(&self) -> Result<(), Error> {
-        let live = self.registry.live_sign_ins();
-        let unwritten: Vec<_> = live.iter().filter_map(|sign_in| Some((sign_in, sign_in.unwritten()?))).collect();
+    /// Writes down when sign-ins were last used, each of them this often at most.
+    pub(super) async fn write_last_seen(&self, often: Duration) -> Result<(), Error> {
+        let (live, now) = (self.registry.live_sign_ins(), clock::now());
+        let unwritten: Vec<_> = live.iter().filter_map(|sign_in| Some((sign_in, sign_in.unwritten(now, often)?))).collect();
         for some in unwritten.chunks(AT_ONCE) {
             let rows: Vec<String> = (0..some.len()).map(|index| format!("(${}, ${})", index * 2 + 1, index * 2 + 2)).collect();
             // Both databases call the columns of such a list so.

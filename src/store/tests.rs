@@ -76,8 +76,25 @@ async fn a_use_that_could_not_be_written_down_is_written_later() {
     store.tidy(LASTING).await.unwrap_err();
     assert_eq!(held.life(now, LASTING), Life::Live, "what can't be written is not removed either");
     sqlx::query("ALTER TABLE away RENAME TO sign_ins").execute(&store.writer()).await.unwrap();
-    store.tidy(LASTING).await.unwrap();
+    store.write_down().await.unwrap();
     assert_eq!(rows(&store, "SELECT last_seen FROM sign_ins").await, i64::try_from(now.millis()).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_use_all_the_time_is_written_down_every_so_often() {
+    let (_folder, store) = store().await;
+    let cookie = sign_in(&store).await;
+    let held = store.sign_in(&cookie).await.unwrap().unwrap();
+    let first = clock::now();
+    held.seen(first);
+    store.write_down().await.unwrap();
+    let used_again = |seconds| first.plus(Duration::from_secs(seconds));
+    for (seconds, written) in [(20, first), (40, first), (70, used_again(70))] {
+        held.seen(used_again(seconds));
+        store.tidy(LASTING).await.unwrap();
+        let row = rows(&store, "SELECT last_seen FROM sign_ins").await;
+        assert_eq!(row, i64::try_from(written.millis()).unwrap(), "after {seconds} s");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,18 +18,18 @@ use tokio::runtime::Handle;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const LASTING: Lifetimes = Lifetimes { idle: HOUR, lifetime: HOUR };
-const HOST: &str = "wiki.corp.test";
+pub(crate) const HOST: &str = "wiki.corp.test";
 const KEY: &str = "1 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
 const OTHER_KEY: &str = "1 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE=\n";
 
 /// A database, and what replicas need to share it.
-struct Shared {
+pub(crate) struct Shared {
     folder: TempDir,
     location: String,
 }
 
 impl Shared {
-    async fn new() -> Option<Self> {
+    pub(crate) async fn new() -> Option<Self> {
         let server = tokio::task::spawn_blocking(Postgres::shared).await.unwrap()?;
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("keys"), KEY).unwrap();
@@ -44,7 +44,7 @@ impl Shared {
         Store::open_at(Location::parse(&self.location).unwrap().with_keys(self.keys()), Handle::current()).await
     }
 
-    async fn replica(&self) -> Arc<Store> {
+    pub(crate) async fn replica(&self) -> Arc<Store> {
         self.try_replica().await.unwrap()
     }
 }
@@ -62,15 +62,21 @@ fn tokens() -> Tokens {
     Tokens { id_token: "the-id-token".into(), refresh_token: Some("r".into()), expires: None }
 }
 
-async fn sign_in(store: &Store) -> (Arc<SignIn>, Token) {
+pub(crate) async fn sign_in(store: &Store) -> (Arc<SignIn>, Token) {
+    let (new, cookie) = new_sign_in();
+    (store.create_sign_in(new).await.unwrap().unwrap(), cookie)
+}
+
+/// Ana, with the group staff.
+pub(crate) fn new_sign_in() -> (NewSignIn, Token) {
     let cookie = Token::random().unwrap();
     let (identity, tokens, ends) = (identity(&["staff"]), tokens(), now().plus(HOUR));
     let new =
         NewSignIn { cookie: cookie.hash(), identity, provider_sid: None, tokens, ends, replaces: None, client: Client::default() };
-    (store.create_sign_in(new).await.unwrap().unwrap(), cookie)
+    (new, cookie)
 }
 
-async fn app_cookie(store: &Store, sign_in: &SignIn) -> Token {
+pub(crate) async fn app_cookie(store: &Store, sign_in: &SignIn) -> Token {
     let (code, cookie) = (Token::random().unwrap().hash(), Token::random().unwrap());
     let handoff = Handoff { code, sign_in: sign_in.id, host: HOST.into(), binding: code, expires: now().plus(HOUR) };
     assert!(store.create_handoff(&handoff).await.unwrap());
@@ -83,7 +89,7 @@ async fn renew(store: &Store, sign_in: &SignIn, groups: &[&str]) {
     assert!(store.renew_sign_in(sign_in, identity(groups), tokens(), lease).await.unwrap());
 }
 
-fn lives(session: &AppSession) -> bool {
+pub(crate) fn lives(session: &AppSession) -> bool {
     session.life(now(), LASTING) == Life::Live
 }
 

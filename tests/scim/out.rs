@@ -1,8 +1,8 @@
 //! Who is out stays out, whatever is done to names; and what changes groups does what it says or is refused.
 
-use crate::client::{PATCH, USER, call, get, group, patch, user, world};
+use crate::client::{PATCH, USER, call, get, group, patch, setup, user, world};
 use crate::effects::{SUBJECT, sign_in, status, told};
-use crate::world::{BOB, PAYROLL, WIKI, eventually};
+use crate::world::{ALICE, BOB, PAYROLL, WIKI, World, eventually};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,4 +151,71 @@ async fn each_operation_of_a_bulk_is_on_record_whether_it_was_done_or_not() {
                 .await;
         assert!(record["what"].get(what).is_some(), "{record}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_was_refused_once_is_refused_by_another_address_too() {
+    let world = world().await;
+    user(&world, "bob@corp.example", json!({ "active": false })).await;
+    assert_eq!(sign_in(&world, WIKI, BOB).await.0, 403);
+    world.staff.idp.change(BOB.0, |person| person.email = "robert@corp.example".into());
+    let (refused, page) = sign_in(&world, WIKI, ("robert@corp.example", BOB.1)).await;
+    assert!(refused == 403 && page.contains("account_deactivated"), "{page}");
+    assert_eq!(sign_in(&world, WIKI, ALICE).await.0, 200, "nobody else is concerned");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_refused_for_one_of_several_is_not_taken_for_that_one_later() {
+    let world = world().await;
+    user(&world, "bob@corp.example", json!({})).await;
+    let mails = |mail: &str| json!([{ "value": mail, "primary": true }]);
+    let second = user(&world, "robert", json!({ "active": false, "emails": mails("bob@corp.example") })).await;
+    assert_eq!(sign_in(&world, WIKI, BOB).await.0, 403, "it could be the one who is out");
+    let away = json!([{ "op": "replace", "path": "emails", "value": mails("robert@corp.example") }]);
+    assert_eq!(patch(&world, &format!("/Users/{second}"), away).await.0, 200);
+    assert_eq!(sign_in(&world, WIKI, BOB).await.0, 200, "and now it can't be");
+}
+
+/// Lays the directory over the claims in another way from now on.
+fn lay(world: &World, from: &str, to: &str) {
+    let path = world.path("doorward.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{text}");
+    std::fs::write(&path, text.replace(from, to)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_configuration_has_refused_is_not_good_again_when_that_is_taken_back() {
+    let world = World::of(setup("    scim: { tokens: [{ file: staff-token }], required: false }\n")).await;
+    user(&world, "bob@corp.example", json!({})).await;
+    let (alice, bob) = (world.session(WIKI, ALICE).await, world.session(WIKI, BOB).await);
+    lay(&world, "required: false", "required: true");
+    let listed = async || world.admin("/api/v1/sessions").await.json()["sessions"].as_array().unwrap().len();
+    eventually("the sign-in has ended, its row too", async || (listed().await == 1).then_some(())).await;
+    assert_eq!(status(&world, WIKI, "/", &alice).await, 401);
+    lay(&world, "required: true", "required: false");
+    eventually("it is taken back", async || (sign_in(&world, WIKI, ALICE).await.0 == 200).then_some(())).await;
+    assert_eq!(status(&world, WIKI, "/", &alice).await, 401, "what has ended does not come back");
+    assert_eq!(status(&world, WIKI, "/", &bob).await, 200, "whoever is in the directory goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_signed_in_when_addresses_begin_to_count_is_remembered_by_theirs() {
+    let world = World::of(setup("    scim: { tokens: [{ file: staff-token }], groups: add, match: [external_id] }\n")).await;
+    let id = user(&world, "bob@corp.example", json!({})).await;
+    let session = world.session(WIKI, BOB).await;
+    group(&world, "found", &[&id]).await;
+    lay(&world, "[external_id]", "[external_id, email]");
+    eventually("the address counts", async || told(&world, &session, "x-remote-groups").await.contains("found").then_some(()))
+        .await;
+    let tied = async || world.admin("/api/v1/orphans").await.json()["orphans"].as_array().unwrap().is_empty();
+    assert!(tied().await);
+    world.staff.idp.change(BOB.0, |person| person.email = "robert@corp.example".into());
+    let robert = ("robert@corp.example", BOB.1);
+    eventually("who it is has been written down", async || {
+        let off = json!([{ "op": "replace", "path": "active", "value": false }]);
+        assert_eq!(patch(&world, &format!("/Users/{id}"), off).await.0, 200);
+        (sign_in(&world, WIKI, robert).await.0 == 403).then_some(())
+    })
+    .await;
 }

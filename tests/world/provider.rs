@@ -33,6 +33,7 @@ impl Provider {
             client_secret: SECRET.into(),
             redirect_uris: vec![format!("{auth}/.doorward/callback")],
             post_logout_uris: vec![format!("{auth}/.doorward/logout")],
+            back_channel: None,
             return_origins: vec![auth.to_owned()],
             people: people(),
             access_token_life: token_life,

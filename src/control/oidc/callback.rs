@@ -119,7 +119,7 @@ fn refused(barred: Barred, subject: &Subject) -> Refusal {
     match barred {
         Barred::Ended => Reason::SignInExpired.into(),
         Barred::Locked => Reason::UserLocked.into(),
-        Barred::Directory(barred) => Reason::from(barred).into(),
+        Barred::Directory(barred) => barred.into(),
     }
 }
 

@@ -2,12 +2,10 @@
 //! for one, nor leave groups out, be they too many, unreadable or kept elsewhere: a deny rule might name one of them.
 
 use crate::model::Email;
-use crate::model::identity::Profile;
+use crate::model::identity::{MOST_GROUPS, Profile};
 use crate::snapshot::Provider;
 use serde_json::{Map, Value};
 
-/// The most groups of one person.
-const MOST_GROUPS: usize = 2000;
 /// The longest name of a group, and of anything else, in bytes.
 const LONGEST: usize = 256;
 

@@ -112,7 +112,7 @@ impl<'a> Operation<'a> {
     async fn carry_out(&mut self, desk: &Desk<'_>, path: &str) -> Result<Reply, Fault> {
         let (endpoint, id) = path.trim_start_matches('/').split_once('/').map_or((path, None), |(start, id)| (start, Some(id)));
         let kind = is_endpoint(endpoint.trim_start_matches('/')).ok_or(Fault::NotFound)?;
-        let (data, version, asked) = (self.data.take(), Version(self.version), Asked::default());
+        let (data, version, asked) = (self.data.take(), Version(self.version), Asked::nothing());
         match (self.method.to_ascii_uppercase().as_str(), id) {
             ("POST", None) => write::create(desk, kind, data, &asked).await,
             ("PUT", Some(id)) => write::replace(desk, kind, id, version, data, &asked).await,

@@ -38,6 +38,8 @@ pub(super) enum Fault {
     Mutability(String),
     #[error("nothing matches the path `{0}`")]
     NoTarget(String),
+    #[error("the answer would have more than {most} {0}: ask for fewer resources at a time, or with excludedAttributes={0}", most = super::list::MOST_RELATED)]
+    TooMany(&'static str),
     #[error("another resource has the {0}")]
     Uniqueness(&'static str),
     #[error("it has been changed since it was read")]
@@ -69,7 +71,8 @@ impl Fault {
             | Self::InvalidSyntax(_)
             | Self::InvalidValue(_)
             | Self::Mutability(_)
-            | Self::NoTarget(_) => StatusCode::BAD_REQUEST,
+            | Self::NoTarget(_)
+            | Self::TooMany(_) => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -81,6 +84,7 @@ impl Fault {
             Self::InvalidValue(_) => Some("invalidValue"),
             Self::Mutability(_) => Some("mutability"),
             Self::NoTarget(_) => Some("noTarget"),
+            Self::TooMany(_) => Some("tooMany"),
             Self::Uniqueness(_) => Some("uniqueness"),
             _ => None,
         }

@@ -9,12 +9,14 @@ use super::show::{Asked, whole};
 use super::{Desk, show};
 use crate::control::query::Query;
 use crate::model::directory::Kind;
-use crate::store::directory::Resource;
+use crate::store::directory::{Related, Resource};
 use serde_json::{Map, Value, json};
 
 /// The most resources of one answer, and how many there are unless it is said.
 pub(super) const MOST: usize = 200;
 const USUAL: usize = 100;
+/// The most members, or groups, of one answer: as many as a body that sets them can name.
+pub(super) const MOST_RELATED: usize = 30_000;
 /// How many are read at a time.
 const PIECE: i64 = 500;
 const SEARCH: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
@@ -110,11 +112,13 @@ struct Page {
     most: usize,
     total: usize,
     found: Vec<Value>,
+    /// How many members, or groups, the answer may still have.
+    room: usize,
 }
 
 /// The answer to a search of these kinds, one behind the other.
 pub(super) async fn answer(desk: &Desk<'_>, kinds: &[Kind], search: &Search) -> Result<Value, Fault> {
-    let mut page = Page { skip: search.start - 1, most: search.count, total: 0, found: Vec::new() };
+    let mut page = Page { skip: search.start - 1, most: search.count, total: 0, found: Vec::new(), room: MOST_RELATED };
     for kind in kinds {
         one_kind(desk, *kind, search, &mut page).await?;
     }
@@ -141,15 +145,28 @@ async fn one_kind(desk: &Desk<'_>, kind: Kind, search: &Search, page: &mut Page)
         (filter, Some(by)) => sorted(desk, kind, filter.as_ref(), by, search.descending, page).await?,
     };
     for resource in chosen {
-        page.found.push(shown(desk, kind, &resource, &asked).await?.into());
+        page.found.push(shown(desk, kind, &resource, &asked, &mut page.room).await?.into());
     }
     Ok(())
 }
 
-/// A resource as it was asked for.
-pub(super) async fn shown(desk: &Desk<'_>, kind: Kind, resource: &Resource, asked: &Asked) -> Result<Map<String, Value>, Fault> {
-    let related = if asked.wants(related_name(kind)) { Some(desk.store.related(kind, resource).await?) } else { None };
+/// A resource as it was asked for; its members, or groups, where there is room for them.
+pub(super) async fn shown(
+    desk: &Desk<'_>,
+    kind: Kind,
+    resource: &Resource,
+    asked: &Asked,
+    room: &mut usize,
+) -> Result<Map<String, Value>, Fault> {
+    let related = if asked.wants(related_name(kind)) { Some(related(desk, kind, resource, room).await?) } else { None };
     Ok(asked.of(whole(kind, resource, related.as_deref(), &desk.base)?))
+}
+
+/// All members of a group, or groups of a user, and never some of them.
+pub(super) async fn related(desk: &Desk<'_>, kind: Kind, of: &Resource, room: &mut usize) -> Result<Vec<Related>, Fault> {
+    let related = desk.store.related(kind, of, room.saturating_add(1)).await?;
+    *room = room.checked_sub(related.len()).ok_or(Fault::TooMany(related_name(kind)))?;
+    Ok(related)
 }
 
 const fn related_name(kind: Kind) -> &'static str {
@@ -243,7 +260,7 @@ async fn each(
         let Some(last) = piece.last() else { return Ok(()) };
         after.clone_from(&last.id);
         for resource in piece {
-            let related = if with_related { Some(desk.store.related(kind, &resource).await?) } else { None };
+            let related = if with_related { Some(related(desk, kind, &resource, &mut { MOST_RELATED }).await?) } else { None };
             let whole = show::whole(kind, &resource, related.as_deref(), &desk.base)?;
             if filter.is_none_or(|filter| filter.matches(&whole)) {
                 take(resource, &whole);

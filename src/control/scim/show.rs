@@ -10,7 +10,6 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
 /// What of a resource was asked for.
-#[derive(Default)]
 pub(super) struct Asked {
     only: Option<Vec<Named>>,
     without: Vec<Named>,
@@ -26,11 +25,21 @@ impl Asked {
         Self { only: only.map(|names| read(kind, names)), without: without.map_or_else(Vec::new, |names| read(kind, names)) }
     }
 
+    /// What every answer has, and no more.
+    pub(super) const fn nothing() -> Self {
+        Self { only: Some(Vec::new()), without: Vec::new() }
+    }
+
     /// Whether this attribute is shown, so that it has to be found out.
     pub(super) fn wants(&self, name: &str) -> bool {
         let is = |named: &Named| matches!(named, Named::Attribute(at) if at.attribute.name == name);
         let whole = |named: &Named| matches!(named, Named::Attribute(at) if at.attribute.name == name && at.part.is_none());
         self.only.as_ref().is_none_or(|only| only.iter().any(is)) && !self.without.iter().any(whole)
+    }
+
+    /// Whether it is said what is to be shown, and not only what is not.
+    pub(super) const fn names_attributes(&self) -> bool {
+        self.only.is_some()
     }
 
     /// What of a resource is shown.

@@ -3,9 +3,10 @@
 
 use super::body::{accept, draft, listed, members, sent};
 use super::fault::Fault;
+use super::list::{self, MOST_RELATED};
 use super::patch::Patch;
 use super::show::{self, Asked};
-use super::{Desk, Reply, list};
+use super::{Desk, Reply};
 use crate::model::directory::Kind;
 use crate::store;
 use crate::store::directory::{Done, Members, Resource, Unwritten};
@@ -14,6 +15,8 @@ use serde_json::{Map, Value, json};
 
 /// How often a change is tried that others are faster at.
 const TRIES: usize = 20;
+/// The most members of a group that the answer to a PATCH shows without being asked (RFC 7644, section 3.5.2).
+const MOST_UNASKED: usize = 1000;
 
 /// What a client says of the version that it means: `If-Match`, or `version` in a bulk.
 #[derive(Clone, Copy)]
@@ -42,9 +45,8 @@ pub(super) async fn create(desk: &Desk<'_>, kind: Kind, body: Value, asked: &Ask
     }
     let done = desk.store.create_resource(desk.provider, kind, &draft(kind, &kept)?, &members).await?;
     let done = done.map_err(|unwritten| fault(kind, unwritten))?;
-    let mut reply = reply(desk, kind, &done, &members, asked).await;
-    reply.status = StatusCode::CREATED;
-    Ok(reply)
+    let shown = shown(desk, kind, &done, asked, MOST_RELATED).await;
+    Ok(reply(desk, kind, &done, &members, StatusCode::CREATED, shown))
 }
 
 pub(super) async fn replace(
@@ -66,7 +68,11 @@ pub(super) async fn replace(
         let draft = draft(kind, &still_as_active(kept.clone(), &stored(&before)?))?;
         match desk.store.change_resource(desk.provider, kind, &before, &draft, &members).await? {
             Err(Unwritten::Stale) => {}
-            written => return Ok(reply(desk, kind, &written.map_err(|why| fault(kind, why))?, &members, asked).await),
+            written => {
+                let done = written.map_err(|why| fault(kind, why))?;
+                let shown = shown(desk, kind, &done, asked, MOST_RELATED).await;
+                return Ok(reply(desk, kind, &done, &members, StatusCode::OK, shown));
+            }
         }
     }
     Err(Fault::Busy)
@@ -84,7 +90,8 @@ pub(super) async fn patch(
         let before = find(desk, kind, id).await?;
         version.check(&before)?;
         let patch = Patch::read(kind, id, body)?;
-        let current = if patch.asks_for_members() { desk.store.related(kind, &before).await? } else { Vec::new() };
+        let asks = patch.asks_for_members();
+        let current = if asks { list::related(desk, kind, &before, &mut { MOST_RELATED }).await? } else { Vec::new() };
         let old = stored(&before)?;
         let mut kept = old.clone();
         let members = patch.apply(&mut kept, &current, &desk.base).await?;
@@ -93,7 +100,10 @@ pub(super) async fn patch(
             Err(Unwritten::Stale) => {}
             written => {
                 let done = written.map_err(|why| fault(kind, why))?;
-                return Ok(reply(desk, kind, &done, &members, asked).await);
+                let most = if asked.names_attributes() { MOST_RELATED } else { MOST_UNASKED };
+                let shown = shown(desk, kind, &done, asked, most).await;
+                let status = if shown.is_some() { StatusCode::OK } else { StatusCode::NO_CONTENT };
+                return Ok(reply(desk, kind, &done, &members, status, shown));
             }
         }
     }
@@ -155,15 +165,17 @@ fn fault(kind: Kind, unwritten: Unwritten) -> Fault {
     }
 }
 
-async fn reply(desk: &Desk<'_>, kind: Kind, done: &Done, members: &Members, asked: &Asked) -> Reply {
-    let resource = &done.resource;
-    // It is done and on record, whether it can be shown or not.
-    let shown = list::shown(desk, kind, resource, asked).await.ok();
+/// As it is now. It is done and on record, whether it can be shown or not.
+async fn shown(desk: &Desk<'_>, kind: Kind, done: &Done, asked: &Asked, most: usize) -> Option<Value> {
+    list::shown(desk, kind, &done.resource, asked, &mut { most }).await.ok().map(Value::from)
+}
+
+fn reply(desk: &Desk<'_>, kind: Kind, done: &Done, members: &Members, status: StatusCode, shown: Option<Value>) -> Reply {
     Reply {
-        status: StatusCode::OK,
-        body: shown.map(Value::from),
-        location: Some(show::location(kind, &resource.id, &desk.base)),
-        tag: Some(show::tag(resource)),
+        status,
+        body: shown,
+        location: Some(show::location(kind, &done.resource.id, &desk.base)),
+        tag: Some(show::tag(&done.resource)),
         what: what(kind, done, members),
     }
 }

@@ -99,11 +99,11 @@ impl Grants {
         self.logins.get(&digest(cookie))
     }
 
-    /// Ends a login, and with it every token granted by it.
-    pub(super) fn log_out(&self, sid: &str) {
-        if let Some(login) = self.logins.remove(sid) {
-            login.ended.store(true, Ordering::SeqCst);
-        }
+    /// Ends a login, and with it every token granted by it; the login, unless it had ended before.
+    pub(super) fn log_out(&self, sid: &str) -> Option<Arc<Login>> {
+        let login = self.logins.remove(sid)?;
+        login.ended.store(true, Ordering::SeqCst);
+        Some(login)
     }
 
     pub(super) fn issue_code(&self, grant: Grant) -> String {

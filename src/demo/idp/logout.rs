@@ -1,6 +1,6 @@
 //! The end session endpoint (OpenID Connect RP-Initiated Logout 1.0).
 //!
-//! In: an `id_token_hint`, or the provider's own form. Out: the login is ended, the browser returns to a
+//! In: an `id_token_hint`, or the provider's own form. Out: the login is ended, the client has been told, the browser returns to a
 //! registered address. It must never sign anybody out on the word of a link that proves nothing.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use url::Url;
 
-use super::{Provider, browser, claims, page};
+use super::{Provider, back_channel, browser, claims, page};
 
 /// What a client sends, and what the provider's own form sends.
 #[derive(Deserialize)]
@@ -29,7 +29,7 @@ pub(super) async fn by_link(
     headers: HeaderMap,
     Query(request): Query<LogoutRequest>,
 ) -> Response {
-    end(&provider, &headers, &request)
+    end(&provider, &headers, &request).await
 }
 
 /// `POST /end_session`.
@@ -38,24 +38,19 @@ pub(super) async fn by_form(
     headers: HeaderMap,
     Form(request): Form<LogoutRequest>,
 ) -> Response {
-    end(&provider, &headers, &request)
+    end(&provider, &headers, &request).await
 }
 
-fn end(provider: &Provider, headers: &HeaderMap, request: &LogoutRequest) -> Response {
+async fn end(provider: &Provider, headers: &HeaderMap, request: &LogoutRequest) -> Response {
     let hinted = request.id_token_hint.as_deref().and_then(|token| claims::sid_of(provider, token));
     let cookie = browser::login_cookie(headers).and_then(|cookie| provider.grants.login(cookie));
     let confirmed = request.form_token.as_deref().is_some_and(|token| browser::was_shown(headers, token));
-    match (hinted, cookie) {
-        (Some(sid), _) => {
-            provider.grants.log_out(&sid);
-            signed_out(provider, request)
-        }
-        (None, Some(login)) if confirmed => {
-            provider.grants.log_out(&login.sid);
-            signed_out(provider, request)
-        }
-        (None, _) => ask(headers),
+    let sid = hinted.or_else(|| cookie.filter(|_| confirmed).map(|login| login.sid.clone()));
+    let Some(sid) = sid else { return ask(headers) };
+    if let Some(login) = provider.grants.log_out(&sid) {
+        back_channel::tell(provider, &login).await;
     }
+    signed_out(provider, request)
 }
 
 fn signed_out(provider: &Provider, request: &LogoutRequest) -> Response {

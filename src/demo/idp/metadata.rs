@@ -40,11 +40,14 @@ pub(super) type Document = ProviderMetadata<
     CoreSubjectIdentifierType,
 >;
 
-/// PKCE (RFC 8414 section 2) and the `iss` of authorization responses (RFC 9207 section 3).
+/// PKCE (RFC 8414 section 2), the `iss` of authorization responses (RFC 9207 section 3), and sign-outs by the back channel
+/// (OpenID Connect Back-Channel Logout 1.0 section 2.1).
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Extensions {
     code_challenge_methods_supported: Vec<String>,
     authorization_response_iss_parameter_supported: bool,
+    backchannel_logout_supported: bool,
+    backchannel_logout_session_supported: bool,
 }
 
 impl AdditionalProviderMetadata for Extensions {}
@@ -78,6 +81,8 @@ pub(super) fn document(issuer: &str) -> Result<Document, ParseError> {
             additional_metadata: Extensions {
                 code_challenge_methods_supported: vec!["S256".into()],
                 authorization_response_iss_parameter_supported: true,
+                backchannel_logout_supported: true,
+                backchannel_logout_session_supported: true,
             },
         },
     );

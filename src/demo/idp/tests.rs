@@ -39,6 +39,7 @@ impl Rig {
             client_secret: "s3cret&=".into(),
             redirect_uris: vec![CALLBACK.into()],
             post_logout_uris: vec![SIGNED_OUT.into()],
+            back_channel: None,
             return_origins: vec!["https://login.localhost:8443".into()],
             people: people::everyone(),
             access_token_life: Duration::from_secs(300),

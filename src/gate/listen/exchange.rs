@@ -134,7 +134,8 @@ async fn http2(stream: Stream, guest: &Guest) -> hyper::Result<()> {
     let (connection, worker) = (Rc::clone(&guest.connection), Rc::clone(&guest.local.worker));
     let service = service_fn(move |request: Request<Incoming>| {
         let visit = Visit::begin(Rc::clone(&worker), Rc::clone(&connection), request.headers(), request.method());
-        async move { Ok::<_, Infallible>(serve(visit, request).await) }
+        // On the heap at once: on its way to its task it is handed on several times.
+        Box::pin(async move { Ok::<_, Infallible>(serve(visit, request).await) })
     });
     let exchange = h2_builder(Streams::of(Rc::clone(&guest.connection))).serve_connection(TokioIo::new(stream), service);
     conduct(std::pin::pin!(exchange), guest, || Ease::Unknown).await.map(drop)

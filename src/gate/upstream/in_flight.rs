@@ -26,6 +26,8 @@ use std::time::{Duration, Instant};
 
 /// How often everything is looked at, in milliseconds, and so how late an end may come.
 const LOOK: u64 = 100;
+/// How soon after one look the next may come, in milliseconds, where access has ended.
+const SOONEST: u64 = 10;
 /// The least that an upload must bring on average while its answer has not begun, in bytes a second. Whoever is slower holds a
 /// connection for next to nothing.
 const PACE: u64 = 500;
@@ -125,8 +127,10 @@ impl Default for Watch {
 impl Watch {
     /// Looks at everything that this worker has forwarded, for ever.
     pub async fn run(&self, worker: &Worker) {
+        let mut endings = worker.gate.store.endings();
         loop {
-            tokio::time::sleep(Duration::from_millis(LOOK)).await;
+            tokio::time::sleep(Duration::from_millis(SOONEST)).await;
+            drop(tokio::time::timeout(Duration::from_millis(LOOK - SOONEST), endings.changed()).await);
             self.look();
             self.count(&worker.gate.metrics.streams);
             self.judge(worker).await;

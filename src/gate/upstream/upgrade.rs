@@ -23,6 +23,9 @@ use tokio::sync::Notify;
 const LAST_WORD: Duration = Duration::from_secs(5);
 /// How long the frame may take that is on its way to a client whose right has ended.
 const FAREWELL: Duration = Duration::from_millis(200);
+/// How long its connection is left alone then: one that is closed at once may be reset before the client has read why, and others
+/// are sent away before this one is cleared up.
+const REST: Duration = Duration::from_millis(300);
 /// Why such a client is sent away: "policy violation" (RFC 6455, section 7.4.1).
 const POLICY_VIOLATION: (u16, &str) = (1008, "access ended");
 
@@ -72,6 +75,7 @@ async fn carry(client: Upgraded, app: Upgraded, in_flight: &InFlight) -> u64 {
         if lost {
             shared.lost.set(true);
             drop(tokio::time::timeout(FAREWELL, both).await);
+            tokio::time::sleep(REST).await;
         }
     }
     client.written

@@ -2,6 +2,7 @@
 //! ones, and those that are held while the directory changes. Must never leave a held identity behind what has been committed.
 
 use super::super::changes::{Change, note};
+use super::super::follow::does_not_read;
 use super::super::revoke::{Cause, Revoked, Selection};
 use super::super::sign_ins::{read_claims, sign_ins};
 use super::super::{Error, Store};
@@ -11,7 +12,12 @@ use crate::model::{Identity, ProviderName, SignInId};
 use arc_swap::ArcSwap;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// How long to wait before trying again what the database did not answer.
+const AGAIN: Duration = Duration::from_secs(5);
+const BEHIND: &str = "SELECT id FROM sign_ins WHERE id > $1 ORDER BY id LIMIT $2";
 
 /// How each directory is laid over its provider's claims.
 #[derive(Default)]
@@ -46,7 +52,34 @@ impl Store {
         let held = self.registry.live_sign_ins();
         let concerned = held.into_iter().filter(|held| differs(&held.identity().subject.provider));
         let (store, kept) = (Arc::clone(self), concerned.map(|held| held.id).collect());
-        self.runtime.spawn(async move { store.follow_through(Settled { kept, ..Settled::default() }).await });
+        self.runtime.spawn(async move {
+            store.follow_through(Settled { kept, ..Settled::default() }).await;
+            let store = Arc::downgrade(&store);
+            settle_rows(store).await;
+        });
+    }
+
+    /// Ends every sign-in, held or not, that the directories as they are laid now let nobody have: what is refused once must not be
+    /// good again when that is taken back. Piece by piece, so that others can write in between.
+    async fn settle_all(&self) -> Result<(), Error> {
+        let (mut last, most) = (-1, i64::try_from(AT_ONCE).unwrap_or(i64::MAX));
+        loop {
+            let mut transaction = self.write().await?;
+            let ids: Vec<i64> = sqlx::query_scalar(BEHIND).bind(last).bind(most).fetch_all(&mut *transaction).await?;
+            let Some(end) = ids.last() else { return Ok(()) };
+            last = *end;
+            let ids: Vec<_> = ids.into_iter().map(SignInId).collect();
+            let barred = match self.judge(&mut transaction, &ids).await {
+                Err(Error::Damaged(table)) => {
+                    does_not_read(table);
+                    continue;
+                }
+                judged => judged?.0,
+            };
+            let ended = self.end_barred(&mut transaction, barred).await?;
+            transaction.commit().await?;
+            self.apply_here(&ended, Cause::Directory);
+        }
     }
 
     /// Who somebody is with the directory laid over their claims; what ties them to it is remembered in this transaction.
@@ -87,9 +120,17 @@ impl Store {
 
     /// Ends those of these sign-ins that the directory, as it is now in the transaction, lets nobody have.
     pub(super) async fn settle(&self, connection: &mut AnyConnection, concerned: BTreeSet<SignInId>) -> Result<Settled, Error> {
-        let (mut barred, mut kept) = (Vec::new(), Vec::new());
         let concerned: Vec<SignInId> = concerned.into_iter().collect();
-        for some in concerned.chunks(AT_ONCE) {
+        let (barred, kept) = self.judge(connection, &concerned).await?;
+        let changes: Vec<_> = kept.iter().copied().map(Change::Renewed).collect();
+        note(connection, &changes).await?;
+        Ok(Settled { ended: self.end_barred(connection, barred).await?, kept })
+    }
+
+    /// Which of these sign-ins nobody may have, and the others; what ties people is remembered.
+    async fn judge(&self, connection: &mut AnyConnection, ids: &[SignInId]) -> Result<(Vec<SignInId>, Vec<SignInId>), Error> {
+        let (mut barred, mut kept) = (Vec::new(), Vec::new());
+        for some in ids.chunks(AT_ONCE) {
             let text = format!(concat!(sign_ins!("WHERE s.id IN"), " ({})"), places(1, some.len()));
             let query = some.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, id| query.bind(id.0));
             let rows = query.fetch_all(&mut *connection).await?;
@@ -101,13 +142,14 @@ impl Store {
                 ids.push(SignInId(row.try_get("id")?));
             }
         }
-        let changes: Vec<_> = kept.iter().copied().map(Change::Renewed).collect();
-        note(connection, &changes).await?;
-        let ended = match barred.as_slice() {
-            [] => Revoked::default(),
-            _ => self.end(connection, &Selection::SignIns(barred), Cause::Directory.into()).await?,
-        };
-        Ok(Settled { ended, kept })
+        Ok((barred, kept))
+    }
+
+    async fn end_barred(&self, connection: &mut AnyConnection, barred: Vec<SignInId>) -> Result<Revoked, Error> {
+        match barred.as_slice() {
+            [] => Ok(Revoked::default()),
+            _ => self.end(connection, &Selection::SignIns(barred), Cause::Directory.into()).await,
+        }
     }
 
     /// After the transaction: what has ended ends in memory too, what is held is who it has become.
@@ -117,6 +159,16 @@ impl Store {
             tracing::error!(%error, "who some sign-ins are now can't be found out: they are looked up again when they are used");
             self.registry.end(&settled.kept, &[]);
         }
+    }
+}
+
+/// Settles every row, until it has succeeded once.
+async fn settle_rows(store: Weak<Store>) {
+    while let Some(following) = store.upgrade() {
+        let Err(error) = following.settle_all().await else { return };
+        drop(following);
+        tracing::error!(%error, "which sign-ins the directory lets nobody have can't be found out yet");
+        tokio::time::sleep(AGAIN).await;
     }
 }
 

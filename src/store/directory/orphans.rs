@@ -2,7 +2,7 @@
 //! they came. Must never take long: there may be millions.
 
 use super::super::{Error, Store};
-use super::ties::find;
+use super::ties::{self, find};
 use crate::model::directory::Found;
 use crate::model::identity::{Profile, Subject};
 use crate::model::{Email, Identity, ProviderName, Timestamp};
@@ -54,38 +54,51 @@ impl Store {
     /// configured.
     pub async fn orphans(&self, providers: &BTreeSet<ProviderName>, after: i64) -> Result<(Vec<Orphan>, Option<i64>), Error> {
         let rows = sqlx::query(PEOPLE).bind(after).bind(AT_ONCE).fetch_all(&self.readers()).await?;
+        let people = rows.iter().map(person).collect::<Result<Vec<_>, _>>()?;
         let mut orphans = Vec::new();
-        for row in &rows {
-            let (identity, last_sign_in) = person(row)?;
-            if let Some(why) = self.lost(providers, &identity).await? {
-                orphans.push(Orphan { subject: identity.subject, email: identity.profile.email, last_sign_in, why });
+        for some in people.chunks(ties::AT_ONCE) {
+            for (identity, why) in some.iter().zip(self.lost(providers, some).await?) {
+                let Identity { subject, profile, authenticated_at } = identity.clone();
+                orphans.extend(why.map(|why| Orphan { subject, email: profile.email, last_sign_in: authenticated_at, why }));
             }
         }
         let last = rows.last().filter(|_| i64::try_from(rows.len()) == Ok(AT_ONCE)).map(|row| row.try_get("id")).transpose()?;
         Ok((orphans, last))
     }
 
-    async fn lost(&self, providers: &BTreeSet<ProviderName>, identity: &Identity) -> Result<Option<Lost>, Error> {
-        if !providers.contains(&identity.subject.provider) {
-            return Ok(Some(Lost::Provider));
-        }
-        let overlay = self.laying.overlays.load().get(&identity.subject.provider).copied();
-        let Some(overlay) = overlay else { return Ok(None) };
+    /// Why each of these people is lost, if they are; in their order.
+    async fn lost(&self, providers: &BTreeSet<ProviderName>, people: &[Identity]) -> Result<Vec<Option<Lost>>, Error> {
+        let is_gone = |person: &Identity| !providers.contains(&person.subject.provider);
+        let mut lost: Vec<_> = people.iter().map(|person| is_gone(person).then_some(Lost::Provider)).collect();
+        let overlays = self.laying.overlays.load_full();
         let mut connection = self.readers().acquire().await?;
-        let tied = find(&mut connection, &identity.subject.provider, &overlay, &[identity]).await?;
-        Ok(tied.into_iter().next().and_then(|tied| match tied.found {
-            Found::One(_) => None,
-            Found::Deleted => Some(Lost::Deleted),
-            Found::Nobody | Found::Several(_) => Some(Lost::Unlisted),
-        }))
+        for (provider, overlay) in overlays.iter().filter(|(provider, _)| providers.contains(*provider)) {
+            let of = lost.iter_mut().zip(people).filter(|(_, person)| person.subject.provider == *provider);
+            let (places, of): (Vec<_>, Vec<_>) = of.unzip();
+            if of.is_empty() {
+                continue;
+            }
+            let tied = find(&mut connection, provider, overlay, &of).await?;
+            places.into_iter().zip(tied).for_each(|(place, tied)| *place = why(&tied.found));
+        }
+        Ok(lost)
     }
 }
 
-fn person(row: &AnyRow) -> Result<(Identity, Timestamp), Error> {
+const fn why(found: &Found) -> Option<Lost> {
+    match found {
+        Found::One(_) => None,
+        Found::Deleted => Some(Lost::Deleted),
+        Found::Nobody | Found::Several(_) => Some(Lost::Unlisted),
+    }
+}
+
+/// Somebody as they were when they last signed in.
+fn person(row: &AnyRow) -> Result<Identity, Error> {
     let text: String = row.try_get("profile")?;
     let profile: Profile = serde_json::from_str(&text).map_err(|_| Error::Damaged("users"))?;
     let provider = ProviderName::parse(row.try_get("provider")?).ok_or(Error::Damaged("users"))?;
     let subject = Subject { provider, subject: row.try_get("subject")? };
     let last = super::super::sign_ins::time(row, "last_sign_in")?;
-    Ok((Identity { subject, profile, authenticated_at: last }, last))
+    Ok(Identity { subject, profile, authenticated_at: last })
 }

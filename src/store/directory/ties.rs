@@ -3,6 +3,7 @@
 
 use super::super::Error;
 use crate::model::directory::{Entry, Found, Overlay};
+use crate::model::identity::MOST_GROUPS;
 use crate::model::{Identity, ProviderName, SignInId};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
@@ -17,7 +18,7 @@ const DELETED: &str = "SELECT id, external_id, user_mail, primary_mail, '' AS en
 const TIES: &str = "SELECT t.entry AS id, t.kind, t.value, d.entry, x.id AS deleted FROM directory_ties t
     LEFT JOIN directory d ON d.id = t.entry LEFT JOIN directory_deleted x ON x.id = t.entry WHERE t.provider = $1 AND";
 
-/// What the directory has for somebody, and the entry that it is about.
+/// What the directory has for somebody, and the entry that it is about: none where there are several, of which nobody is chosen.
 pub(super) struct Tied {
     pub(super) found: Found,
     pub(super) entry: Option<String>,
@@ -76,20 +77,26 @@ fn email(person: &Identity) -> Option<&str> {
     person.profile.email.as_ref().map(|email| email.as_str())
 }
 
+/// What finds so many subjects and addresses: entries, those that were deleted, and what was.
+pub(super) fn lookups(subjects: usize, emails: usize) -> [String; 3] {
+    let (subjects, emails) = (places(2, subjects), places(2 + subjects, emails));
+    let of_rows = |select: &str| {
+        format!(
+            "{select} external_id IN ({subjects}) UNION {select} user_mail IN ({emails}) UNION {select} primary_mail IN ({emails})"
+        )
+    };
+    let past = format!(
+        "{TIES} t.kind = 'subject' AND t.value IN ({subjects}) UNION {TIES} t.kind = 'external_id' AND t.value IN ({subjects})
+         UNION {TIES} t.kind = 'email' AND t.value IN ({emails})"
+    );
+    [of_rows(ENTRIES), of_rows(DELETED), past]
+}
+
 impl Keys<'_> {
     async fn look_up(&self, connection: &mut AnyConnection) -> Result<Known, Error> {
-        let (subjects, emails) = (places(2, self.subjects.len()), places(2 + self.subjects.len(), self.emails.len()));
-        let of_rows = |select: &str| {
-            format!(
-                "{select} external_id IN ({subjects}) UNION {select} user_mail IN ({emails}) UNION {select} primary_mail IN ({emails})"
-            )
-        };
-        let past = format!(
-            "{TIES} t.kind = 'subject' AND t.value IN ({subjects}) UNION {TIES} t.kind = 'external_id' AND t.value IN ({subjects})
-             UNION {TIES} t.kind = 'email' AND t.value IN ({emails})"
-        );
-        let entries = self.rows(&mut *connection, of_rows(ENTRIES)).await?;
-        let deleted = self.rows(&mut *connection, of_rows(DELETED)).await?;
+        let [entries, deleted, past] = lookups(self.subjects.len(), self.emails.len());
+        let entries = self.rows(&mut *connection, entries).await?;
+        let deleted = self.rows(&mut *connection, deleted).await?;
         let past = self.rows(&mut *connection, past).await?;
         Ok(Known {
             entries: entries.iter().map(Row::read).collect::<Result<_, _>>()?,
@@ -128,14 +135,13 @@ impl Known {
 /// One entry, or several of which none is chosen; nothing where there is none.
 fn one_of<'r>(rows: impl Iterator<Item = &'r Row>) -> Option<Tied> {
     let rows: Vec<&Row> = rows.collect();
-    let out = rows.iter().find(|row| !row.entry.active);
     let found = match rows.as_slice() {
         [] => return None,
         [row] => Found::One(row.entry.clone()),
         rows => Found::Several(rows.iter().map(|row| row.entry.clone()).collect()),
     };
     let only = if let [row] = rows.as_slice() { Some(row) } else { None };
-    Some(Tied { found, entry: out.or(only).map(|row| row.id.clone()) })
+    Some(Tied { found, entry: only.map(|row| row.id.clone()) })
 }
 
 impl Tied {
@@ -188,8 +194,12 @@ async fn add_groups(connection: &mut AnyConnection, tied: &mut [Tied]) -> Result
     if ids.is_empty() {
         return Ok(());
     }
+    // One more than anybody may have is enough to know that there are too many.
     let text = format!(
-        "SELECT m.user_id, d.shown FROM directory_members m JOIN directory d ON d.id = m.group_id WHERE m.user_id IN ({})",
+        "SELECT user_id, shown FROM
+           (SELECT m.user_id, d.shown, ROW_NUMBER() OVER (PARTITION BY m.user_id ORDER BY m.group_id) AS number
+            FROM directory_members m JOIN directory d ON d.id = m.group_id WHERE m.user_id IN ({})) AS numbered
+         WHERE number <= {MOST_GROUPS} + 1",
         places(1, ids.len())
     );
     let rows = ids.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, id| query.bind(id)).fetch_all(connection).await?;
@@ -228,28 +238,33 @@ pub(super) async fn remember(
 pub(super) async fn concerned(connection: &mut AnyConnection, entries: &[String]) -> Result<BTreeSet<SignInId>, Error> {
     let mut concerned = BTreeSet::new();
     for some in entries.chunks(AT_ONCE) {
-        let ids = places(1, some.len());
-        let by_email = |column: &str| {
-            format!(
-                "SELECT s.id FROM directory d JOIN sign_ins s ON s.email = d.{column} JOIN users u ON u.id = s.user_id
-                 WHERE u.provider = d.provider AND d.id IN ({ids})"
-            )
-        };
-        let text = format!(
-            "SELECT s.id FROM directory d JOIN users u ON u.provider = d.provider AND u.subject = d.external_id
-             JOIN sign_ins s ON s.user_id = u.id WHERE d.id IN ({ids})
-             UNION {} UNION {}
-             UNION SELECT s.id FROM directory_ties t JOIN users u ON u.provider = t.provider AND u.subject = t.value
-             JOIN sign_ins s ON s.user_id = u.id WHERE t.kind <> 'email' AND t.entry IN ({ids})
-             UNION SELECT s.id FROM directory_ties t JOIN sign_ins s ON s.email = t.value JOIN users u ON u.id = s.user_id
-             WHERE u.provider = t.provider AND t.kind = 'email' AND t.entry IN ({ids})",
-            by_email("user_mail"),
-            by_email("primary_mail")
-        );
-        let query = some.iter().fold(sqlx::query_scalar::<_, i64>(AssertSqlSafe(text)), |query, id| query.bind(id));
+        let text = AssertSqlSafe(whose(some.len()));
+        let query = some.iter().fold(sqlx::query_scalar::<_, i64>(text), |query, id| query.bind(id));
         concerned.extend(query.fetch_all(&mut *connection).await?.into_iter().map(SignInId));
     }
     Ok(concerned)
+}
+
+/// What finds the sign-ins of so many entries.
+pub(super) fn whose(entries: usize) -> String {
+    let ids = places(1, entries);
+    let by_email = |column: &str| {
+        format!(
+            "SELECT s.id FROM directory d JOIN sign_ins s ON s.email = d.{column} JOIN users u ON u.id = s.user_id
+             WHERE u.provider = d.provider AND d.id IN ({ids})"
+        )
+    };
+    format!(
+        "SELECT s.id FROM directory d JOIN users u ON u.provider = d.provider AND u.subject = d.external_id
+         JOIN sign_ins s ON s.user_id = u.id WHERE d.id IN ({ids})
+         UNION {} UNION {}
+         UNION SELECT s.id FROM directory_ties t JOIN users u ON u.provider = t.provider AND u.subject = t.value
+         JOIN sign_ins s ON s.user_id = u.id WHERE t.kind <> 'email' AND t.entry IN ({ids})
+         UNION SELECT s.id FROM directory_ties t JOIN sign_ins s ON s.email = t.value JOIN users u ON u.id = s.user_id
+         WHERE u.provider = t.provider AND t.kind = 'email' AND t.entry IN ({ids})",
+        by_email("user_mail"),
+        by_email("primary_mail")
+    )
 }
 
 /// Placeholders from this number on, so many; nothing is equal to what stands there when there are none.

@@ -78,11 +78,15 @@ const CHANGE: &str = "UPDATE directory SET name = $4, shown = $5, external_id = 
     body = $10, version = version + 1, modified_at = $11 WHERE id = $1 AND provider = $2 AND kind = $3";
 const TAKEN: &str = "SELECT 1 FROM directory WHERE provider = $1 AND kind = $2 AND name = $3 AND id <> $4";
 /// A namesake is somebody else where the client says who was who.
-const REVIVED: &str = "DELETE FROM directory_deleted
-    WHERE provider = $1 AND (external_id = $3 OR (external_id IS NULL AND name = $2)) RETURNING id";
+pub(super) const REVIVED: &str = "DELETE FROM directory_deleted WHERE id IN (
+    SELECT id FROM directory_deleted WHERE provider = $1 AND name = $2 AND external_id IS NULL
+    UNION SELECT id FROM directory_deleted WHERE provider = $1 AND external_id = $3) RETURNING id";
 const BURY: &str = "INSERT INTO directory_deleted (id, provider, name, external_id, user_mail, primary_mail, deleted_at)
     SELECT id, provider, name, external_id, user_mail, primary_mail, CAST($2 AS BIGINT)
     FROM directory WHERE id = $1";
+/// A group without a member that it had is another version.
+pub(super) const LEFT: &str =
+    "UPDATE directory SET version = version + 1 WHERE id IN (SELECT group_id FROM directory_members WHERE user_id = $1)";
 const MEMBERS: &str = "SELECT user_id FROM directory_members WHERE group_id = $1";
 
 /// A change under way.
@@ -209,6 +213,7 @@ impl<'a> Change<'a> {
         match self.kind {
             Kind::User => {
                 self.concerns(std::slice::from_ref(&before.id)).await?;
+                sqlx::query(LEFT).bind(&before.id).execute(&mut *self.connection).await?;
                 let bury = sqlx::query(BURY).bind(&before.id).bind(to_sql(clock::now()));
                 bury.execute(&mut *self.connection).await?;
             }
@@ -284,12 +289,21 @@ impl<'a> Change<'a> {
     async fn move_members(&mut self, text: String, group: &str, users: &[String]) -> Result<(), Error> {
         let query = sqlx::query_scalar::<_, String>(AssertSqlSafe(text)).bind(group);
         let moved = users.iter().fold(query, |query, id| query.bind(id)).fetch_all(&mut *self.connection).await?;
-        self.concerns(&moved).await
+        self.regrouped(&moved).await
     }
 
     async fn concerns_members(&mut self, group: &str) -> Result<(), Error> {
         let members: Vec<String> = sqlx::query_scalar(MEMBERS).bind(group).fetch_all(&mut *self.connection).await?;
-        self.concerns(&members).await
+        self.regrouped(&members).await
+    }
+
+    /// Users whose groups are others now: what is shown of them is another version.
+    async fn regrouped(&mut self, users: &[String]) -> Result<(), Error> {
+        for some in users.chunks(AT_ONCE) {
+            let text = format!("UPDATE directory SET version = version + 1 WHERE id IN ({})", places(1, some.len()));
+            some.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, id| query.bind(id)).execute(&mut *self.connection).await?;
+        }
+        self.concerns(users).await
     }
 
     async fn concerns(&mut self, users: &[String]) -> Result<(), Error> {
