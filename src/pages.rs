@@ -220,7 +220,7 @@ const fn explanation_of_failure(reason: Reason) -> (&'static str, &'static str) 
         Reason::AppBusy => ("The app is busy", "It has as much to do as it can take. Try again in a moment."),
         Reason::BodyTooLarge => ("This is too large", "The app does not take uploads of this size."),
         Reason::RateLimited | Reason::SessionBusy => {
-            ("Too many requests", "More was asked for at once than this app allows. Wait a moment, and try again.")
+            ("Too many requests", "More was asked for at once than is allowed. Wait a moment, and try again.")
         }
         Reason::UnknownHost | Reason::UnknownPath => {
             ("There is nothing here", "No app lives at this address. Check it for typing errors.")

@@ -73,6 +73,8 @@ pub struct Snapshot {
     pub trusted_proxies: Vec<IpNet>,
     /// What connections are asked before there is a request.
     pub entrance: Entrance,
+    /// How much one address may ask of Doorward itself.
+    pub reserved: limits::Reserved,
     /// The certificates.
     pub tls: tls::Tls,
     /// The devices that a file lists.

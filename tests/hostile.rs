@@ -12,6 +12,8 @@ mod heads;
 mod http2;
 #[path = "hostile/judge.rs"]
 mod judge;
+#[path = "hostile/multiplexed.rs"]
+mod multiplexed;
 #[path = "hostile/pipelines.rs"]
 mod pipelines;
 #[path = "hostile/trailers.rs"]

@@ -1,6 +1,6 @@
 """A browser without a screen: cookies by host, redirects, and the sign-in form. Every https host is on this machine.
 
-In: a URL and an account. Out: the session cookie that a server gave.
+In: a URL, an account, and the device that it is asked from, if any. Out: the session cookie that a server gave.
 """
 
 import html
@@ -31,8 +31,8 @@ class Answer:
 
 
 class Browser:
-    def __init__(self):
-        self.jar = {}
+    def __init__(self, device=None):
+        self.device, self.jar = device, {}
 
     def send(self, url, headers=None, form=None):
         """One request, no redirects."""
@@ -42,7 +42,7 @@ class Browser:
             fields["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
         if form is not None:
             fields |= {"Content-Type": "application/x-www-form-urlencoded", "Origin": f"{parts.scheme}://{parts.netloc}"}
-        connection = connect(parts)
+        connection = connect(parts, self.device)
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         connection.request("GET" if form is None else "POST", target or "/", body=urlencode(form) if form else None, headers=fields)
         tls = (connection.sock.version(), connection.sock.cipher()[0]) if parts.scheme == "https" else None
@@ -82,12 +82,14 @@ class Browser:
                 jar[name.strip()] = value
 
 
-def connect(parts):
+def connect(parts, device):
     stream = socket.create_connection(("127.0.0.1", parts.port), timeout=30)
     connection = http.client.HTTPConnection(parts.hostname, parts.port)
     if parts.scheme == "https":
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if device:
+            context.load_cert_chain(device.certificate, device.key)
         stream = context.wrap_socket(stream, server_hostname=parts.hostname)
     connection.sock = stream
     return connection

@@ -5,9 +5,13 @@ In: places, a number of apps. Out: running instances, and cookies of real sign-i
 """
 
 import json
+import os
+import subprocess
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
 
 from browser import Browser
 from places import CLIENT_ID, CLIENT_SECRET, DOMAIN
@@ -16,14 +20,23 @@ from processes import start
 RULES = 20
 SESSION = "__Host-doorward"
 PUBLIC = "/open/reports/26"  # as long as the path that needs a session
+GENERATE = Path(__file__).resolve().parents[2] / "certs" / "generate"
 
 
 def host(app):
     return f"app{app}.{DOMAIN}"
 
 
+@dataclass
+class Device:
+    certificate: Path
+    key: Path
+
+
 class Instance:
-    """One process. `offset`: of its two ports from the first one."""
+    """One process. `offset`: of its two ports from the first one. `device`: what it must be asked from, if any."""
+
+    device = None
 
     def __init__(self, places, name, offset, apps):
         self.name, self.home = name, places.directory / name
@@ -60,7 +73,7 @@ class Instance:
 
     def sign_in(self, account):
         """Through the provider; gives the cookie of the app."""
-        browser = Browser()
+        browser = Browser(self.device)
         browser.sign_in(f"{self.url}/reports/2026", account)
         return browser.jar[self.host][SESSION]
 
@@ -83,9 +96,37 @@ class Instance:
             "url": f"https://{host(number)}:{self.port}",
             "upstream": f"http://127.0.0.1:{places.upstream}",
             "identity": {"X-Remote-User": "email", "X-Remote-Groups": "groups"},
-            "allow": [{"groups": f"none-{rule}"} for rule in range(1, RULES)] + [{"groups": "finance"}],
+            "allow": [self.rule(number) for number in range(1, RULES + 1)],
             "paths": [{"match": "/open/**", "public": True}, {"match": "/admin/**", "allow": [{"groups": "admins"}]}],
         }
+
+    def rule(self, number):
+        """Only the last one lets anybody in."""
+        return {"groups": "finance" if number == RULES else f"none-{number}"}
+
+
+class Circumstantial(Instance):
+    """Each of its rules looks at device, country, hours and the strength of the sign-in; all but the last want another country."""
+
+    def __init__(self, places, name, offset, apps):
+        super().__init__(places, name, offset, apps)
+        self.device = Device(self.home / "laptop.pem", self.home / "laptop.key")
+        said = subprocess.check_output([GENERATE, "--device", "laptop"], env={**os.environ, "OUT": str(self.home)}, text=True)
+        fingerprint = said.rpartition("=")[2].strip()
+        (self.home / "devices.csv").write_text(f"id,owner,fingerprint,managed\nlaptop,few@corp.example,{fingerprint},true\n")
+        (self.home / "countries.mmdb").write_bytes(subprocess.check_output([places.surroundings, "country"]))
+
+    def configuration(self, places, apps):
+        plain = super().configuration(places, apps)
+        plain["tls"]["device_ca"] = "device-ca.pem"
+        # The provider asks for a password, and that is all.
+        plain["identity_providers"]["staff"]["strength"] = {"mfa": {"amr": ["pwd"]}}
+        return plain | {"devices": {"file": "devices.csv"}, "geo": {"country": "countries.mmdb"}}
+
+    def rule(self, number):
+        country = "DE" if number == RULES else f"A{chr(ord('A') + number)}"
+        hours = ["Mon-Sun 06:00-18:00 Europe/Berlin", "Mon-Sun 18:00-06:00 Europe/Berlin"]
+        return {"groups": "finance", "when": {"device": "managed", "country": [country], "hours": hours, "mfa": True}}
 
 
 def provider(places):

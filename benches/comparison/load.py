@@ -15,6 +15,7 @@ H2_CONNECTIONS, H2_STREAMS = 16, 4
 HANDSHAKES = 16  # at a time
 CIPHER = "TLS_AES_256_GCM_SHA384"
 SCRIPT = Path(__file__).with_name("wrk.lua")
+SHOWING = Path(__file__).with_name("wrk.c")
 
 # What a browser sends, but for the cookies.
 HEADERS = {
@@ -36,6 +37,7 @@ class Request:
     path: str = "/reports/2026?q=1"
     cookie: str = "theme=dark"
     cookies: Path | None = None
+    device: object = None  # whose certificate is shown, by HTTP/1.1
 
     @property
     def authority(self):
@@ -58,7 +60,16 @@ class Figures:
 
 def h1(request, seconds):
     command = wrk(request, seconds, THREADS, CONNECTIONS, "random")
-    return result(command, run(command, timeout=seconds + 60))
+    return result(command, run(command, timeout=seconds + 60, env=showing(request.device)))
+
+
+def showing(device):
+    """An environment in which wrk shows the certificate of a device."""
+    if not device:
+        return None
+    if not (library := Path("showing.so").absolute()).exists():
+        run(["cc", "-shared", "-fPIC", "-o", library, SHOWING])
+    return {**os.environ, "LD_PRELOAD": str(library), "DEVICE_CERTIFICATE": str(device.certificate), "DEVICE_KEY": str(device.key)}
 
 
 def each_cookie_once(request):

@@ -18,16 +18,20 @@ from places import DOMAIN
 from processes import Tree, stop
 
 SESSIONS = 100_000
-# name: apps, and where its ports are.
-INSTANCES = {"doorward": (10, 8), "doorward-10000-apps": (10_000, 10), "doorward-100000-sessions": (10, 12)}
+# name: what it is, apps, and where its ports are.
+INSTANCES = {
+    "doorward": (doorward.Instance, 10, 8),
+    "doorward-10000-apps": (doorward.Instance, 10_000, 10),
+    "doorward-100000-sessions": (doorward.Instance, 10, 12),
+    "doorward-circumstances": (doorward.Circumstantial, 10, 14),
+}
 
 
 class Stage(contextlib.AbstractContextManager):
     def __init__(self, places, wanted, say):
         self.places, self.wanted, self.say = places, wanted, say
         self.processes, self.trees, self.known = [], {}, {}
-        names = [name for name in INSTANCES if name in wanted]
-        self.instances = {name: doorward.Instance(places, name, offset, apps) for name, (apps, offset) in INSTANCES.items() if name in names}
+        self.instances = {name: kind(places, name, offset, apps) for name, (kind, apps, offset) in INSTANCES.items() if name in wanted}
 
     def __enter__(self):
         try:

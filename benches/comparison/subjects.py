@@ -3,7 +3,7 @@
 In: a stage, or nothing for the list alone. Out: [Subject]s. None is measured before it was seen to do what its title says.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable
 
 import doorward
@@ -27,10 +27,12 @@ class Subject:
 
 
 DOORWARD, MANY_APPS, MANY_SESSIONS = "doorward", "doorward-10000-apps", "doorward-100000-sessions"
+CIRCUMSTANCES = "doorward-circumstances"
 # In the order of measuring: those that are divided by each other are close.
 SUBJECTS = [
     Subject("doorward-h1", "Doorward, signed in, h1 keep-alive", DOORWARD, account="few"),
     Subject("nginx-h1", "nginx, plain TLS proxy, h1 keep-alive", "nginx"),
+    Subject("doorward-circumstances", "Doorward, signed in, by device, country, hours and mfa, h1", CIRCUMSTANCES, account="few"),
     Subject("doorward-public", "Doorward, public route, h1 keep-alive", DOORWARD, path=doorward.PUBLIC),
     Subject("doorward-200-groups", "Doorward, signed in, a user in 200 groups, h1", DOORWARD, account="many"),
     Subject("doorward-10000-apps", "Doorward, signed in, one of 10,000 apps, h1", MANY_APPS, account="few"),
@@ -91,7 +93,7 @@ def prepare(subject, stage):
 def request(subject, stage):
     instance, places = stage.instances.get(subject.server), stage.places
     if instance:
-        asked = load.Request(instance.host, instance.port, subject.path, COOKIE)
+        asked = load.Request(instance.host, instance.port, subject.path, COOKIE, device=instance.device)
     else:
         ports = {"nginx": places.nginx, "auth_request": places.auth_request, "haproxy": places.haproxy, "apache": places.apache}
         asked = load.Request(APACHE if subject.server == "apache" else f"app5.{DOMAIN}", ports[subject.server], subject.path, COOKIE)
@@ -130,12 +132,15 @@ def prove(prepared):
         if prepared.stage.instances.get(subject.server):
             expect(subject, seen, seen.body.split(b"assertion=")[1].count(b".") == 2, "an assertion")
             expect(subject, seen, "doorward_" in prepared.stage.instances[subject.server].metrics(), "metrics")
+        if asked.device:
+            elsewhere = ask(replace(asked, device=None), asked.path, cookie)
+            expect(subject, elsewhere, elsewhere.status == 403, "nothing for another device")
         stranger = ask(asked, asked.path, COOKIE)
         expect(subject, stranger, stranger.status in (302, 303), "nothing for strangers")
 
 
 def ask(asked, path, cookie):
-    return Browser().send(f"https://{asked.authority}{path}", {**load.HEADERS, "Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Cookie": cookie})
+    return Browser(asked.device).send(f"https://{asked.authority}{path}", {**load.HEADERS, "Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Cookie": cookie})
 
 
 def expect(subject, answer, holds, what):

@@ -3,13 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod handshakes;
+#[path = "../../tests/world/mmdb.rs"]
+#[allow(dead_code)]
+mod mmdb;
 mod provider;
 mod revocation;
 mod sessions;
 
+use std::io::Write as _;
+
 const USAGE: &str = "\
 surroundings provider PORT REDIRECT_URI...
 surroundings sessions STORE HOST COUNT [KEYS]   (prints the cookies)
+surroundings country   (prints a database by which this machine is in Germany)
 surroundings handshakes ADDRESS SERVER_NAME CONNECTIONS SECONDS   (reads the request)
 surroundings hold PORT
 surroundings revocation HOST ADMIN_ADDRESS TOKEN WEBSOCKETS ADDRESS...   (reads cookies)";
@@ -22,6 +28,7 @@ fn main() {
         ["provider", port, ref redirect_uris @ ..] => provider::run(port.parse().unwrap(), redirect_uris),
         ["sessions", store, host, count] => sessions::fill(store, None, host, count.parse().unwrap()),
         ["sessions", store, host, count, keys] => sessions::fill(store, Some(keys), host, count.parse().unwrap()),
+        ["country"] => std::io::stdout().write_all(&mmdb::database(&[(&[127], mmdb::country("DE"))], 1)).unwrap(),
         ["handshakes", address, name, connections, seconds] => {
             handshakes::run(address.parse().unwrap(), name, connections.parse().unwrap(), seconds.parse().unwrap());
         }

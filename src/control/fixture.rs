@@ -50,6 +50,7 @@ pub(super) fn snapshot(providers: Vec<Provider>) -> Snapshot {
         trusted_proxies: Vec::new(),
         devices: Inventory::default(),
         entrance: Default::default(),
+        reserved: Default::default(),
         tls: tls(),
         audit_sheds: false,
         store_grace: std::time::Duration::ZERO,

@@ -3,8 +3,11 @@
 //!
 //! Nobody is ever taken for more than they asked: where very many ask at once, some that ask seldom may be taken for less.
 
+mod own;
 mod table;
 mod windows;
+
+pub use own::{enter_own, failed};
 
 use super::body::RequestBody;
 use super::decide::Permit;
@@ -41,14 +44,15 @@ impl Default for Counts {
     }
 }
 
-/// A request's place among those in flight; given back when this is dropped.
+/// The places of a request among those in flight; given back when this is dropped.
 #[derive(Default)]
 pub struct Held {
     _of_session: Option<Place>,
     _of_app: Option<Place>,
 }
 
-struct Place {
+/// One of them.
+pub struct Place {
     of: Arc<Table>,
     key: u64,
 }
@@ -65,6 +69,10 @@ enum Key<'a> {
     App(&'a str),
     Session(&'a str, TokenHash),
     Address(&'a str, u128),
+    /// What an address asks of Doorward itself.
+    Own(u128),
+    /// What it got wrong there.
+    Wrong(u128),
 }
 
 /// How often this address asks: before anybody is looked up, so that guesses do not reach the store.
@@ -103,14 +111,24 @@ impl Counts {
     }
 
     fn rate(&self, visit: &Visit, key: &Key<'_>, rate: Rate) -> Result<(), Refusal> {
-        let windows = match rate.per {
+        self.windows(rate).admit(self.hasher.hash_one(key), rate.count, visit.started).map_err(too_often)
+    }
+
+    /// The same of what is not counted yet.
+    fn has_room(&self, visit: &Visit, key: &Key<'_>, rate: Rate) -> Result<(), Refusal> {
+        self.windows(rate).has_room(self.hasher.hash_one(key), rate.count, visit.started).map_err(too_often)
+    }
+
+    fn windows(&self, rate: Rate) -> &Windows {
+        match rate.per {
             Period::Second => &self.second,
             Period::Minute => &self.minute,
-        };
-        windows
-            .admit(self.hasher.hash_one(key), rate.count, visit.started)
-            .map_err(|wait| Refusal { retry_after: Some(wait), ..Refusal::from(Reason::RateLimited) })
+        }
     }
+}
+
+fn too_often(wait: u32) -> Refusal {
+    Refusal { retry_after: Some(wait), ..Refusal::from(Reason::RateLimited) }
 }
 
 /// Whoever has one IPv6 address has its whole /64.

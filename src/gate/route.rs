@@ -65,12 +65,20 @@ pub const RESERVED: &str = "/.doorward/";
 /// Where directories are told of, on the host of the sign-in.
 pub const SCIM: &str = "/scim/v2";
 
-/// What programs ask for under [`RESERVED`], and the style sheet of a page that refuses.
-const FOR_ANY_DEVICE: [&str; 5] = ["assets/doorward.css", "backchannel-logout", "events", "global-token-revocation", "jwks.json"];
+/// What programs say under [`RESERVED`], each time with a token that proves it.
+const PROVED: [&str; 3] = ["backchannel-logout", "events", "global-token-revocation"];
+
+/// What is the same for everybody.
+const DOCUMENTS: [&str; 2] = ["assets/doorward.css", "jwks.json"];
 
 /// Whether one of our own paths is answered whatever device asks: those that know nobody by a cookie.
 pub fn is_for_any_device(path: &str) -> bool {
-    path.strip_prefix(RESERVED).map_or_else(|| is_scim(path), |rest| FOR_ANY_DEVICE.contains(&rest))
+    is_scim(path) || is_proved(path) || path.strip_prefix(RESERVED).is_some_and(|rest| DOCUMENTS.contains(&rest))
+}
+
+/// Whether what is said there has to be proved by a token.
+pub fn is_proved(path: &str) -> bool {
+    path.strip_prefix(RESERVED).is_some_and(|rest| PROVED.contains(&rest))
 }
 
 /// Finds the place.
@@ -107,7 +115,8 @@ fn same(one: Found<'_>, other: Found<'_>) -> bool {
     one.map(|(app, _, route)| (app, route)) == other.map(|(app, _, route)| (app, route))
 }
 
-fn is_scim(path: &str) -> bool {
+/// Whether a directory is told of there.
+pub fn is_scim(path: &str) -> bool {
     path.strip_prefix(SCIM).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 

@@ -18,6 +18,23 @@ pub struct Limits {
     pub rate_per_address: Option<Rate>,
 }
 
+/// How much one address may ask of Doorward itself, under `/.doorward/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reserved {
+    /// Requests in flight.
+    pub in_flight_per_address: NonZeroU32,
+    /// Requests; of what is proved by a token, only those where the proof fails.
+    pub rate_per_address: Rate,
+}
+
+impl Default for Reserved {
+    /// A whole office that signs in at nine behind one address stays far below.
+    fn default() -> Self {
+        let count = |count: u32| NonZeroU32::MIN.saturating_add(count - 1);
+        Self { in_flight_per_address: count(500), rate_per_address: Rate { count: count(200), per: Period::Second } }
+    }
+}
+
 /// So many in so long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {

@@ -212,6 +212,34 @@ async fn a_server_whose_check_fails_gets_no_requests_though_it_would_answer_them
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_down_after_as_many_bad_checks_in_a_row_as_it_may_have_and_up_after_as_many_good_ones() {
+    let farm = Farm::start(3).await;
+    let checked = "    health: { path: /healthz, interval: 1s, timeout: 1s, healthy: 3, unhealthy: 3 }\n";
+    let world = world(&farm, "[S0, S1]", checked).await;
+    let mood = farm.mood(0);
+    let some_checks = async || {
+        let before = mood.checked.load(SeqCst);
+        eventually("more checks", async || (mood.checked.load(SeqCst) >= before + 4).then_some(())).await;
+    };
+    let mut client = Client::of(&world).await;
+    // What is found first counts at once.
+    eventually("the first check", async || (mood.checked.load(SeqCst) > 0).then_some(())).await;
+    // Every third is good, so that never three are bad in a row.
+    mood.third.store(200, SeqCst);
+    mood.health.store(500, SeqCst);
+    some_checks().await;
+    assert!(client.who(4).await.contains('0'));
+    mood.third.store(500, SeqCst);
+    eventually("it is down", async || (client.who(2).await == "11").then_some(())).await;
+    // Every third is bad.
+    mood.health.store(200, SeqCst);
+    some_checks().await;
+    assert_eq!(client.who(4).await, "1111");
+    mood.third.store(200, SeqCst);
+    eventually("it is up again", async || client.who(2).await.contains('0').then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_check_that_is_given_up_leaves_no_server_down() {
     let farm = Farm::start(3).await;
     let world = world(&farm, "[S0, S1]", CHECKED).await;

@@ -3,7 +3,7 @@
 use crate::world::browser::NAVIGATION;
 use crate::world::http2::Http2;
 use crate::world::wire::{Answer, Connection, shake_hands};
-use crate::world::{ALICE, BOB, ROUGH, SHOP, WIKI, World, eventually};
+use crate::world::{ALICE, BOB, LOGIN, ROUGH, SHOP, Setup, WIKI, World, eventually};
 use bytes::Bytes;
 use futures_util::stream;
 use http::Request;
@@ -309,4 +309,96 @@ async fn a_reload_forgets_neither_rates_nor_what_is_in_flight() {
     refused(&world.get(SHOP, "/public/x", "").await, 503, "app_busy");
     drop(held);
     eventually("they have ended", async || (world.get(SHOP, "/public/x", "").await.status == 200).then_some(())).await;
+}
+
+/// A gate behind a proxy, which the tests are: where a request comes from is what they say.
+async fn with_reserved(more: &'static str) -> World {
+    World::of(Setup { more, ..Setup::default() }).await
+}
+
+const FEW: &str = "trusted_proxies: [127.0.0.1]\nlimits: { reserved: { rate_per_address: 20/m } }";
+
+/// Every path of Doorward's own that is answered to strangers, with its host and method.
+const RESERVED: [(&str, &str, &str); 8] = [
+    ("GET", LOGIN, "/.doorward/login"),
+    ("GET", LOGIN, "/.doorward/callback?code=guess&state=guess"),
+    ("GET", WIKI, "/.doorward/callback?code=guess&flow=guess"),
+    ("POST", LOGIN, "/.doorward/logout"),
+    ("GET", WIKI, "/.doorward/session"),
+    ("GET", WIKI, "/.doorward/jwks.json"),
+    ("GET", LOGIN, "/.doorward/assets/doorward.css"),
+    ("GET", LOGIN, "/.doorward/start"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_floods_doorward_s_own_paths_no_more_than_it_may_whichever_it_chooses() {
+    let world = with_reserved(FEW).await;
+    let ask = async |(method, host, path): (&str, &str, &str), from: &str| {
+        let lines = format!("X-Forwarded-For: {from}\r\nContent-Length: 0\r\nConnection: close\r\n");
+        world.send(host, world.head(method, host, path, &lines)).await
+    };
+    let mut passed = 0;
+    for asked in RESERVED.into_iter().cycle().take(40) {
+        let answer = ask(asked, "198.51.100.7").await;
+        if answer.status != 429 {
+            passed += 1;
+            continue;
+        }
+        refused(&answer, 429, "rate_limited");
+        let wait: u32 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=60).contains(&wait) && answer.header("x-request-id").is_some());
+    }
+    assert_eq!(passed, 20);
+    for asked in RESERVED {
+        assert_eq!(ask(asked, "198.51.100.7").await.status, 429, "{asked:?}");
+        assert_ne!(ask(asked, "203.0.113.9").await.status, 429, "{asked:?}: somebody else");
+    }
+    // Apps have limits of their own.
+    assert_eq!(ask(("GET", WIKI, "/public/x"), "198.51.100.7").await.status, 200);
+    let records =
+        eventually("the records are written", async || Some(world.records("/.doorward/start")).filter(|all| all.len() > 6)).await;
+    assert!(records.iter().any(|record| record["reason"] == "rate_limited" && record["peer"] == "198.51.100.7"), "{records:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_a_network_of_ipv6_is_one_address_to_doorward_s_own_paths_too() {
+    let world = with_reserved(FEW).await;
+    let ask = async |from: String| world.get(LOGIN, "/.doorward/jwks.json", &format!("X-Forwarded-For: {from}\r\n")).await.status;
+    for number in 0..20 {
+        assert_eq!(ask(format!("2001:db8::{number:x}")).await, 200);
+    }
+    assert_eq!((ask("2001:db8::ffff".to_owned()).await, ask("2001:db8:0:1::1".to_owned()).await), (429, 200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_asks_too_often_gets_a_page_that_says_so() {
+    let world = with_reserved("limits: { reserved: { rate_per_address: 1/m } }").await;
+    let ask = async || world.get(LOGIN, "/.doorward/login", NAVIGATION).await;
+    ask().await;
+    let page = ask().await;
+    assert_eq!((page.status, page.header("content-type")), (429, Some("text/html; charset=utf-8")));
+    assert!(page.text().contains("Too many requests") && page.header("retry-after").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_holds_no_more_of_doorward_s_own_answers_than_it_may() {
+    let world = with_reserved("trusted_proxies: [127.0.0.1]\nlimits: { reserved: { in_flight_per_address: 2 } }").await;
+    let from = |address: &str| format!("X-Forwarded-For: {address}\r\n");
+    let mut held = Vec::new();
+    for path in ["/.doorward/events", "/.doorward/backchannel-logout"] {
+        // A body that never comes.
+        let mut connection = Connection::tls(&world, LOGIN).await;
+        connection.write(world.head("POST", LOGIN, path, &(from("198.51.100.7") + "Content-Length: 100\r\n"))).await;
+        held.push(connection);
+    }
+    let ask = async |path: &str, address: &str| world.get(LOGIN, path, &from(address)).await;
+    eventually("both are in flight", async || (ask("/.doorward/jwks.json", "198.51.100.7").await.status == 429).then_some(()))
+        .await;
+    let refusal = ask("/.doorward/login", "198.51.100.7").await;
+    refused(&refusal, 429, "rate_limited");
+    assert_eq!(refusal.header("retry-after"), Some("1"));
+    assert_eq!(ask("/.doorward/jwks.json", "203.0.113.9").await.status, 200, "somebody else");
+    assert_eq!(world.get(WIKI, "/public/x", &from("198.51.100.7")).await.status, 200, "an app");
+    drop(held);
+    eventually("they have ended", async || (ask("/.doorward/jwks.json", "198.51.100.7").await.status == 200).then_some(())).await;
 }

@@ -156,6 +156,21 @@ async fn policies_in_cedar_count_beside_the_rules() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_can_not_be_evaluated_denies_whom_the_rules_let_in() {
+    // Cedar leaves such a policy out, and would so let in whom it keeps out.
+    let condition = "context.path like \"/x/*\" && context.now + 9223372036854775807 > 0";
+    for effect in ["forbid", "permit"] {
+        let policy = format!("{effect} (principal, action, resource == App::\"shop\") when {{ {condition} }};").into_bytes();
+        let (world, cookie) = world("    allow: [{}]\n", "policies: ['*.cedar']", vec![("p.cedar", policy)]).await;
+        let cookie = format!("Cookie: {cookie}\r\n");
+        assert_eq!(world.get(SHOP, "/y", &cookie).await.status, 200, "where nothing overflows");
+        let answer = world.get(SHOP, "/x/1", &cookie).await;
+        assert_eq!((answer.status, &*answer.reason()), (403, "policy_error"), "{effect}");
+        assert_eq!(world.record("/x/1").await["reason"], "policy_error");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_path_that_only_the_shadow_reads_in_two_ways_is_not_refused() {
     let rules = "    allow: [{}]\n    deny: [{ shadow: true, when: { path: /admin/** } }, { when: { path: /keys/** } }]\n";
     let shadow = "@shadow(\"true\") forbid (principal, action, resource) when { context.path like \"/x/*\" };";

@@ -1,10 +1,13 @@
 //! How long an app may take, and who pays when nothing moves.
 
 use crate::world::http2::Http2;
+use crate::world::ports::Ports;
 use crate::world::scripted::{Link, Scripted, in_time, more_than_a_second};
 use crate::world::wire::Connection;
 use crate::world::{Setup, WIKI, World, eventually};
+use std::net::Ipv4Addr;
 use std::time::Duration;
+use tokio::net::{TcpSocket, TcpStream};
 
 async fn world(app: &Scripted, scheme: &str, timeouts: &str) -> World {
     World::of(Setup { apps: app.app(WIKI, scheme, &format!("    timeouts: {timeouts}\n")), ..Setup::default() }).await
@@ -13,6 +16,36 @@ async fn world(app: &Scripted, scheme: &str, timeouts: &str) -> World {
 /// Every connection is over, from our side.
 async fn all_closed(app: &Scripted) {
     eventually("the app's connections are closed", async || (app.closed() == app.connections()).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_takes_no_connection_is_given_up() {
+    let ports = Ports::take();
+    let address = (Ipv4Addr::LOCALHOST, ports.nth(1)).into();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(address).unwrap();
+    let listener = socket.listen(0).unwrap();
+    // Nobody takes these: once the queue is full, the system leaves whoever else comes without an answer.
+    let mut waiting = Vec::new();
+    while let Ok(connected) = tokio::time::timeout(Duration::from_millis(500), TcpStream::connect(address)).await {
+        waiting.push(connected.unwrap());
+    }
+    let apps = |scheme| {
+        format!(
+            "  full:\n    url: https://{WIKI}:PORT/full\n    upstream: {scheme}://{address}\n    timeouts: {{ connect: 1s }}\n    \
+             paths: [{{ match: /full/**, public: true }}]\n"
+        )
+    };
+    for (scheme, makes_room) in [("http", false), ("https", true)] {
+        let world = World::of(Setup { apps: apps(scheme), ..Setup::default() }).await;
+        if makes_room {
+            // The connection is made, and nobody shakes hands.
+            waiting.clear();
+            while let Ok(Ok(_)) = tokio::time::timeout(Duration::from_millis(500), listener.accept()).await {}
+        }
+        let answer = world.get(WIKI, "/full/x", "").await;
+        assert_eq!((answer.status, &*answer.reason()), (502, "upstream_unreachable"), "{scheme}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! What nobody may do by the way of security events.
 
-use crate::world::ALICE;
 use crate::world::transmitter::{AUTHORIZATION, Transmitter};
+use crate::world::{ALICE, Setup, WIKI};
 use crate::{CAEP, Scene};
 use serde_json::{Value, json};
 
@@ -146,4 +146,32 @@ async fn a_token_of_a_key_that_can_t_be_fetched_just_now_is_to_come_again() {
         let answer = scene.hr.push(&token).await;
         assert_eq!((answer.status, answer.json()["err"].as_str()), (503, Some("unavailable")), "{}", answer.text());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_prove_nothing_are_counted_and_good_ones_never_are() {
+    let more = "limits: { reserved: { rate_per_address: 10/m } }";
+    let scene = Scene::of("deliver: push, authorization: { file: authorization }", Setup { more, ..Setup::default() }).await;
+    let uri = format!("{CAEP}session-revoked");
+    // Whose access has ended is to be heard of, however many they are.
+    for _ in 0..30 {
+        scene.happens(&uri, scene.of_alice(), json!({})).await;
+    }
+    let mut statuses = Vec::new();
+    for guess in 0..20 {
+        let (path, lines) = match guess % 3 {
+            0 => ("/.doorward/events", KIND),
+            1 => ("/.doorward/backchannel-logout", "Content-Type: application/x-www-form-urlencoded\r\n"),
+            _ => ("/.doorward/events", ""),
+        };
+        let answer = scene.hr.post(path, "logout_token=guess", lines).await;
+        if answer.status == 429 {
+            assert_eq!(answer.reason(), "rate_limited");
+            assert!(answer.header("retry-after").is_some() && answer.header("x-request-id").is_some());
+        }
+        statuses.push(answer.status);
+    }
+    assert_eq!(statuses, [[400; 10], [429; 10]].concat());
+    // Nothing else of that address is refused for it.
+    assert_eq!(scene.world.get(WIKI, "/.doorward/jwks.json", "").await.status, 200);
 }

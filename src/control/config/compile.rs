@@ -48,6 +48,7 @@ use crate::policy::Files;
 use crate::snapshot::Provider;
 use crate::snapshot::entrance::Entrance;
 use crate::snapshot::geo::Geo;
+use crate::snapshot::limits::Reserved;
 use crate::snapshot::transmitters::Transmitter;
 use crate::snapshot::webhooks::Webhook;
 use crate::store::Location;
@@ -81,6 +82,7 @@ pub(super) struct Draft {
     pub(super) audit: AuditTrail,
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) entrance: Entrance,
+    pub(super) reserved: Reserved,
     pub(super) auth: Option<values::Address>,
     pub(super) lifetimes: Lifetimes,
     pub(super) providers: BTreeMap<ProviderName, Provider>,
@@ -117,6 +119,7 @@ pub(super) fn compile(file: &File, sources: &mut Sources, findings: &mut Finding
         audit: audit::compile(file, context),
         trusted_proxies: listen::trusted_proxies(file, context),
         entrance: entrance::compile(file, context),
+        reserved: limits::reserved(file, context),
         devices: devices::compile(file, context),
         lifetimes: listen::lifetimes(file, context),
         policies: policies::compile(file, context),

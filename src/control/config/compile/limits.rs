@@ -1,10 +1,10 @@
-//! `max_body:` and `limits:` of an app. In: texts. Out: numbers.
+//! `max_body:` and `limits:` of an app, and `limits.reserved`. In: texts. Out: numbers.
 
 use super::Context;
-use crate::control::config::file::App;
+use crate::control::config::file::{App, File};
 use crate::control::config::findings::Wrong;
 use crate::control::config::place::Place;
-use crate::snapshot::limits::{Limits, Period, Rate};
+use crate::snapshot::limits::{Limits, Period, Rate, Reserved};
 use std::num::NonZeroU32;
 
 /// The limits of an app; `None` where it has none.
@@ -21,6 +21,19 @@ pub(super) fn compile(app: &App, place: &Place, context: &mut Context<'_>) -> Op
         limits.rate_per_address = key("rate_per_address", &written.rate_per_address);
     }
     (limits != Limits::default()).then(|| Box::new(limits))
+}
+
+/// How much one address may ask of Doorward itself.
+pub(super) fn reserved(file: &File, context: &mut Context<'_>) -> Reserved {
+    let Some(written) = file.limits.as_ref().map(|limits| &limits.reserved) else { return Reserved::default() };
+    let (place, default) = (Place::root().key("limits").key("reserved"), Reserved::default());
+    let (in_flight, often) = (written.in_flight_per_address.as_ref(), written.rate_per_address.as_ref());
+    let in_flight = read(in_flight, &place.key("in_flight_per_address"), count, context);
+    let often = read(often, &place.key("rate_per_address"), rate, context);
+    Reserved {
+        in_flight_per_address: in_flight.unwrap_or(default.in_flight_per_address),
+        rate_per_address: often.unwrap_or(default.rate_per_address),
+    }
 }
 
 fn read<T>(

@@ -46,6 +46,7 @@ pub(in crate::control::config) fn assemble(
         geo: draft.geo,
         trusted_proxies: draft.trusted_proxies,
         entrance: draft.entrance,
+        reserved: draft.reserved,
         tls: draft.tls?,
         devices: draft.devices,
         audit_sheds: draft.audit.sheds,
