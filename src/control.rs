@@ -57,11 +57,11 @@ const BACKCHANNEL_LOGOUT: &str = "backchannel-logout";
 const EVENTS: &str = "events";
 /// Where providers end all sign-ins of a person.
 const GLOBAL_REVOCATION: &str = "global-token-revocation";
-/// How long a form may be, and take.
+/// How long a form may be, and take: it is a token, which comes with its head.
 const FORM_LIMIT: usize = 64 << 10;
+const FORM_PATIENCE: Duration = Duration::from_secs(5);
 /// How long work in the background may wait for the store.
 const PATIENCE: Duration = Duration::from_secs(30);
-const FORM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The control plane of one process.
 pub struct Control {

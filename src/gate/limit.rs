@@ -7,7 +7,7 @@ mod own;
 mod table;
 mod windows;
 
-pub use own::{enter_own, failed};
+pub use own::{enter_own, proved};
 
 use super::body::RequestBody;
 use super::decide::Permit;
@@ -71,6 +71,8 @@ enum Key<'a> {
     Address(&'a str, u128),
     /// What an address asks of Doorward itself.
     Own(u128),
+    /// The same of what is yet to be proved by a token.
+    Unproved(u128),
     /// What it got wrong there.
     Wrong(u128),
 }
@@ -112,11 +114,6 @@ impl Counts {
 
     fn rate(&self, visit: &Visit, key: &Key<'_>, rate: Rate) -> Result<(), Refusal> {
         self.windows(rate).admit(self.hasher.hash_one(key), rate.count, visit.started).map_err(too_often)
-    }
-
-    /// The same of what is not counted yet.
-    fn has_room(&self, visit: &Visit, key: &Key<'_>, rate: Rate) -> Result<(), Refusal> {
-        self.windows(rate).has_room(self.hasher.hash_one(key), rate.count, visit.started).map_err(too_often)
     }
 
     fn windows(&self, rate: Rate) -> &Windows {

@@ -357,17 +357,16 @@ pub async fn hand_over(
     site: Site,
     request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Refusal> {
-    let _place = limit::enter_own(visit, target.path())?;
+    let own = limit::enter_own(visit, target.path())?;
     if !route::is_for_any_device(target.path()) {
         device::admit(visit.circumstances())?;
     }
     let snapshot = Arc::clone(visit.snapshot.shared());
     let (host, authority) = (target.host().to_owned(), target.authority().to_owned());
-    let request = request.map(RequestBody::moved);
+    let (upload, request) = (request.body().upload(), request.map(RequestBody::moved));
     let asked = ReservedRequest { request, snapshot, host, authority, site, client: visit.client };
-    let answered = (visit.gate().reserved)(asked).await;
-    limit::failed(visit, target.path(), &answered);
-    let mut response = answered?;
+    let answered = own.wait(upload.as_deref(), (visit.gate().reserved)(asked)).await;
+    let mut response = limit::proved(visit, target.path(), answered)?;
     visit.trail.reason = Some(Reason::Reserved);
     visit.trail.acted = response.extensions_mut().remove();
     headers::name(visit, response.headers_mut());

@@ -21,7 +21,7 @@ pub struct Limits {
 /// How much one address may ask of Doorward itself, under `/.doorward/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reserved {
-    /// Requests in flight.
+    /// Requests in flight, and as many again of what is yet to be proved by a token.
     pub in_flight_per_address: NonZeroU32,
     /// Requests; of what is proved by a token, only those where the proof fails.
     pub rate_per_address: Rate,

@@ -11,6 +11,7 @@ use http_body_util::{Full, StreamBody};
 use hyper::body::Frame;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use sqlx::Executor as _;
 
 const APPS: &str = "
   shop:
@@ -384,21 +385,29 @@ async fn a_browser_that_asks_too_often_gets_a_page_that_says_so() {
 async fn one_address_holds_no_more_of_doorward_s_own_answers_than_it_may() {
     let world = with_reserved("trusted_proxies: [127.0.0.1]\nlimits: { reserved: { in_flight_per_address: 2 } }").await;
     let from = |address: &str| format!("X-Forwarded-For: {address}\r\n");
-    let mut held = Vec::new();
-    for path in ["/.doorward/events", "/.doorward/backchannel-logout"] {
-        // A body that never comes.
-        let mut connection = Connection::tls(&world, LOGIN).await;
-        connection.write(world.head("POST", LOGIN, path, &(from("198.51.100.7") + "Content-Length: 100\r\n"))).await;
-        held.push(connection);
-    }
+    let session = world.session(WIKI, ALICE).await;
+    let database = format!("sqlite:{}", world.path("doorward.db").display());
+    let mut writer = <sqlx::SqliteConnection as sqlx::Connection>::connect(&database).await.unwrap();
+    writer.execute("BEGIN IMMEDIATE").await.unwrap();
     let ask = async |path: &str, address: &str| world.get(LOGIN, path, &from(address)).await;
-    eventually("both are in flight", async || (ask("/.doorward/jwks.json", "198.51.100.7").await.status == 429).then_some(()))
-        .await;
-    let refusal = ask("/.doorward/login", "198.51.100.7").await;
-    refused(&refusal, 429, "rate_limited");
-    assert_eq!(refusal.header("retry-after"), Some("1"));
-    assert_eq!(ask("/.doorward/jwks.json", "203.0.113.9").await.status, 200, "somebody else");
-    assert_eq!(world.get(WIKI, "/public/x", &from("198.51.100.7")).await.status, 200, "an app");
-    drop(held);
+    // Whoever signs out waits for whoever writes, until they give up, and then again.
+    let lines = format!("{}Cookie: {session}\r\n", from("198.51.100.7"));
+    let held = async || while world.get(WIKI, "/.doorward/logout", &lines).await.status != 200 {};
+    let asked = async {
+        for path in ["/.doorward/jwks.json", "/.doorward/login"] {
+            let refusal = async || Some(ask(path, "198.51.100.7").await).filter(|answer| answer.status == 429);
+            let refusal = eventually("both are in flight", refusal).await;
+            refused(&refusal, 429, "rate_limited");
+            assert_eq!(refusal.header("retry-after"), Some("1"));
+        }
+        assert_eq!(ask("/.doorward/jwks.json", "203.0.113.9").await.status, 200, "somebody else");
+        assert_eq!(world.get(WIKI, "/public/x", &from("198.51.100.7")).await.status, 200, "an app");
+    };
+    tokio::select! {
+        () = held() => panic!("nobody can write"),
+        () = held() => panic!("nobody can write"),
+        () = asked => {}
+    }
+    writer.execute("ROLLBACK").await.unwrap();
     eventually("they have ended", async || (ask("/.doorward/jwks.json", "198.51.100.7").await.status == 200).then_some(())).await;
 }

@@ -1,7 +1,8 @@
 //! What nobody may do by the way of security events.
 
 use crate::world::transmitter::{AUTHORIZATION, Transmitter};
-use crate::world::{ALICE, Setup, WIKI};
+use crate::world::wire::Connection;
+use crate::world::{ALICE, LOGIN, Setup, WIKI};
 use crate::{CAEP, Scene};
 use serde_json::{Value, json};
 
@@ -172,6 +173,28 @@ async fn tokens_that_prove_nothing_are_counted_and_good_ones_never_are() {
         statuses.push(answer.status);
     }
     assert_eq!(statuses, [[400; 10], [429; 10]].concat());
-    // Nothing else of that address is refused for it.
+    // Nothing else of that address is refused for it, nor is what is proved.
     assert_eq!(scene.world.get(WIKI, "/.doorward/jwks.json", "").await.status, 200);
+    let alice = scene.session(ALICE).await;
+    scene.happens(&uri, scene.of_alice(), json!({})).await;
+    assert!(!scene.lives(&alice).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_dawdle_keep_no_good_token_of_their_address_out() {
+    let more = "limits: { reserved: { in_flight_per_address: 1 } }";
+    let scene = Scene::of("deliver: push, authorization: { file: authorization }", Setup { more, ..Setup::default() }).await;
+    let alice = scene.session(ALICE).await;
+    let mut held = Vec::new();
+    for path in ["/.doorward/events", "/.doorward/backchannel-logout"].repeat(4) {
+        let mut connection = Connection::tls(&scene.world, LOGIN).await;
+        connection.write(scene.world.head("POST", LOGIN, path, "Content-Length: 100\r\n")).await;
+        held.push(connection);
+    }
+    scene.happens(&format!("{CAEP}session-revoked"), scene.of_alice(), json!({})).await;
+    assert_eq!(scene.world.get(WIKI, "/.doorward/jwks.json", "").await.status, 200, "they are in no browser's way either");
+    assert!(!scene.lives(&alice).await);
+    for connection in &mut held {
+        assert_eq!(connection.answer().await.status, 400, "what never comes is not waited for");
+    }
 }

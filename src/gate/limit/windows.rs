@@ -31,25 +31,16 @@ impl Windows {
 
     /// Counts one more, or says in how many seconds to try again.
     pub(super) fn admit(&self, key: u64, limit: NonZeroU32, now: Instant) -> Result<(), u32> {
-        self.judge(key, limit, now, Table::add).inspect_err(|(_, current)| current.take(key)).map_err(|(wait, _)| wait)
-    }
-
-    /// Whether there is room for one more, of which nothing is counted yet; else in how many seconds to try again.
-    pub(super) fn has_room(&self, key: u64, limit: NonZeroU32, now: Instant) -> Result<(), u32> {
-        self.judge(key, limit, now, |table, key| table.count(key) + 1).map_err(|(wait, _)| wait)
-    }
-
-    /// `count`: how many there are in a table, with the one that asks.
-    fn judge(&self, key: u64, limit: NonZeroU32, now: Instant, count: fn(&Table, u64) -> u64) -> Result<(), (u32, &Table)> {
         let elapsed = u64::try_from(now.saturating_duration_since(self.begun).as_millis()).unwrap_or(u64::MAX);
         let window = self.turn(elapsed / self.length);
         let passed = elapsed.saturating_sub(window * self.length).min(self.length);
         let (Some(current), Some(before)) = (self.table(window), self.table(window + 2)) else { return Ok(()) };
-        let count = count(current, key) * self.length + before.count(key) * (self.length - passed);
+        let count = current.add(key) * self.length + before.count(key) * (self.length - passed);
         if count <= u64::from(limit.get()) * self.length {
             return Ok(());
         }
-        Err((u32::try_from((self.length - passed).div_ceil(1000)).unwrap_or(1).max(1), current))
+        current.take(key);
+        Err(u32::try_from((self.length - passed).div_ceil(1000)).unwrap_or(1).max(1))
     }
 
     /// Goes on to a window, and makes its table and the next one's empty.
@@ -114,15 +105,6 @@ mod tests {
         for (pause, at) in [(2, 3500), (3, 6500), (4, 10_500), (1000, 1_010_500)] {
             assert_eq!(admitted(&windows, "eve", 25, at), 10, "{pause}");
         }
-    }
-
-    #[test]
-    fn what_is_only_looked_at_does_not_count() {
-        let windows = Windows::new(Duration::from_secs(60));
-        let (limit, eve) = (NonZeroU32::new(2).unwrap(), key("eve"));
-        assert!((0..5).all(|_| windows.has_room(eve, limit, windows.begun).is_ok()));
-        assert!((0..2).all(|_| windows.admit(eve, limit, windows.begun).is_ok()));
-        assert_eq!(windows.has_room(eve, limit, windows.begun), Err(60));
     }
 
     #[test]
