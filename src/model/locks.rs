@@ -48,12 +48,18 @@ pub struct Locks {
 }
 
 impl Locks {
+    /// None, which end by the same clock.
+    pub fn emptied(&self) -> Self {
+        Self { ahead: self.ahead, ..Self::default() }
+    }
+
     /// They end by a clock that says `theirs` when this machine's says `ours`.
     pub fn end_by(&mut self, theirs: Timestamp, ours: Timestamp) {
         self.ahead = i64::try_from(theirs.millis()).unwrap_or(i64::MAX).saturating_sub_unsigned(ours.millis());
     }
 
-    fn by_clock(&self, now: Timestamp) -> Timestamp {
+    /// What the clock by which they end says when this machine's says this.
+    pub fn by_clock(&self, now: Timestamp) -> Timestamp {
         Timestamp::from_millis(now.millis().saturating_add_signed(self.ahead))
     }
 
@@ -109,7 +115,7 @@ impl Locks {
     /// The lock that keeps a device out, with its name: the one that holds longest.
     pub fn on_device(&self, id: &str, fingerprint: Option<Fingerprint>, now: Timestamp) -> Option<(&str, &Lock)> {
         let is_on = |name: &str, lock: &Lock| name == id || fingerprint.is_some_and(|one| lock.fingerprints.contains(&one));
-        let held = self.devices.iter().map(|(name, lock)| (name.as_str(), lock));
+        let (now, held) = (self.by_clock(now), self.devices.iter().map(|(name, lock)| (name.as_str(), lock)));
         held.filter(|(name, lock)| lock.holds(now) && is_on(name, lock)).max_by_key(|(_, lock)| lock.end())
     }
 
@@ -166,6 +172,8 @@ mod tests {
         locks.end_by(time(20), time(22));
         assert_eq!([10, 11].map(|now| locks.has_device(None, one, time(now))), [true, false], "a clock that is two seconds behind");
         assert_eq!((locks.all(time(10)).count(), locks.find(&Whose::Device("mac-1".to_owned()), time(11))), (1, None));
+        assert_eq!([10, 11].map(|now| locks.on_device("mac-1", None, time(now)).is_some()), [true, false]);
+        assert_eq!(locks.emptied().by_clock(time(10)), time(8), "whatever is read anew");
         locks.end_by(time(22), time(20));
         assert_eq!([6, 7].map(|now| locks.has_device(None, one, time(now))), [true, false], "or ahead");
         locks.end_by(time(20), time(20));

@@ -138,7 +138,7 @@ pub(super) async fn read_all(connection: &mut AnyConnection) -> Result<(Inventor
     let rows = sqlx::query(RISKS).fetch_all(&mut *connection).await?;
     rows.iter().filter_map(risk_of).for_each(|(whose, risk)| risks.put(whose, risk));
     signals::take_in_all(&sqlx::query(signals::ALL).fetch_all(&mut *connection).await?, &mut devices, &mut risks)?;
-    Ok((devices, risks, locks::read(connection).await?))
+    Ok((devices, risks, locks::read(connection, Locks::default()).await?))
 }
 
 async fn read<'e>(from: impl Executor<'e, Database = Any>) -> Result<Inventory, Error> {

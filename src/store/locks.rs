@@ -19,7 +19,6 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor, Row as _};
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Why somebody can't sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +36,9 @@ const PUT_LOCK: &str = "INSERT INTO locks (kind, name, reason, locked_at, expire
         expires_at = excluded.expires_at, fingerprint = excluded.fingerprint";
 
 const LOCKS: &str = "SELECT kind, name, reason, locked_at, expires_at, fingerprint, (SELECT now FROM clock) AS now FROM locks";
-/// In how much time an answer has to come that says what time it is.
-const PROMPT: Duration = Duration::from_secs(1);
+const NOW: &str = "SELECT now FROM clock";
+/// In how many milliseconds an answer has to come that says what time it is. Clocks that are less apart are one.
+const PROMPT: u64 = 1000;
 
 impl Store {
     /// The locks; some may be over.
@@ -92,8 +92,27 @@ impl Store {
         Ok(held)
     }
 
+    /// Finds out anew by what clock locks end: one of the two may have been set since.
+    async fn compare_clocks(&self) -> Result<(), Error> {
+        if self.locks().is_empty() {
+            return Ok(());
+        }
+        let _writing = self.told.writing.lock().await;
+        let asked = clock::elapsed();
+        let theirs: i64 = in_time(async { Ok(sqlx::query_scalar(NOW).fetch_one(&self.followers()).await?) }).await?;
+        let (theirs, ours) = (Timestamp::from_millis(u64::try_from(theirs).unwrap_or(0)), clock::now());
+        let is_off = self.locks().by_clock(ours).millis().abs_diff(theirs.millis()) > PROMPT;
+        if is_off && is_prompt(asked) {
+            let mut locks = Locks::clone(&self.locks());
+            locks.end_by(theirs, ours);
+            self.told.locks.store(Arc::new(locks));
+        }
+        Ok(())
+    }
+
     /// Forgets the locks that are over.
     pub(super) async fn remove_old_locks(&self) -> Result<(), Error> {
+        self.compare_clocks().await?;
         let now = clock::now();
         if self.locks().len() == self.locks().all(now).count() {
             return Ok(());
@@ -112,7 +131,7 @@ impl Store {
         let text = format!("{LOCKS} WHERE (kind, name) IN (VALUES {})", pairs(whose.len()));
         let query =
             whose.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, whose| query.bind(whose.kind()).bind(whose.to_string()));
-        let asked = clock::now();
+        let asked = clock::elapsed();
         let rows = in_time(async { Ok(query.fetch_all(&self.followers()).await?) }).await?;
         let mut locks = Locks::clone(&self.locks());
         whose.iter().for_each(|whose| drop(locks.remove(whose)));
@@ -123,25 +142,29 @@ impl Store {
 
     /// Every lock in the database.
     pub(super) async fn read_all_locks(&self) -> Result<Locks, Error> {
-        in_time(read(&self.followers())).await
+        let none = self.locks().emptied();
+        in_time(read(&self.followers(), none)).await
     }
 }
 
-/// The same of any store.
-pub(super) async fn read<'e>(from: impl Executor<'e, Database = Any>) -> Result<Locks, Error> {
-    let (mut locks, asked) = (Locks::default(), clock::now());
+/// The same of any store, put to none.
+pub(super) async fn read<'e>(from: impl Executor<'e, Database = Any>, mut locks: Locks) -> Result<Locks, Error> {
+    let asked = clock::elapsed();
     take_in(&mut locks, &sqlx::query(LOCKS).fetch_all(from).await?, asked);
     Ok(locks)
 }
 
 /// Takes in what was read. It ends by the clock of the database, which is one for all replicas.
-fn take_in(locks: &mut Locks, rows: &[AnyRow], asked: Timestamp) {
-    let now = clock::now();
-    // Of what took long nobody knows when the database said it.
-    if let Some(theirs) = rows.first().and_then(|row| time(row, "now").ok()).filter(|_| now.since(asked) <= PROMPT) {
-        locks.end_by(theirs, now);
+fn take_in(locks: &mut Locks, rows: &[AnyRow], asked: u64) {
+    if let Some(theirs) = rows.first().and_then(|row| time(row, "now").ok()).filter(|_| is_prompt(asked)) {
+        locks.end_by(theirs, clock::now());
     }
     rows.iter().filter_map(lock_of).for_each(|(whose, lock)| locks.put(whose, lock));
+}
+
+/// Of what took long nobody knows when the database said it.
+fn is_prompt(asked: u64) -> bool {
+    clock::elapsed().saturating_sub(asked) <= PROMPT
 }
 
 /// Whether this person can't sign in, or go on with these claims; by what is committed.

@@ -1,8 +1,8 @@
 //! Whoever is locked out stays out: at the sign-in, at a renewal, and whatever happens at the same moment.
 
 use super::*;
-use crate::model::Email;
-use crate::model::locks::Lock;
+use crate::model::locks::{Lock, Locks};
+use crate::model::{Email, Timestamp};
 
 fn lock(until: Option<Duration>) -> Lock {
     let since = clock::now();
@@ -42,6 +42,23 @@ async fn a_lock_counts_for_whom_it_names_for_as_long_as_it_says() {
         assert_eq!(store.remove_lock(&user(name), Cause::Administration.into()).await.unwrap(), until != Some(Duration::ZERO));
         assert!(store.create_sign_in(with_email(hash(), "ana@corp.example")).await.unwrap().is_ok());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_makes_no_lock_last_longer() {
+    let (_folder, store) = store().await;
+    let over = Lock { until: Some(Timestamp::from_seconds(1)), ..lock(None) };
+    store.put_lock(user("staff:ana"), over, Cause::Lock.into()).await.unwrap();
+    let holds = || store.locks().find(&user("staff:ana"), clock::now()).is_some();
+    assert!(!holds());
+    // As if one of the clocks had been set since the lock was read.
+    let mut locks = Locks::clone(&store.locks());
+    locks.end_by(Timestamp::default(), clock::now());
+    store.told.locks.store(Arc::new(locks));
+    assert!(holds());
+    store.tidy(LASTING).await.unwrap();
+    assert!(!holds());
+    assert_eq!(rows(&store, "SELECT count(*) FROM locks").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
