@@ -70,10 +70,7 @@ impl Store {
             last = *end;
             let ids: Vec<_> = ids.into_iter().map(SignInId).collect();
             let barred = match self.judge(&mut transaction, &ids).await {
-                Err(Error::Damaged(table)) => {
-                    does_not_read(table);
-                    continue;
-                }
+                Err(Error::Damaged(_)) => self.judge_each(&mut transaction, &ids).await?,
                 judged => judged?.0,
             };
             let ended = self.end_barred(&mut transaction, barred).await?;
@@ -143,6 +140,18 @@ impl Store {
             }
         }
         Ok((barred, kept))
+    }
+
+    /// Which of these nobody may have: one that does not read must not spare the others.
+    async fn judge_each(&self, connection: &mut AnyConnection, ids: &[SignInId]) -> Result<Vec<SignInId>, Error> {
+        let mut barred = Vec::new();
+        for id in ids {
+            match self.judge(&mut *connection, std::slice::from_ref(id)).await {
+                Err(Error::Damaged(table)) => does_not_read(table),
+                judged => barred.extend(judged?.0),
+            }
+        }
+        Ok(barred)
     }
 
     async fn end_barred(&self, connection: &mut AnyConnection, barred: Vec<SignInId>) -> Result<Revoked, Error> {

@@ -84,3 +84,25 @@ async fn whoever_is_in_more_groups_than_rules_can_be_sure_of_is_refused_and_told
     let refusal = Refusal::from(barred);
     assert!(refusal.reason == Reason::SignInFailed && refusal.detail.unwrap().contains("2000 groups"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_does_not_read_spares_no_other_what_the_directory_says() {
+    let (_folder, store) = store().await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(store.create_sign_in(bob()).await.unwrap().unwrap().id.0);
+    }
+    let damage = sqlx::query("UPDATE sign_ins SET profile = 'x' WHERE id = $1").bind(ids[1]);
+    damage.execute(&store.writer()).await.unwrap();
+    let overlay = Overlay { groups: Groups::Replace, by_external_id: true, by_email: true, required: true };
+    store.lay_directories([(ProviderName::parse("staff").unwrap(), overlay)].into());
+    let mut left = Vec::new();
+    for _ in 0..500 {
+        left = sqlx::query_scalar::<_, i64>("SELECT id FROM sign_ins").fetch_all(&store.readers()).await.unwrap();
+        if left == [ids[1]] {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("those that read should have ended: {left:?} of {ids:?}");
+}
