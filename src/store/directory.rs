@@ -117,6 +117,17 @@ impl Store {
         let rows = sqlx::query(text).bind(&of.id).bind(most).fetch_all(&self.readers()).await?;
         rows.iter().map(|row| Ok(Related { id: row.try_get("id")?, shown: row.try_get("shown")? })).collect()
     }
+
+    /// This one alone of them, if it is one; its name is not looked up.
+    pub async fn related_to(&self, kind: Kind, of: &Resource, id: &str) -> Result<Vec<Related>, Error> {
+        let (group, user) = match kind {
+            Kind::User => (id, &*of.id),
+            Kind::Group => (&*of.id, id),
+        };
+        let query = sqlx::query("SELECT 1 FROM directory_members WHERE group_id = $1 AND user_id = $2").bind(group).bind(user);
+        let found = query.fetch_optional(&self.readers()).await?;
+        Ok(found.map(|_| Related { id: id.to_owned(), shown: String::new() }).into_iter().collect())
+    }
 }
 
 fn by(column: &str) -> String {

@@ -1,9 +1,10 @@
 //! Large directories and large groups: what is shown of them at once, and who nobody mentions any more.
 
-use crate::client::{GROUP, STAFF, USER, call, get, patch, send, user, world};
+use crate::client::{GROUP, STAFF, USER, call, filtered, get, group, patch, send, user, world};
 use crate::effects::sign_in;
 use crate::world::{ALICE, BOB, MALLORY, WIKI, World};
 use serde_json::{Value, json};
+use sqlx::Executor as _;
 use std::process::Command;
 
 async fn users(world: &World, count: usize) -> Vec<String> {
@@ -53,6 +54,43 @@ async fn an_answer_has_only_so_many_members_and_says_how_to_ask_for_less() {
         let (done, said) = patch(&world, &format!("{path}{query}"), joins.clone()).await;
         assert_eq!((done, said["members"].as_array().map(Vec::len)), (200, shown), "{query}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_is_found_in_and_taken_out_of_however_large_a_group() {
+    let world = world().await;
+    let (inside, outside) = (user(&world, "inside", json!({})).await, user(&world, "outside", json!({})).await);
+    let large = group(&world, "large", &[&inside]).await;
+    let database = format!("sqlite:{}", world.path("doorward.db").display());
+    let mut database = <sqlx::SqliteConnection as sqlx::Connection>::connect(&database).await.unwrap();
+    // With one more than an answer has; who they are does not matter.
+    let fill = format!(
+        "PRAGMA foreign_keys = OFF; WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
+         INSERT INTO directory_members (group_id, user_id) SELECT '{large}', 'u' || i FROM n"
+    );
+    database.execute(sqlx::AssertSqlSafe(fill)).await.unwrap();
+    let found = async |path: &str, filter: String| {
+        let path = format!("{}&excludedAttributes=members,groups", filtered(path, &filter));
+        let (status, said) = call(&world, "GET", &path, &Value::Null).await;
+        if status == 200 { Ok(said["totalResults"].as_u64().unwrap()) } else { Err(said["scimType"].clone()) }
+    };
+    for (filter, expected) in [
+        (format!("members.value eq \"{inside}\""), Ok(1)),
+        (format!("members.value eq \"{outside}\""), Ok(0)),
+        (format!("members eq \"{inside}\" and displayName pr"), Ok(1)),
+        (format!("id eq \"{large}\" and members[value eq \"{inside}\"]"), Ok(1)),
+        (format!("not (members[value eq \"{outside}\"])"), Ok(1)),
+        (format!("members.value eq \"{outside}\" or displayName eq \"large\""), Ok(1)),
+        (format!("members.value eq \"{inside}\" and members.type eq \"User\""), Err(json!("tooMany"))),
+    ] {
+        assert_eq!(found("/Groups", filter.clone()).await, expected, "{filter}");
+    }
+    for (group, expected) in [(&large, 1), (&inside, 0)] {
+        assert_eq!(found("/Users", format!("groups.value eq \"{group}\"")).await, Ok(expected));
+    }
+    let leave = json!([{ "op": "remove", "path": format!("members[value eq \"{inside}\" or value eq \"{outside}\"]") }]);
+    assert_eq!(patch(&world, &format!("/Groups/{large}"), leave).await.0, 204);
+    assert_eq!(found("/Groups", format!("members.value eq \"{inside}\"")).await, Ok(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -100,6 +100,26 @@ impl Filter {
         }
     }
 
+    /// The one resource of which alone it matters whether it is among those of this attribute.
+    pub(super) fn sole(&self, name: &str) -> Option<String> {
+        match self {
+            Self::All(parts) | Self::Any(parts) => {
+                let mut asking = parts.iter().filter(|part| part.asks_for(name));
+                asking.next().filter(|_| asking.next().is_none())?.sole(name)
+            }
+            Self::Not(part) => part.sole(name),
+            Self::Within(at, part) if at.attribute.name == name => match part.equalities()?.as_slice() {
+                [("value", Value::String(id))] => Some(id.clone()),
+                _ => None,
+            },
+            Self::Test(Some(Operand::Of(at)), Test::Compare(Compare::Equal, Wanted::Text { said, .. })) => {
+                let is_id = at.attribute.name == name && at.part.is_none_or(|part| part.name == "value");
+                is_id.then(|| said.clone())
+            }
+            Self::Within(..) | Self::Test(..) => None,
+        }
+    }
+
     /// The parts that a value must have to match, where it says so plainly.
     pub(super) fn equalities(&self) -> Option<Vec<(&'static str, Value)>> {
         match self {

@@ -250,6 +250,7 @@ async fn each(
     mut take: impl FnMut(Resource, &Map<String, Value>),
 ) -> Result<(), Fault> {
     let with_related = filter.is_some_and(|filter| filter.asks_for(related_name(kind)));
+    let sole = filter.and_then(|filter| filter.sole(related_name(kind)));
     let key = filter.and_then(|filter| filter.key(kind));
     let mut after = String::new();
     loop {
@@ -260,7 +261,11 @@ async fn each(
         let Some(last) = piece.last() else { return Ok(()) };
         after.clone_from(&last.id);
         for resource in piece {
-            let related = if with_related { Some(related(desk, kind, &resource, &mut { MOST_RELATED }).await?) } else { None };
+            let related = match &sole {
+                Some(id) => Some(desk.store.related_to(kind, &resource, id).await?),
+                None if with_related => Some(related(desk, kind, &resource, &mut { MOST_RELATED }).await?),
+                None => None,
+            };
             let whole = show::whole(kind, &resource, related.as_deref(), &desk.base)?;
             if filter.is_none_or(|filter| filter.matches(&whole)) {
                 take(resource, &whole);

@@ -59,7 +59,7 @@ impl Patch {
     /// Whether it can't be carried out without knowing the members.
     pub(super) fn asks_for_members(&self) -> bool {
         self.0.iter().any(|operation| match &operation.target {
-            Target::Some { at, filter } => at.attribute.name == "members" && named_member(filter).is_none(),
+            Target::Some { at, filter } => at.attribute.name == "members" && named_members(filter).is_none(),
             _ => false,
         })
     }
@@ -195,17 +195,21 @@ fn move_members(change: &mut Members, operation: Operation, current: &[Related],
     Ok(())
 }
 
-/// The member that a filter names by its id.
-fn named_member(filter: &Filter) -> Option<String> {
+/// The members that a filter names by their ids.
+fn named_members(filter: &Filter) -> Option<BTreeSet<String>> {
+    if let Filter::Any(parts) = filter {
+        let named = parts.iter().map(named_members).collect::<Option<Vec<_>>>()?;
+        return Some(named.into_iter().flatten().collect());
+    }
     match filter.equalities()?.as_slice() {
-        [("value", Value::String(id))] => Some(id.clone()),
+        [("value", Value::String(id))] => Some(BTreeSet::from([id.clone()])),
         _ => None,
     }
 }
 
 fn matching(filter: &Filter, change: &Members, current: &[Related], base: &str) -> BTreeSet<String> {
-    if let Some(id) = named_member(filter) {
-        return BTreeSet::from([id]);
+    if let Some(ids) = named_members(filter) {
+        return ids;
     }
     let added: BTreeSet<&str> = match change {
         Members::Keep => BTreeSet::new(),
