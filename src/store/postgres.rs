@@ -183,7 +183,8 @@ fn untrusted(error: &sqlx::Error) -> Option<Error> {
 /// Brings the tables up to date. One replica does, and the others wait for it, though not for ever.
 async fn migrate(connection: &mut AnyConnection) -> Result<(), Error> {
     for (name, value) in LIMITS_OF_MIGRATION {
-        let limit = sqlx::query("SELECT set_config($1, $2, false) WHERE current_setting($1) = '0'");
+        // A server that is older than a limit goes without it.
+        let limit = sqlx::query("SELECT set_config($1, $2, false) WHERE current_setting($1, true) = '0'");
         limit.bind(name).bind(value).execute(&mut *connection).await?;
     }
     let mut migrated = pin!(MIGRATIONS.run(connection));
