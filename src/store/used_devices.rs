@@ -90,20 +90,19 @@ impl Store {
         if seen.is_empty() {
             return Ok(());
         }
-        // One statement must not say the same twice.
-        let uses: HashMap<_, _> = seen.iter().map(|used| ((used.sign_in, used.fingerprint), used)).collect();
-        let uses: Vec<&Used> = uses.into_values().collect();
+        let count = seen.len();
+        let uses = once(seen);
         let (mut transaction, mut ended) = (self.write().await?, Vec::new());
         for some in uses.chunks(AT_ONCE) {
             ended.extend(self.write_uses(&mut transaction, some).await?);
         }
         transaction.commit().await?;
-        drop(self.unwritten.seen().drain(..seen.len()));
+        drop(self.unwritten.seen().drain(..count));
         ended.iter().for_each(|(revoked, cause)| self.apply_here(revoked, *cause));
         Ok(())
     }
 
-    async fn write_uses(&self, connection: &mut AnyConnection, some: &[&Used]) -> Result<Vec<(Revoked, Cause)>, Error> {
+    async fn write_uses(&self, connection: &mut AnyConnection, some: &[Used]) -> Result<Vec<(Revoked, Cause)>, Error> {
         let row = |index| format!("(${}, ${}, ${})", index * 3 + 1, index * 3 + 2, index * 3 + 3);
         let rows: Vec<String> = (0..some.len()).map(row).collect();
         // Both databases call the columns of such a list so. An empty name is none.
@@ -130,6 +129,17 @@ impl Store {
     }
 }
 
+/// One statement must not say the same twice. What was used several times was so since the first, with the device that it is at last.
+fn once(seen: Vec<Used>) -> Vec<Used> {
+    let mut uses = HashMap::<_, Used>::new();
+    for mut used in seen {
+        let key = (used.sign_in, used.fingerprint);
+        used.at = uses.get(&key).map_or(used.at, |before| before.at.min(used.at));
+        uses.insert(key, used);
+    }
+    uses.into_values().collect()
+}
+
 /// All sign-ins end that were used with this device until now; also those of which only another replica knows that they were.
 pub(super) async fn note_revoked(
     connection: &mut AnyConnection,
@@ -142,7 +152,7 @@ pub(super) async fn note_revoked(
 
 /// The sign-ins of those uses that were before the end of all sign-ins of the device. How long ago they were, this machine knows; the
 /// database counts back from its own time.
-async fn used_before_revoked(connection: &mut AnyConnection, some: &[&Used]) -> Result<Vec<SignInId>, Error> {
+async fn used_before_revoked(connection: &mut AnyConnection, some: &[Used]) -> Result<Vec<SignInId>, Error> {
     let row = |index| format!("(${}, ${}, ${}, ${})", index * 4 + 1, index * 4 + 2, index * 4 + 3, index * 4 + 4);
     let rows: Vec<String> = (0..some.len()).map(row).collect();
     let text = format!(
@@ -163,4 +173,24 @@ async fn used_before_revoked(connection: &mut AnyConnection, some: &[&Used]) -> 
 pub(super) async fn trim(connection: &mut AnyConnection) -> Result<(), Error> {
     sqlx::query(TRIM).execute(connection).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_twice_was_used_since_the_first_time_with_the_device_of_the_last() {
+        let (one, other) = (Fingerprint([1; 32]), Fingerprint([2; 32]));
+        let used = |fingerprint, device: Option<&str>, at| Used {
+            sign_in: SignInId(1),
+            fingerprint,
+            device: device.map(str::to_owned),
+            at,
+        };
+        let uses = once(vec![used(one, None, 5), used(other, None, 6), used(one, Some("mac-1"), 7)]);
+        let mut uses: Vec<_> = uses.iter().map(|used| (used.fingerprint == other, used.at, used.device.as_deref())).collect();
+        uses.sort_unstable();
+        assert_eq!(uses, [(false, 5, Some("mac-1")), (true, 6, None)]);
+    }
 }
