@@ -59,7 +59,7 @@ pub(super) fn join(
 async fn carry(client: Upgraded, app: Upgraded, in_flight: &InFlight) -> u64 {
     let shared = Rc::<Shared>::default();
     let (mut client, mut app) = (Client::new(client, &shared), App { stream: TokioIo::new(app), shared: Rc::clone(&shared) });
-    {
+    let lost = {
         let mut both = pin!(tokio::io::copy_bidirectional(&mut client, &mut app));
         let whole = async {
             tokio::select! {
@@ -75,8 +75,13 @@ async fn carry(client: Upgraded, app: Upgraded, in_flight: &InFlight) -> u64 {
         if lost {
             shared.lost.set(true);
             drop(tokio::time::timeout(FAREWELL, both).await);
-            tokio::time::sleep(REST).await;
         }
+        lost
+    };
+    // The app learns now that the person is gone.
+    drop(app);
+    if lost {
+        tokio::time::sleep(REST).await;
     }
     client.written
 }
