@@ -313,24 +313,22 @@ async fn a_replica_that_is_cut_off_knows_it_and_catches_up_before_it_says_otherw
     }
 }
 
-/// Has somebody keep the lock under which everybody writes for so many seconds.
-async fn keep_the_lock(location: &str, seconds: f32) -> tokio::task::JoinHandle<()> {
+/// Has somebody keep the lock under which everybody writes, until they roll back or are gone.
+async fn keep_the_lock(location: &str) -> sqlx::PgConnection {
     use sqlx::Executor as _;
     let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(location).await.unwrap();
     connection.execute("BEGIN; SELECT pg_advisory_xact_lock(4919131752989213764)").await.unwrap();
-    tokio::spawn(async move {
-        let sleep = format!("SELECT pg_sleep({seconds}); COMMIT");
-        connection.execute(sqlx::AssertSqlSafe(sleep)).await.unwrap();
-    })
+    connection
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writers_that_wait_in_vain_leave_nothing_behind_and_keep_nobody_from_reading() {
+    use sqlx::Executor as _;
     let Some(shared) = Shared::new().await else { return };
     let store = shared.replica().await;
     let (held, _) = sign_in(&store).await;
     let cookie = app_cookie(&store, &held).await;
-    let kept = keep_the_lock(&shared.location, 5.0).await;
+    let mut kept = keep_the_lock(&shared.location).await;
     let write = || {
         let store = Arc::clone(&store);
         tokio::spawn(async move { store.remove_device("none").await })
@@ -339,13 +337,12 @@ async fn writers_that_wait_in_vain_leave_nothing_behind_and_keep_nobody_from_rea
     tokio::time::sleep(Duration::from_millis(1500)).await;
     store.come_up_to_date(Duration::ZERO).await.unwrap();
     assert!(store.app_session(cookie.hash(), HOST).await.unwrap().is_some());
-    assert!(!kept.is_finished());
     let mut failed = 0;
     for writer in writers {
         failed += usize::from(writer.await.unwrap().is_err());
     }
     assert_eq!(failed, 20, "the lock was kept for longer than anybody waits");
-    kept.await.unwrap();
+    kept.execute("ROLLBACK").await.unwrap();
     for _ in 0..20 {
         write().await.unwrap().unwrap();
     }
@@ -359,7 +356,7 @@ async fn when_somebody_was_seen_is_written_without_waiting_for_those_who_write()
     let database = shared.location.rsplit('/').next().unwrap();
     let store = shared.replica().await;
     let ((free, _), (taken, _)) = (sign_in(&store).await, sign_in(&store).await);
-    let kept = keep_the_lock(&shared.location, 3.5).await;
+    let _kept = keep_the_lock(&shared.location).await;
     let mut other = <sqlx::PgConnection as sqlx::Connection>::connect(&shared.location).await.unwrap();
     other
         .execute(sqlx::AssertSqlSafe(format!("BEGIN; SELECT 1 FROM sign_ins WHERE id = {} FOR UPDATE", taken.id.0)))
@@ -372,11 +369,10 @@ async fn when_somebody_was_seen_is_written_without_waiting_for_those_who_write()
         row.trim() == later.millis().to_string()
     };
     store.write_down().await.unwrap();
-    assert!(written(&free) && !written(&taken) && !kept.is_finished());
+    assert!(written(&free) && !written(&taken));
     other.execute("ROLLBACK").await.unwrap();
     store.write_down().await.unwrap();
     assert!(written(&taken), "what was left out is not forgotten");
-    kept.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -401,11 +397,12 @@ async fn whoever_is_in_use_after_all_is_not_ended_for_being_idle() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_who_waits_for_the_lock_does_not_keep_the_replica_from_following() {
+    use sqlx::Executor as _;
     let Some(shared) = Shared::new().await else { return };
     let server = Postgres::shared().unwrap();
     let database = shared.location.rsplit('/').next().unwrap();
     let store = shared.replica().await;
-    let kept = keep_the_lock(&shared.location, 3.5).await;
+    let mut kept = keep_the_lock(&shared.location).await;
     let waiting = tokio::spawn({
         let store = Arc::clone(&store);
         async move { store.remove_device("none").await }
@@ -417,7 +414,8 @@ async fn an_administrator_who_waits_for_the_lock_does_not_keep_the_replica_from_
     tokio::time::sleep(Duration::from_millis(2500)).await;
     assert!(!store.is_behind());
     assert_eq!(store.risks().all().count(), 1);
-    assert!(!waiting.is_finished() && !kept.is_finished());
+    assert!(!waiting.is_finished());
+    kept.execute("ROLLBACK").await.unwrap();
     assert!(!waiting.await.unwrap().unwrap());
 }
 
