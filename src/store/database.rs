@@ -164,11 +164,6 @@ impl Store {
         self.database.pools.load().writer.clone()
     }
 
-    /// What makes a reading statement take rows for itself, and leave out those that a transaction has which writes.
-    pub(super) const fn free_rows(&self) -> &'static str {
-        if self.is_shared() { postgres::FREE_ROWS } else { sqlite::FREE_ROWS }
-    }
-
     /// A transaction that writes: the only one at this time, in this process and in all others.
     pub(super) async fn write(&self) -> Result<Transaction<'static, Any>, Error> {
         let is_shared = self.database.shared().is_some();

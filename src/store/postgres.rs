@@ -36,8 +36,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// it is so already: what a session has set itself, no change of the server's configuration takes away. What is stricter stays.
 const DURABLE: &str = "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit')
     WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false)";
-/// Of a reading statement: takes the rows for this transaction, and leaves out those that others have.
-pub(super) const FREE_ROWS: &str = " FOR NO KEY UPDATE SKIP LOCKED";
 /// What goes for a replica that brings the tables up to date: one that has stopped is ended by the server, and those that wait give up.
 /// Whatever the database itself says stays.
 const LIMITS_OF_MIGRATION: [(&str, &str); 3] =
@@ -239,6 +237,17 @@ async fn check(connection: &mut AnyConnection) -> Result<(), Error> {
         tracing::warn!("the database runs with fsync off: what it has acknowledged can be lost with its machine");
     }
     Ok(())
+}
+
+/// Writes down when these were last used, each a pair of its number and the time in milliseconds; says what the rows say then. Leaves
+/// out those that others have.
+pub(super) fn note_uses(uses: &str) -> String {
+    format!(
+        "WITH seen AS (SELECT column1 AS id, column2 AS at FROM (VALUES {uses}) AS uses),
+              free AS (SELECT id FROM sign_ins WHERE id IN (SELECT id FROM seen) FOR NO KEY UPDATE SKIP LOCKED)
+         UPDATE sign_ins SET last_seen = GREATEST(last_seen, seen.at) FROM seen, free
+         WHERE sign_ins.id = seen.id AND free.id = seen.id RETURNING sign_ins.id, last_seen"
+    )
 }
 
 #[cfg(test)]

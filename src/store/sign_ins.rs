@@ -1,12 +1,12 @@
 //! Sign-ins: made at a callback, renewed with their claims, ended once. In: checked identities and tokens. Out: live
 //! objects. Must never hand out a sign-in whose row is gone.
 
-use super::follow::{pairs, placeholders};
+use super::follow::placeholders;
 use super::live::{Life, Renewal, SignIn};
 use super::locks::{Barred, barred};
 use super::revoke::{Cause, Revoked, Selection, address};
 use super::seal::Purpose;
-use super::{Error, Store};
+use super::{Error, Store, postgres, sqlite};
 use crate::clock;
 use crate::model::identity::{Profile, Subject};
 use crate::model::{Identity, Lifetimes, ProviderName, SignInId, Timestamp, TokenHash};
@@ -171,21 +171,18 @@ impl Store {
     /// for nobody who writes, nor has them wait: it leaves out the rows that others have, until the next time.
     pub(super) async fn write_last_seen(&self, often: Duration) -> Result<(), Error> {
         let (live, now) = (self.registry.live_sign_ins(), clock::now());
-        let unwritten: Vec<_> = live.iter().filter_map(|sign_in| Some((sign_in.id, sign_in.unwritten(now, often)?))).collect();
+        let unwritten: Vec<_> = live.iter().filter_map(|sign_in| Some((sign_in, sign_in.unwritten(now, often)?))).collect();
         for some in unwritten.chunks(AT_ONCE) {
-            let ids: Vec<String> = some.iter().map(|(id, _)| id.0.to_string()).collect();
-            // Both databases call the columns of such a list so.
-            let text = format!(
-                "UPDATE sign_ins SET last_seen = CASE WHEN last_seen < seen.column2 THEN seen.column2 ELSE last_seen END
-                 FROM (VALUES {}) AS seen, (SELECT id AS free FROM sign_ins WHERE id IN ({}){}) AS unheld
-                 WHERE sign_ins.id = seen.column1 AND unheld.free = seen.column1 RETURNING id, last_seen",
-                pairs(some.len()),
-                ids.join(", "),
-                self.free_rows()
-            );
-            let query =
-                some.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, (id, seen)| query.bind(id.0).bind(to_sql(*seen)));
-            self.were_seen(&query.fetch_all(&self.writer()).await?)?;
+            // Numbers may be a part of the text, which is read faster than each of them is bound.
+            let uses: Vec<String> = some.iter().map(|(sign_in, seen)| format!("({}, {})", sign_in.id.0, to_sql(*seen))).collect();
+            let uses = uses.join(", ");
+            if self.is_shared() {
+                let rows = sqlx::query(AssertSqlSafe(postgres::note_uses(&uses))).fetch_all(&self.writer()).await?;
+                self.were_seen(&rows)?;
+            } else {
+                sqlx::query(AssertSqlSafe(sqlite::note_uses(&uses))).execute(&self.writer()).await?;
+                some.iter().for_each(|(sign_in, seen)| sign_in.written(*seen));
+            }
         }
         Ok(())
     }

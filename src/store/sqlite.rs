@@ -9,8 +9,6 @@ use std::time::Duration;
 
 /// How a transaction begins that is the only one that writes.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
-/// Of a reading statement: what takes rows for a transaction. The one that writes has them all.
-pub(super) const FREE_ROWS: &str = "";
 /// The log is synced before a commit is acknowledged.
 const DURABLE: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000";
 const MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
@@ -41,4 +39,12 @@ fn url(path: &str, mode: &str) -> String {
 fn restrict(path: &str) -> Result<(), Error> {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(|error| Error::Database(sqlx::Error::Io(error)))
+}
+
+/// Writes down when these were last used, each a pair of its number and the time in milliseconds.
+pub(super) fn note_uses(uses: &str) -> String {
+    format!(
+        "UPDATE sign_ins SET last_seen = seen.column2 FROM (VALUES {uses}) AS seen
+         WHERE sign_ins.id = seen.column1 AND sign_ins.last_seen < seen.column2"
+    )
 }

@@ -134,8 +134,7 @@ async fn http2(stream: Stream, guest: &Guest) -> hyper::Result<()> {
     let (connection, worker) = (Rc::clone(&guest.connection), Rc::clone(&guest.local.worker));
     let service = service_fn(move |request: Request<Incoming>| {
         let visit = Visit::begin(Rc::clone(&worker), Rc::clone(&connection), request.headers(), request.method());
-        // On the heap at once: on its way to its task it is handed on several times.
-        Box::pin(async move { Ok::<_, Infallible>(serve(visit, request).await) })
+        async move { Ok::<_, Infallible>(serve(visit, request).await) }
     });
     let exchange = h2_builder(Streams::of(Rc::clone(&guest.connection))).serve_connection(TokioIo::new(stream), service);
     conduct(std::pin::pin!(exchange), guest, || Ease::Unknown).await.map(drop)
