@@ -299,6 +299,33 @@ async fn claims_that_are_outdated_stay_so_until_a_renewal_that_began_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn claims_are_outdated_at_once_whatever_clocks_say_and_no_event_begins_that_time_anew() {
+    use sqlx::{Connection as _, Executor as _};
+    let (folder, store) = in_a_file().await;
+    let held = sign_in(&store, "staff", "ana").await.unwrap();
+    assert!(held.outdated_for().is_none());
+    let mut database = sqlx::SqliteConnection::connect(&format!("sqlite:{}", folder.path().join("db").display())).await.unwrap();
+    // As a replica has written it whose clock is ahead.
+    database.execute("UPDATE sign_ins SET outdated_at = (SELECT now FROM clock) + 30000").await.unwrap();
+    let lease = store.take_on_renewal(held.id, HOUR).await.unwrap().unwrap();
+    assert!(held.renewal_is_due(now()) && held.is_stale(now()), "it is asked for at once");
+    let (since, pause) = (held.outdated_for().unwrap(), Duration::from_millis(50));
+    for _ in 0..2 {
+        tokio::time::sleep(pause).await;
+        store.take_event(&event(subject("ana"), Act::Renew)).await.unwrap();
+        assert!(held.renewal_is_due(now()));
+    }
+    assert!(held.outdated_for().unwrap() >= since + pause * 2);
+    let tokens =
+        || Tokens { id_token: String::new(), refresh_token: Some("r".to_owned()), expires: Some(now().plus(HOUR).seconds()) };
+    assert!(store.renew_sign_in(&held, Identity::clone(&held.claims()), tokens(), lease).await.unwrap());
+    assert!(held.outdated_for().is_some(), "it began before the events");
+    let lease = store.take_on_renewal(held.id, HOUR).await.unwrap().unwrap();
+    assert!(store.renew_sign_in(&held, Identity::clone(&held.claims()), tokens(), lease).await.unwrap());
+    assert!(held.outdated_for().is_none() && !held.renewal_is_due(now()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_effect_that_is_committed_is_told_even_where_it_can_t_be_read_yet() {
     use sqlx::{Connection as _, Executor as _};
     let (folder, store) = in_a_file().await;
