@@ -9,6 +9,8 @@ mod cases;
 mod circumstances;
 #[path = "policy/files.rs"]
 mod files;
+#[path = "policy/known.rs"]
+mod known;
 #[path = "policy/reach.rs"]
 mod reach;
 #[path = "policy/replay.rs"]

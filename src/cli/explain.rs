@@ -9,7 +9,8 @@ use crate::control::config::{Loaded, load};
 use crate::control::explain::{Answer, Asked, Error, Locked, Outcome, Public, explain, value};
 use crate::control::replay;
 use crate::control::trail::sources;
-use crate::model::{Email, RuleId, StepUp};
+use crate::model::risks::Whose;
+use crate::model::{RuleId, StepUp};
 use crate::policy::condition::Span;
 use crate::policy::explain::{Explained, Explanation, Part};
 use crate::policy::{Decision, Effect};
@@ -164,7 +165,7 @@ fn known_of(loaded: &Loaded, asked: &Asked) -> (Known, String) {
         let lacks = "locks, risks, and devices that are not in the configuration's file, are not looked at";
         (Known::default(), format!("the store can't be read, so that {lacks}: {error}\n"))
     };
-    read(&loaded.store, asked.address().as_ref()).map_or_else(unread, |known| (known, String::new()))
+    read(&loaded.store, asked.person().as_ref()).map_or_else(unread, |known| (known, String::new()))
 }
 
 /// The devices that the administration API was told of, where one of these questions is about a device of the inventory. What else
@@ -182,9 +183,9 @@ pub(super) fn administered<'a>(loaded: &Loaded, asked: impl IntoIterator<Item = 
     }
 }
 
-fn read(location: &Location, address: Option<&Email>) -> Result<Known, String> {
+fn read(location: &Location, person: Option<&Whose>) -> Result<Known, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-    runtime.block_on(store::known(location, address)).map_err(|error| error.to_string())
+    runtime.block_on(store::known(location, person)).map_err(|error| error.to_string())
 }
 
 fn asked(arguments: Arguments) -> Result<Asked, String> {

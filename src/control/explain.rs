@@ -61,7 +61,7 @@ pub struct Question {
     pub risk: Option<RiskLevel>,
     /// The headers that they send.
     pub headers: HeaderMap,
-    /// What a store knows: locks, risks, and who has an address.
+    /// What a store knows: locks, risks, and who is asked about.
     pub known: Known,
     /// When it is.
     pub now: Timestamp,
@@ -186,10 +186,11 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Answer, Error
         Access::Rules(rules) => rules,
     };
     let identity = identity(app, question)?;
-    let locked = locked.or_else(|| locked::person(question, &identity));
+    let meant = meant(app, question, &identity);
+    let locked = locked.or_else(|| meant.iter().find_map(|identity| locked::person(question, identity)));
     let provider = snapshot.providers.get(&identity.subject.provider);
     let strength = provider.map_or_else(Strength::nothing, |provider| provider.strength.clone());
-    let facts = facts(snapshot, rules, question, (&identity, Authentication::of(&identity, &strength)))?;
+    let facts = facts(snapshot, rules, question, (&identity, &meant, Authentication::of(&identity, &strength)))?;
     let explained = rules.explain(&Principal::new(&identity)?, &identity, &facts, &strength);
     Ok(Answer { route: Arc::clone(&route.label), locked, explained: Ok(explained) })
 }
@@ -223,10 +224,13 @@ fn identity(app: &App, question: &Question) -> Result<Identity, Error> {
     let provider = app.providers.iter().find(|name| named.is_none_or(|named| name.as_str() == named));
     let provider = provider.ok_or_else(|| Error::Provider(named.unwrap_or("anybody").to_owned()))?.clone();
     let subject = subject.map(|(_, subject)| subject).or_else(|| namesake(question, &provider)).unwrap_or("").to_owned();
+    let subject = Subject { provider, subject };
+    let known = question.known.people.iter().find(|one| one.subject == subject);
     Ok(Identity {
-        subject: Subject { provider, subject },
+        subject,
         profile: Profile {
-            email,
+            // The gate knows the address of whoever is asked about by their subject.
+            email: email.or_else(|| known?.profile.email.clone()),
             groups: question.groups.clone(),
             claims: question.claims.clone(),
             amr: question.amr.clone(),
@@ -239,17 +243,27 @@ fn identity(app: &App, question: &Question) -> Result<Identity, Error> {
 
 /// The one person of this provider who has the address that is asked about.
 fn namesake<'q>(question: &'q Question, provider: &ProviderName) -> Option<&'q str> {
-    match &*question.known.namesakes.iter().filter(|subject| subject.provider == *provider).collect::<Vec<_>>() {
-        [one] => Some(&one.subject),
+    let mut namesakes = question.known.people.iter().map(|one| &one.subject).filter(|subject| subject.provider == *provider);
+    match (namesakes.next(), namesakes.next()) {
+        (Some(one), None) => Some(&one.subject),
         _ => None,
     }
+}
+
+/// Everybody who may be meant: an address can be several people's, at all the providers that the app takes where none is named.
+fn meant(app: &App, question: &Question, identity: &Identity) -> Vec<Identity> {
+    let is_asked = |name: &ProviderName| question.provider.as_ref().is_none_or(|asked| *asked == name.as_str());
+    let is_taken = |one: &Subject| app.providers.contains(&one.provider) && is_asked(&one.provider) && *one != identity.subject;
+    let others = question.known.people.iter().map(|one| &one.subject).filter(|one| is_taken(one));
+    let others = others.map(|one| Identity { subject: one.clone(), ..identity.clone() });
+    std::iter::once(identity.clone()).chain(others).collect()
 }
 
 fn facts(
     snapshot: &Snapshot,
     rules: &Ruleset,
     question: &Question,
-    (identity, authentication): (&Identity, Authentication),
+    (identity, meant, authentication): (&Identity, &[Identity], Authentication),
 ) -> Result<Facts, Error> {
     let asked = rules.reads().ask(&question.headers, || std::iter::once(&*question.path));
     let country = question.country.as_deref().map(|country| assumed(question, Arc::from(country)));
@@ -261,20 +275,21 @@ fn facts(
         asn: question.asn.map(|asn| assumed(question, asn)).or_else(|| snapshot.geo.asn(question.address?)),
         authentication,
         device: question.device.as_ref().map(|shown| device(question, shown, identity)),
-        risk: question.risk.map(risk).or_else(|| told(snapshot, question, identity)),
+        risk: question.risk.map(risk).or_else(|| told(snapshot, question, meant)),
         asked: asked.map_err(|_| Error::Ambiguous(question.path.clone()))?,
         ..Facts::bare(question.now, question.method.clone())
     })
 }
 
-/// The worst that is said of the person and of their devices, as the gate looks for it.
-fn told(snapshot: &Snapshot, question: &Question, identity: &Identity) -> Option<Observed<Arc<Risk>>> {
+/// The worst that is said of whoever may be meant and of their devices, as the gate looks for it.
+fn told(snapshot: &Snapshot, question: &Question, meant: &[Identity]) -> Option<Observed<Arc<Risk>>> {
     let both = Inventories { administered: &question.known.devices, listed: &snapshot.devices };
     let shown = match &question.device {
         Some(Shown::Known(device)) => Some(&*device.id),
         Some(Shown::Standing(_)) | None => None,
     };
-    question.known.risks.worst(identity, shown, both.owned_by(identity).map(|device| &*device.id))
+    let of = |identity| question.known.risks.worst(identity, shown, both.owned_by(identity).map(|device| &*device.id));
+    meant.iter().filter_map(of).max_by_key(|risk| risk.value.level)
 }
 
 /// What the device is to this person, as the gate would have it of a good certificate.

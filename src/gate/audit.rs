@@ -215,13 +215,16 @@ impl Sender {
     }
 
     /// Beyond the bound only what was let in before the queue was full, or an operator who chose to shed. What finds no room even there
-    /// is counted: the next record that is written says so.
+    /// is counted, and an empty batch marks the place where the trail has to say so: behind what is queued already.
     fn send(&self, batch: Vec<u8>, records: u64) -> Result<(), Full> {
         let length = batch.len();
         let before = self.queued.fetch_add(length, Ordering::Relaxed);
         if before >= CAPACITY * 2 || self.batches.send(batch).is_err() {
             self.queued.fetch_sub(length, Ordering::Relaxed);
-            self.lost.fetch_add(records, Ordering::Relaxed);
+            if self.lost.fetch_add(records, Ordering::Relaxed) == 0 {
+                // Where nobody writes any more, nobody can say it.
+                let _ = self.batches.send(Vec::new());
+            }
             return Err(Full);
         }
         Ok(())

@@ -18,7 +18,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// For how long what flows may rest on claims that are known to be outdated: their renewal is tried at least twice within that time.
+/// For how long what flows may rest on claims that are known to be outdated. Within that time, a provider that fails is asked twice,
+/// and one that does not answer once.
 const OUTDATED: Duration = Duration::from_secs(15);
 
 /// How things are when one worker looks at what flows.
@@ -100,7 +101,7 @@ impl Right {
         if session.life(moment.now, moment.snapshot.lifetimes) != Life::Live {
             return true;
         }
-        if moment.lacks_store() || is_outdated(session, moment.now) {
+        if moment.lacks_store() || is_outdated(session) {
             return true;
         }
         if session.sign_in().renewal_is_due(moment.now) {
@@ -117,7 +118,7 @@ impl Right {
             Some(Life::Live) if moment.lacks_store() => return Err(Reason::StoreUnavailable),
             Some(Life::Live) | None => {}
         }
-        if self.permit.session().is_some_and(|session| is_outdated(session, moment.now)) {
+        if self.permit.session().is_some_and(|session| is_outdated(session)) {
             return Err(Reason::ProviderUnavailable);
         }
         let basis = self.decide(moment)?;
@@ -158,6 +159,6 @@ impl Right {
 }
 
 /// Whether its claims are outdated, and could not be renewed in time.
-fn is_outdated(session: &Recognized, now: Timestamp) -> bool {
-    session.sign_in().outdated_for(now).is_some_and(|since| since >= OUTDATED)
+fn is_outdated(session: &Recognized) -> bool {
+    session.sign_in().outdated_for().is_some_and(|since| since >= OUTDATED)
 }

@@ -125,7 +125,7 @@ pub async fn look_up(visit: &mut Visit, target: &Target, headers: &HeaderMap) ->
             Box::pin(come_up_to_date(visit)).await?;
         }
     }
-    if recognized.sign_in().outdated_for(visit.now).is_some() && life(visit, &recognized) == Life::Live {
+    if recognized.sign_in().outdated_for().is_some() && life(visit, &recognized) == Life::Live {
         return Err(outdated());
     }
     Ok(check(visit, recognized))

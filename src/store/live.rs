@@ -1,6 +1,7 @@
 //! Sign-ins and app sessions in memory, one object each however many hold it. In: rows. Out: answers to "is it still good?"
 //! without a lock. Must never come back to life.
 
+use crate::clock;
 use crate::model::{Fingerprint, Identity, Lifetimes, SignInId, Timestamp, TokenHash};
 use arc_swap::ArcSwap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,8 +29,10 @@ pub struct SignIn {
     stale_at: AtomicU64,
     /// Until when its row says that the claims hold.
     expires: AtomicU64,
-    /// Since when the claims are known to be outdated; 0 where they are not.
+    /// By what its row says that the claims are outdated; 0 where they are not. It is no time of this machine.
     outdated: AtomicU64,
+    /// When this process learned that they are, by [`clock::elapsed`]; 0 where they are not.
+    outdated_since: AtomicU64,
     renewing: watch::Sender<bool>,
     /// The devices that it was used with since it is held here.
     devices: Mutex<Vec<Fingerprint>>,
@@ -64,7 +67,7 @@ pub struct AppSession {
 pub(super) struct Renewal {
     pub(super) at: Timestamp,
     pub(super) stale: Timestamp,
-    /// Since when the claims are known to be outdated; 1970 where they are not.
+    /// By what their row says that the claims are outdated; 1970 where they are not.
     pub(super) outdated: Timestamp,
 }
 
@@ -79,6 +82,7 @@ impl SignIn {
     ) -> Self {
         let never = Timestamp::from_millis(u64::MAX);
         let renewal = renewal.unwrap_or(Renewal { at: never, stale: never, outdated: Timestamp::default() });
+        let outdated_since = if renewal.outdated == Timestamp::default() { 0 } else { clock::elapsed() };
         Self {
             id,
             created,
@@ -93,6 +97,7 @@ impl SignIn {
             stale_at: AtomicU64::new(renewal.stale.millis()),
             expires: AtomicU64::new(renewal.stale.millis()),
             outdated: AtomicU64::new(renewal.outdated.millis()),
+            outdated_since: AtomicU64::new(outdated_since),
             renewing: watch::Sender::new(false),
             devices: Mutex::default(),
         }
@@ -148,10 +153,10 @@ impl SignIn {
         now.millis() >= self.stale_at.load(Ordering::Relaxed)
     }
 
-    /// For how long its claims have been known to be outdated, where they are.
-    pub fn outdated_for(&self, now: Timestamp) -> Option<Duration> {
-        let since = self.outdated.load(Ordering::Relaxed);
-        (since != 0).then(|| now.since(Timestamp::from_millis(since)))
+    /// For how long its claims have been known here to be outdated, where they are.
+    pub fn outdated_for(&self) -> Option<Duration> {
+        let since = self.outdated_since.load(Ordering::Relaxed);
+        (since != 0).then(|| Duration::from_millis(clock::elapsed().saturating_sub(since)))
     }
 
     /// Waits until no renewal is under way.
@@ -192,6 +197,11 @@ impl SignIn {
         if before != (expires, outdated) {
             self.renew_at.store(fresh.renew_at.load(Ordering::Relaxed), Ordering::Relaxed);
             self.stale_at.store(fresh.stale_at.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        let since = fresh.outdated_since.load(Ordering::Relaxed);
+        // One event after another must not begin the time anew: what flows would never be cut.
+        if since == 0 || self.outdated_since.load(Ordering::Relaxed) == 0 {
+            self.outdated_since.store(since, Ordering::Relaxed);
         }
         self.was_seen(Timestamp::from_millis(fresh.last_seen.load(Ordering::Relaxed)));
     }

@@ -16,7 +16,8 @@ pub async fn people(location: &Location) -> Result<Vec<Identity>, Error> {
     rows.iter().map(person).collect()
 }
 
-fn person(row: &AnyRow) -> Result<Identity, Error> {
+/// One of them, by their row.
+pub(super) fn person(row: &AnyRow) -> Result<Identity, Error> {
     let damaged = || Error::Damaged("users");
     let profile: Profile = serde_json::from_str(row.try_get("profile")?).map_err(|_| damaged())?;
     let provider = ProviderName::parse(row.try_get("provider")?).ok_or_else(damaged)?;

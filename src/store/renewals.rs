@@ -30,7 +30,7 @@ pub struct Lease {
     until: i64,
     /// When it is over, by [`clock::elapsed`].
     over: u64,
-    /// Since when the claims were known to be outdated when it was taken; 0 where they were not.
+    /// By what the row said that the claims are outdated when it was taken; 0 where they were not.
     outdated: i64,
 }
 

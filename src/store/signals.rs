@@ -136,6 +136,8 @@ struct Changed {
     outdated: Vec<SignInId>,
 }
 
+const OUTDATE: &str = "UPDATE sign_ins SET outdated_at = CASE WHEN outdated_at < $1 THEN $1 ELSE outdated_at + 1 END WHERE id = $2";
+
 impl Kind {
     pub(super) const fn code(self) -> &'static str {
         match self {
@@ -234,12 +236,12 @@ impl Store {
     }
 
     /// Has the claims of this sign-in count as stale from now on, until a renewal that begins later; false where they can't be renewed.
+    /// What says so in the row is another number with each event, whatever the clocks of replicas say: renewals compare it.
     async fn outdate(&self, connection: &mut AnyConnection, held: &Held) -> Result<bool, Error> {
         if self.unsealed(held.id, &held.tokens).is_none_or(|tokens| tokens.refresh_token.is_none()) {
             return Ok(false);
         }
-        let query = sqlx::query("UPDATE sign_ins SET outdated_at = $1 WHERE id = $2").bind(to_sql(clock::now())).bind(held.id.0);
-        query.execute(&mut *connection).await?;
+        sqlx::query(OUTDATE).bind(to_sql(clock::now())).bind(held.id.0).execute(&mut *connection).await?;
         changes::note(connection, &[Change::Renewed(held.id)]).await?;
         Ok(true)
     }

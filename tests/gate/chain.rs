@@ -1,6 +1,6 @@
 //! The chain of the audit trail: what was written is whole, and whatever somebody does to it afterwards is found.
 
-use crate::world::{ALICE, WIKI, World};
+use crate::world::{ALICE, WIKI, World, eventually};
 use doorward::clock;
 use doorward::control::trail::{Report, Verifier, Wrong, files};
 use doorward::gate::audit::writer::{Destination, start};
@@ -515,6 +515,39 @@ fn one_trail_in_the_place_of_another_of_the_same_keys_is_found() {
 }
 
 #[test]
+fn a_trail_keeps_its_id_behind_whatever_stands_before_it() {
+    let scene = Scene::new();
+    fs::write(scene.trail(), "{\"path\":\"/old\"}\n".repeat(8 << 10)).unwrap();
+    for _ in 0..2 {
+        // Nothing is written down of its end.
+        let _ = fs::remove_file(scene.0.path().join("audit.jsonl.end"));
+        let process = scene.writer(None);
+        process.write(0..5);
+        process.stop();
+    }
+    let report = scene.report();
+    assert_eq!((report.count, report.records), (0, 1 + 2 * 7), "adopted, and twice started, five, stopped: {report:?}");
+}
+
+#[test]
+fn a_file_that_is_moved_away_before_it_is_written_says_which_trail_it_was() {
+    let scene = Scene::new();
+    scene.writer(None).stop();
+    let end = scene.0.path().join("audit.jsonl.end");
+    fs::remove_file(&end).unwrap();
+    let other = fs::File::create(&end).unwrap();
+    other.lock().unwrap();
+    let process = scene.writer(None);
+    let aside = scene.0.path().join("elsewhere.jsonl");
+    fs::rename(scene.trail(), &aside).unwrap();
+    drop(other);
+    process.written(3);
+    process.stop();
+    let report = verify(&[aside, scene.trail()], &scene.keys(), false);
+    assert_eq!(report.count, 0, "{report:?}");
+}
+
+#[test]
 fn a_seal_of_another_trail_is_none_of_this_one() {
     let (keys, trail) = (Scene::new().keys(), |digit: &str| TrailId::parse(&digit.repeat(32)).unwrap());
     let (mut text, mut link) = (Vec::new(), Link::START);
@@ -544,7 +577,7 @@ fn a_trail_from_before_trails_had_ids_is_whole_and_goes_on_with_one() {
 }
 
 #[test]
-fn records_that_found_no_room_are_counted_in_the_trail() {
+fn records_that_found_no_room_are_counted_in_the_trail_where_the_first_of_them_is_missing() {
     let scene = Scene::new();
     let (sender, receiver) = channel();
     let line = [b"{\"x\":\"", &*vec![b'x'; 1 << 20], b"\"}\n"].concat();
@@ -553,10 +586,19 @@ fn records_that_found_no_room_are_counted_in_the_trail() {
     let last = prometheus::IntGauge::new("last", "last").unwrap();
     let destination = Destination { file: Some(scene.trail()), rotation: None, keys: scene.keys(), last: last.clone() };
     let process = Process { thread: start(receiver, destination).unwrap(), sender, last };
+    process.written(40);
+    process.write(0..3);
     process.stop();
     let report = scene.report();
-    assert_eq!((report.count, report.records + report.lost), (0, 67 + 3), "started, lost, stopped: {report:?}");
+    assert_eq!((report.count, report.records + report.lost), (0, 67 + 3 + 3), "started, lost, three more, stopped: {report:?}");
     assert!(report.lost >= 1, "{report:?}");
+    let kind = |line: &Vec<u8>| match line {
+        line if line.len() > 1 << 20 => Some('q'),
+        line if String::from_utf8_lossy(line).contains("\"event\":\"lost\"") => Some('l'),
+        line => line.contains(&b'/').then_some('n'),
+    };
+    let order: String = lines(&fs::read(scene.trail()).unwrap()).iter().filter_map(kind).collect();
+    assert_eq!(order.trim_start_matches('q'), "lnnn", "behind what was queued before, and before what came later");
 }
 
 #[test]
@@ -725,4 +767,19 @@ async fn the_trail_of_a_proxy_is_whole_whatever_clients_send_and_the_command_say
     {
         assert_eq!(run(arguments).0, 2, "{arguments:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_administrator_did_is_whole_before_anybody_has_sealed_it() {
+    let world = World::start().await;
+    world.administer("PUT", "/api/v1/risks/device/mac-1", "X-Why: case 7\r\n", "{\"level\":\"low\"}").await;
+    let record = eventually("it is written", async || {
+        let written = fs::read_to_string(world.path("audit.jsonl")).unwrap();
+        written.lines().find(|line| line.contains("\"act\":\"administration\"")).map(str::to_owned)
+    });
+    let record = record.await;
+    assert!(record.starts_with("{\"time\":\""), "without a time nothing says that it may be without a seal: {record}");
+    let verify = ["audit", "verify", "-c", "doorward.yaml", "--open"];
+    let output = Command::new(env!("CARGO_BIN_EXE_doorward")).current_dir(world.folder.path()).args(verify).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }

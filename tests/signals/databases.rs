@@ -5,6 +5,7 @@ use crate::world::eventually;
 use doorward::clock::now;
 use doorward::model::identity::{Profile, Subject};
 use doorward::model::inventory::{Inventories, Inventory};
+use doorward::model::risks::Whose;
 use doorward::model::{Device, Email, Fingerprint, Identity, Lifetimes, Owner, ProviderName, RiskLevel, Timestamp, Token};
 use doorward::store::signals::{About, Act, Effect, Fact, Kind, Person, SecurityEvent, Status, Taken};
 use doorward::store::{Client, Life, Location, NewSignIn, SignIn, Store, Tokens};
@@ -117,11 +118,11 @@ async fn acts(store: &Store) {
     ));
     assert_eq!(store.take_event(&event(ana(), Act::Lock(fact(Kind::Lock, "locked")))).await.unwrap(), one(0, 0));
     assert!(sign_in(store, "staff", "ana").await.is_none(), "locked out");
-    let known = store.known(Email::parse("ana@corp.example").ok().as_ref()).await.unwrap();
+    let known = store.known(Whose::parse("user", "ana@corp.example").as_ref()).await.unwrap();
     let kept_out: Vec<_> =
         known.kept_out.iter().map(|one| (one.subject.to_string(), one.source.code(), &*one.lock.reason)).collect();
     assert_eq!(kept_out, [("staff:ana".to_owned(), "transmitter hr", "why")]);
-    assert_eq!(known.namesakes.len(), 2, "of two providers: {:?}", known.namesakes);
+    assert_eq!(known.people.len(), 2, "of two providers: {:?}", known.people);
     assert_eq!(
         store.take_event(&event(ana(), Act::Unlock(fact_of(Kind::Lock, "unlocked", now().plus(HOUR))))).await.unwrap(),
         one(0, 0)
@@ -181,8 +182,10 @@ async fn an_event_does_the_same_in_either_database_and_on_every_replica() {
     let risk = event(Person::Subject("ana".to_owned()), Act::OfPeople(fact(Kind::UserRisk, "high")));
     store.take_event(&risk).await.unwrap();
     eventually("the replica knows", async || (replica.risks().all().count() == 1).then_some(())).await;
-    let beside = doorward::store::known(&location, Email::parse("ANA@corp.example").ok().as_ref()).await.unwrap();
-    assert_eq!((beside.risks.all().count(), beside.namesakes.len()), (1, 2), "and so does whoever reads beside them");
+    for (name, people) in [("ANA@corp.example", 2), ("staff:ana", 1), ("staff:nobody", 0)] {
+        let beside = doorward::store::known(&location, Whose::parse("user", name).as_ref()).await.unwrap();
+        assert_eq!((beside.risks.all().count(), beside.people.len()), (1, people), "and so does whoever reads beside them: {name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,6 +299,33 @@ async fn claims_that_are_outdated_stay_so_until_a_renewal_that_began_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn claims_are_outdated_at_once_whatever_clocks_say_and_no_event_begins_that_time_anew() {
+    use sqlx::{Connection as _, Executor as _};
+    let (folder, store) = in_a_file().await;
+    let held = sign_in(&store, "staff", "ana").await.unwrap();
+    assert!(held.outdated_for().is_none());
+    let mut database = sqlx::SqliteConnection::connect(&format!("sqlite:{}", folder.path().join("db").display())).await.unwrap();
+    // As a replica has written it whose clock is ahead.
+    database.execute("UPDATE sign_ins SET outdated_at = (SELECT now FROM clock) + 30000").await.unwrap();
+    let lease = store.take_on_renewal(held.id, HOUR).await.unwrap().unwrap();
+    assert!(held.renewal_is_due(now()) && held.is_stale(now()), "it is asked for at once");
+    let (since, pause) = (held.outdated_for().unwrap(), Duration::from_millis(50));
+    for _ in 0..2 {
+        tokio::time::sleep(pause).await;
+        store.take_event(&event(subject("ana"), Act::Renew)).await.unwrap();
+        assert!(held.renewal_is_due(now()));
+    }
+    assert!(held.outdated_for().unwrap() >= since + pause * 2);
+    let tokens =
+        || Tokens { id_token: String::new(), refresh_token: Some("r".to_owned()), expires: Some(now().plus(HOUR).seconds()) };
+    assert!(store.renew_sign_in(&held, Identity::clone(&held.claims()), tokens(), lease).await.unwrap());
+    assert!(held.outdated_for().is_some(), "it began before the events");
+    let lease = store.take_on_renewal(held.id, HOUR).await.unwrap().unwrap();
+    assert!(store.renew_sign_in(&held, Identity::clone(&held.claims()), tokens(), lease).await.unwrap());
+    assert!(held.outdated_for().is_none() && !held.renewal_is_due(now()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_effect_that_is_committed_is_told_even_where_it_can_t_be_read_yet() {
     use sqlx::{Connection as _, Executor as _};
     let (folder, store) = in_a_file().await;
@@ -306,6 +336,32 @@ async fn an_effect_that_is_committed_is_told_even_where_it_can_t_be_read_yet() {
     let Taken::Done(effect) = store.take_event(&odd).await.unwrap() else { panic!("it is done") };
     assert!(effect.is_unread && effect.people.len() == 1);
     assert!(store.take_event(&odd).await.is_err(), "it is not acknowledged before it is known in memory");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_does_not_read_hides_no_lock_and_nobody() {
+    use sqlx::{Connection as _, Executor as _};
+    let (folder, store) = in_a_file().await;
+    sign_in(&store, "staff", "ana").await.unwrap();
+    store.take_event(&event(subject("ana"), Act::Lock(fact(Kind::Lock, "locked")))).await.unwrap();
+    let location = format!("sqlite:{}", folder.path().join("db").display());
+    let mut database = sqlx::SqliteConnection::connect(&location).await.unwrap();
+    for statement in [
+        "INSERT INTO signal_facts (transmitter, kind, name, value, reasons, observed_at)
+         VALUES ('hr', 'lock', 'nobody', 'locked', '[]', 1), ('hr', 'lock', 'staff:ben', 'locked', 'odd', 1)",
+        "INSERT INTO users (provider, subject, profile, first_seen, last_sign_in)
+         VALUES ('staff', 'odd', '{\"email\":\"ana@corp.example\"', 1, 1)",
+    ] {
+        database.execute(statement).await.unwrap();
+    }
+    let asked = Whose::parse("user", "ana@corp.example");
+    let beside = doorward::store::known(&Location::parse(&location).unwrap(), asked.as_ref()).await.unwrap();
+    for known in [store.known(asked.as_ref()).await.unwrap(), beside] {
+        let mut kept_out: Vec<_> = known.kept_out.iter().map(|one| one.subject.to_string()).collect();
+        kept_out.sort_unstable();
+        assert_eq!(kept_out, ["staff:ana", "staff:ben"], "who is named is kept out, whatever else does not read");
+        assert_eq!(known.people.iter().map(|one| &*one.subject.subject).collect::<Vec<_>>(), ["ana"]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

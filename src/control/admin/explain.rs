@@ -18,7 +18,7 @@ pub(super) async fn answer(Shared(inner): Shared<Arc<Inner>>, body: String) -> R
         Err(problems) => return refused(&problems.to_string()),
     };
     // Without the locks, somebody who is locked out would be said to get in.
-    let known = match inner.state.store.known(asked.address().as_ref()).await {
+    let known = match inner.state.store.known(asked.person().as_ref()).await {
         Ok(known) => known,
         Err(failed) => return unavailable(&failed),
     };

@@ -94,8 +94,10 @@ async fn one(State(inner): State<Arc<Inner>>, Path((kind, name)): Path<(String, 
     if let Some(lock) = inner.state.store.locks().find(&whose, clock::now()) {
         return Json(administered(&whose, lock)).into_response();
     }
+    // What transmitters lock has the name that they know it by.
+    let Whose::Subject(subject) = &whose else { return unlocked(&whose) };
     match inner.state.store.kept_out().await {
-        Ok(all) => match all.iter().find(|one| matches!(&whose, Whose::Subject(subject) if *subject == one.subject)) {
+        Ok(all) => match all.iter().find(|one| one.subject == *subject) {
             Some(one) => Json(transmitted(one)).into_response(),
             None => unlocked(&whose),
         },
@@ -163,7 +165,7 @@ fn certificate(inner: &Inner, whose: &Whose) -> Option<Fingerprint> {
     known.or_else(|| fingerprint(name).ok())
 }
 
-/// What transmitters lock has the name that they know it by.
+/// Nobody has locked it, or not by this name.
 fn unlocked(whose: &Whose) -> Response {
     let said = match whose {
         Whose::Email(_) => {

@@ -5,7 +5,8 @@ use super::{Error, Question, Shown, app};
 use crate::control::config::{self, file::Texts};
 use crate::model::device::Standing;
 use crate::model::inventory::Inventories;
-use crate::model::{Email, Inventory, ProviderName, RiskLevel, Timestamp};
+use crate::model::risks::Whose;
+use crate::model::{Inventory, RiskLevel, Timestamp};
 use crate::snapshot::Snapshot;
 use crate::store::Known;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -90,10 +91,9 @@ impl Asked {
         })
     }
 
-    /// The address that is asked about, where it is one.
-    pub fn address(&self) -> Option<Email> {
-        let is_subject = |user: &str| user.split_once(':').is_some_and(|(name, _)| ProviderName::parse(name).is_some());
-        self.user.as_deref().filter(|user| !is_subject(user)).and_then(|user| Email::parse(user).ok())
+    /// Who is asked about, by their address or as `provider:subject`.
+    pub fn person(&self) -> Option<Whose> {
+        Whose::parse("user", self.user.as_deref()?)
     }
 
     fn shown(&self, inventories: Inventories<'_>) -> Result<Option<Shown>, Error> {

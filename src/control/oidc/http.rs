@@ -133,19 +133,25 @@ pub(in crate::control) fn is_inside(url: &Url) -> bool {
 }
 
 fn is_inside_v4(address: Ipv4Addr) -> bool {
-    let [first, second, ..] = address.octets();
+    let [first, second, third, _] = address.octets();
     // Shared by the customers of one provider (RFC 6598).
     let is_shared = first == 100 && (64..128).contains(&second);
+    // For measurements (RFC 2544), protocols (RFC 6890), and nobody yet (RFC 1112).
+    let is_set_aside = (first == 198 && matches!(second, 18 | 19)) || [first, second, third] == [192, 0, 0] || first >= 240;
     let is_own = address.is_loopback() || address.is_private() || address.is_link_local();
-    is_own || is_shared || first == 0 || address.is_broadcast() || address.is_multicast()
+    is_own || is_shared || is_set_aside || first == 0 || address.is_multicast()
 }
 
 /// Also where it is another way to write, or to reach, an address of IPv4.
 fn is_inside_v6(address: Ipv6Addr) -> bool {
     let translated =
         address.segments().starts_with(&[0x64, 0xff9b, 0, 0, 0, 0]).then(|| Ipv4Addr::from_bits(address.to_bits() as u32));
-    let is_own = address.is_unique_local() || address.is_unicast_link_local() || address.is_multicast();
-    is_own || address.is_loopback() || translated.or_else(|| address.to_ipv4()).is_some_and(is_inside_v4)
+    let [first, second, third, ..] = address.segments();
+    // By 6to4 (RFC 3056), or by a translation that is a network's own (RFC 8215).
+    let is_carried = first == 0x2002 || [first, second, third] == [0x64, 0xff9b, 1];
+    let is_site_local = first & 0xffc0 == 0xfec0;
+    let is_own = address.is_unique_local() || address.is_unicast_link_local() || is_site_local || address.is_multicast();
+    is_own || is_carried || address.is_loopback() || translated.or_else(|| address.to_ipv4()).is_some_and(is_inside_v4)
 }
 
 /// Whether what is sent there can't be read on its way.

@@ -176,8 +176,13 @@ fn check(metadata: &Metadata, transmitter: &Transmitter) -> Result<(), Unknown> 
 }
 
 /// Whether whoever is at `issuer` may have us ask there: a stranger must not reach by us what only this machine and its network can.
-pub(super) fn may_name(issuer: &Url, endpoint: &Url) -> bool {
+fn may_name(issuer: &Url, endpoint: &Url) -> bool {
     is_loopback(issuer) || issuer.host() == endpoint.host() || !is_inside(endpoint)
+}
+
+/// Whether events may be fetched at an address that whoever is at `issuer` has named.
+pub(super) fn may_poll(issuer: &Url, address: &str) -> bool {
+    Url::parse(address).is_ok_and(|address| is_safe(&address) && may_name(issuer, &address))
 }
 
 /// Where its metadata is: between the host and the path of its issuer (section 7.2.1).
@@ -212,6 +217,14 @@ mod tests {
             "[::ffff:169.254.169.254]",
             "[::127.0.0.1]",
             "[64:ff9b::a00:1]",
+            "[64:ff9b:1::a00:1]",
+            "[2002:a00:1::1]",
+            "[fec0::1]",
+            "[feff::1]",
+            "192.0.0.8",
+            "198.18.0.1",
+            "198.19.255.1",
+            "240.0.0.1",
             "localhost",
             "a.localhost",
             "localhost.",
@@ -221,7 +234,18 @@ mod tests {
             assert!(may_name(&url("127.0.0.1:8443"), &url(inside)), "what is on this machine may name it: {inside}");
             assert!(may_name(&url(inside), &url(inside)), "its own: {inside}");
         }
-        for outside in ["tr.example", "keys.tr.example:8443", "192.0.2.1", "172.32.0.1", "[2001:db8::1]", "[::ffff:192.0.2.1]"] {
+        for outside in [
+            "tr.example",
+            "keys.tr.example:8443",
+            "192.0.2.1",
+            "192.0.1.1",
+            "198.17.0.1",
+            "198.20.0.1",
+            "172.32.0.1",
+            "[2001:db8::1]",
+            "[2003::1]",
+            "[::ffff:192.0.2.1]",
+        ] {
             assert!(may_name(&url("tr.example"), &url(outside)), "{outside}");
         }
     }

@@ -1,7 +1,7 @@
 //! Fetching events (RFC 8936). In: the stream of a transmitter. Out: the effect of its tokens, and then word of it. Must never
-//! acknowledge a token whose effect is not committed, nor ask in a circle without a pause.
+//! acknowledge a token whose effect is not committed, nor ask in a circle without a pause, nor ask where only our own network may.
 
-use super::link::Link;
+use super::link::{Link, may_poll};
 use super::receive::receive;
 use super::set::{Refused, TYPES};
 use crate::control::Control;
@@ -31,6 +31,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 enum Failed {
     #[error(transparent)]
     Http(#[from] http::Error),
+    #[error("`{0}`, which is kept for its events, is not https, or an address of this network: set the stream up again")]
+    Unsafe(String),
     #[error("it answered {0}")]
     Status(StatusCode),
     #[error("its answer can't be read: {0}")]
@@ -79,6 +81,10 @@ async fn fetch(control: &Arc<Control>, link: &Arc<Link>, word: &mut Word) -> Res
     let (Some(url), Some(token)) = (stream.and_then(|stream| stream.poll_url), &link.transmitter.token) else {
         return Ok(false);
     };
+    // It was kept when the transmitter may have been another, or these rules.
+    if !may_poll(&link.transmitter.url, &url) {
+        return Err(Failed::Unsafe(url));
+    }
     let question = json!({ "maxEvents": ASKED, "returnImmediately": false, "ack": word.taken, "setErrs": word.refused });
     let answer = match link.http().tell((Method::POST, &url), token.expose_secret(), &question, OPEN).await {
         // Nothing has happened for as long as anybody waits.
@@ -119,4 +125,50 @@ async fn take(control: &Arc<Control>, link: &Arc<Link>, batch: Batch, word: &mut
 fn issued(token: &str) -> u64 {
     let issued = |signed: Signed<'_>| signed.unchecked().get("iat").and_then(Value::as_f64);
     Signed::read(token, &TYPES).ok().and_then(issued).map_or(0, |seconds| (seconds * 1000.0) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::assertion;
+    use crate::control::{ControlMetrics, fixture, tests::store};
+    use crate::model::ProviderName;
+    use crate::snapshot::transmitters::{Delivery, Transmitter};
+    use arc_swap::ArcSwap;
+    use url::Url;
+
+    fn transmitter() -> Transmitter {
+        Transmitter {
+            name: "hr".into(),
+            issuer: "https://tr.example".to_owned(),
+            url: Url::parse("https://tr.example").unwrap(),
+            provider: ProviderName::parse("staff").unwrap(),
+            audience: Vec::new(),
+            delivery: Delivery::Poll,
+            token: Some("secret".to_owned().into()),
+            events: Vec::new(),
+            tenant: None,
+            silent_after: Duration::from_secs(300),
+            leeway: Duration::ZERO,
+            ca: None,
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_address_of_this_network_that_was_kept_before_is_not_asked() {
+        let (_folder, store) = store().await;
+        let keys = Arc::new(assertion::Keys::load(&store).await.unwrap());
+        let mut snapshot = fixture::snapshot(Vec::new());
+        snapshot.transmitters.insert("hr".into(), Arc::new(transmitter()));
+        let snapshot = Arc::new(snapshot);
+        let metrics = ControlMetrics::register(&prometheus::Registry::new()).unwrap();
+        let control = Control::new(store, keys, Arc::new(ArcSwap::new(Arc::clone(&snapshot))), metrics);
+        let link = control.links.take_in(&snapshot).pop().unwrap();
+        for address in ["https://127.0.0.1:9/poll", "https://169.254.169.254/poll", "http://tr.example/poll", "poll"] {
+            control.store.keep_stream("hr", "s-1", Some(address.to_owned()), Duration::ZERO).await.unwrap();
+            let asked = fetch(&control, &link, &mut Word::default()).await;
+            assert!(matches!(&asked, Err(Failed::Unsafe(named)) if named == address), "{address}: {asked:?}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The stream at a transmitter (SSF 1.0, section 8.1). In: what an administrator asks for, time. Out: a stream that is set up, told of
 //! people and verified. Must never take a stream for verified before its event has come back.
 
-use super::link::{Link, Metadata, may_name};
+use super::link::{Link, Metadata, may_poll};
 use crate::clock;
 use crate::control::oidc::http;
 use crate::control::{Control, EVENTS, PREFIX};
@@ -153,8 +153,7 @@ async fn keep(control: &Control, transmitter: &Transmitter, stream: Described) -
         Delivery::Push(_) => None,
         Delivery::Poll => {
             let url = stream.delivery.get("endpoint_url").and_then(Value::as_str).unwrap_or_default();
-            let is_safe = Url::parse(url).is_ok_and(|url| http::is_safe(&url) && may_name(&transmitter.url, &url));
-            Some(is_safe.then(|| url.to_owned()).ok_or_else(|| Failed::Unsafe(format!("`{url}`")))?)
+            Some(may_poll(&transmitter.url, url).then(|| url.to_owned()).ok_or_else(|| Failed::Unsafe(format!("`{url}`")))?)
         }
     };
     let every = Duration::from_secs(stream.min_verification_interval.unwrap_or(0));

@@ -1,7 +1,7 @@
 //! Telling the client that somebody has signed out here (OpenID Connect Back-Channel Logout 1.0).
 //!
 //! In: a login that has ended. Out: a signed logout token, posted to the client. It must never send one anywhere but to the address
-//! that it was given, nor keep a browser waiting for a client that does not answer.
+//! that it was given, nor keep a browser waiting for longer than five seconds for a client that does not answer.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,6 +21,7 @@ use super::{Error, Provider};
 
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 const TOKEN_LIFE: Duration = Duration::from_secs(2 * 60);
+/// How long the browser that signs out may wait for the client.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where the client hears of sign-outs.

@@ -107,9 +107,10 @@ impl TrailFile {
 
     /// Which trail it is, by the files: a new one where none says so.
     fn trail(&self, keys: &TrailKeys) -> io::Result<TrailId> {
-        let here = which::trail(&self.path, keys)?;
+        // What we have open: its name may be gone by now.
+        let here = which::trail(&self.file, keys)?;
         // What others have put beside it and can't be read is not ours to judge.
-        let others = beside(&self.path)?.into_iter().filter_map(|(_, path)| which::trail(&path, keys).ok().flatten());
+        let others = beside(&self.path)?.into_iter().filter_map(|(_, path)| which::named(&path, keys));
         let last = here.into_iter().chain(others).max_by_key(|(number, _)| *number);
         last.map_or_else(|| TrailId::random().map_err(io::Error::other), |(_, trail)| Ok(trail))
     }

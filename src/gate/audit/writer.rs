@@ -155,7 +155,8 @@ impl Writer {
         if matches!((&self.out, event), (Out::File(file), None | Some(Event::Checkpoint | Event::Stopped)) if file.is_empty()) {
             self.say(Event::Continued, "");
         }
-        if !matches!(event, Some(Event::Started)) {
+        // Never before records that were queued earlier.
+        if records.is_empty() && !matches!(event, Some(Event::Started)) {
             self.say_what_was_lost();
         }
         let mut begin = 0;
@@ -217,7 +218,8 @@ impl Writer {
         true
     }
 
-    /// Where records were shed, or were more than there is room for, the trail has a gap that its numbers do not show.
+    /// Where records were shed, or were more than there is room for, the trail has a gap that its numbers do not show. It begins here,
+    /// and lasts until now.
     fn say_what_was_lost(&mut self) {
         let lost = self.receiver.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
