@@ -3,6 +3,8 @@
 
 #[path = "signals/attacks.rs"]
 mod attacks;
+#[path = "signals/cuts.rs"]
+mod cuts;
 #[path = "signals/databases.rs"]
 mod databases;
 #[path = "signals/events.rs"]

@@ -18,9 +18,13 @@ use http::header::COOKIE;
 /// An empty store.
 pub(super) async fn store() -> (tempfile::TempDir, Arc<Store>) {
     let folder = tempfile::tempdir().unwrap();
-    let location = format!("sqlite:{}", folder.path().join("db").display());
-    let store = Store::open(&location, tokio::runtime::Handle::current()).await.unwrap();
+    let store = open(&folder).await;
     (folder, store)
+}
+
+async fn open(folder: &tempfile::TempDir) -> Arc<Store> {
+    let location = format!("sqlite:{}", folder.path().join("db").display());
+    Store::open(&location, tokio::runtime::Handle::current()).await.unwrap()
 }
 
 pub(super) fn headers(cookies: &[String]) -> HeaderMap {
@@ -45,7 +49,7 @@ pub(super) fn call<'a>(place: &'a Place, headers: &'a HeaderMap, query: Query) -
 struct World {
     control: Arc<Control>,
     snapshot: Arc<Snapshot>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl World {
@@ -56,13 +60,27 @@ impl World {
     /// The same with an audit trail that may have no room.
     async fn recording(providers: Vec<Provider>, has_room: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         let (folder, store) = store().await;
+        Self::of(folder, store, Arc::new(fixture::snapshot(providers)), has_room).await
+    }
+
+    /// Another process with the same database.
+    async fn restarted(self) -> Self {
+        let store = open(&self.folder).await;
+        Self::of(self.folder, store, self.snapshot, || true).await
+    }
+
+    async fn of(
+        folder: tempfile::TempDir,
+        store: Arc<Store>,
+        snapshot: Arc<Snapshot>,
+        has_room: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
         let keys = Arc::new(assertion::Keys::load(&store).await.unwrap());
-        let snapshot = Arc::new(fixture::snapshot(providers));
         let metrics = ControlMetrics::register(&prometheus::Registry::new()).unwrap();
         let current = Arc::new(ArcSwap::new(Arc::clone(&snapshot)));
         let control = Control::new(store, keys, current, metrics);
         control.start(admin::acts::Trail { has_room: Box::new(has_room), take: Box::new(drop) });
-        Self { control, snapshot, _folder: folder }
+        Self { control, snapshot, folder }
     }
 
     async fn discovered(&self) {

@@ -55,7 +55,7 @@ function frames(stream, isServer, onMessage) {
   const sender = new Sender(stream);
   const receiver = new Receiver({ isServer });
   receiver.on('message', (data, binary) => onMessage(data, binary, sender));
-  receiver.on('error', () => {});
+  receiver.on('error', () => {}).on('conclude', (code, reason) => stream.emit('concluded', code, reason));
   stream.on('data', (chunk) => receiver.write(chunk));
   return sender;
 }
@@ -128,6 +128,21 @@ function connect(path, headers = {}) {
   });
 }
 
+// A cookie of Bob's, whose session a test may end.
+async function signedIn() {
+  const visitor = new Visitor(world);
+  await visitor.signIn(`${world.urls.wiki}/page`, 'bob');
+  visitor.close();
+  return visitor.cookieHeader(HOSTS.wiki);
+}
+
+async function revoke(user) {
+  const answer = await fetch(`http://${world.doorward.admin}/api/v1/sessions/revoke`, {
+    method: 'POST', headers: { authorization: 'Bearer an-admin-token-of-the-tests' }, body: JSON.stringify({ user }),
+  });
+  assert.equal((await answer.json()).sign_ins, 1);
+}
+
 function open(path, headers = {}, protocols = []) {
   const lookup = (_host, options, done) => (options.all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4));
   const socket = new WebSocket(`wss://${authority()}${path}`, protocols, { lookup, ca: world.authority.pem, headers: { cookie, ...headers } });
@@ -178,6 +193,15 @@ describe('a WebSocket over HTTP/2', () => {
     const closed = new Promise((resolve) => { socket.stream.once('end', resolve); });
     for (const each of servers.old.sockets) each.destroy();
     await closed;
+  });
+
+  it('is told why it ends when an administrator ends the session', async () => {
+    const { stream } = await connect('/old/ws', { cookie: await signedIn() });
+    let told;
+    stream.once('concluded', (code, reason) => { told = [code, reason.toString()]; });
+    await revoke('bob@corp.test');
+    assert.deepEqual(await eventually('it ends', () => told), [1008, 'access ended']);
+    await eventually('the app learns that it is over', () => ended === 1);
   });
 
   it('leaves one record, as a GET, with what it carried', async () => {
@@ -256,6 +280,15 @@ describe('a WebSocket over HTTP/1.1', () => {
       await eventually('the app learns that it is over', () => ended === 1);
     });
   }
+
+  it('is told why it ends when an administrator ends the session', async () => {
+    const { socket } = await open('/old/ws', { cookie: await signedIn() });
+    let told;
+    socket.once('close', (code, reason) => { told = [code, reason.toString()]; });
+    await revoke('bob@corp.test');
+    assert.deepEqual(await eventually('it ends', () => told), [1008, 'access ended']);
+    await eventually('the app learns that it is over', () => ended === 1);
+  });
 
   it('that the app refuses gets the app’s answer', async () => {
     assert.equal((await open('/clear/forbidden')).status, 403);

@@ -3,6 +3,7 @@
 use crate::world::http2::Http2;
 use crate::world::wire::Connection;
 use crate::world::{ALICE, BOB, LOGIN, PAYROLL, SHOP, Setup, WIKI, World, eventually};
+use doorward::clock;
 use serde_json::json;
 use std::fs;
 use std::time::Duration;
@@ -186,6 +187,69 @@ async fn silence_in_a_stream_is_no_use_of_the_session_and_a_download_is() {
     assert_eq!(cause(&world, "/ws").await, "session_expired");
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(speaks(&mut beside).await && !reading.is_finished());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_use_keeps_a_stream_open_beyond_the_lifetime_of_its_session() {
+    let world = World::of(Setup { session: "{ idle: 8s, lifetime: 8s }", ..Setup::default() }).await;
+    let alice = world.session(WIKI, ALICE).await;
+    let mut busy = websocket(&world, WIKI, "/ws", &alice).await;
+    while speaks(&mut busy).await {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(cause(&world, "/ws").await, "session_expired");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_allowed_at_certain_hours_is_cut_when_they_are_over() {
+    let apps = format!(
+        "  shop:\n    url: https://{SHOP}:HTTPS\n    upstream: http://127.0.0.1:APP\n    allow: [{{ domains: [corp.example] }}]\n    \
+         paths: [{{ match: /shift/**, allow: [{{ when: {{ hours: Mon-Sun UTC }} }}] }}]\n"
+    );
+    let world = World::of(Setup { apps, ..Setup::default() }).await;
+    let alice = world.session(SHOP, ALICE).await;
+    let mut shift = websocket(&world, SHOP, "/shift/ws", &alice).await;
+    let mut always = websocket(&world, SHOP, "/ws", &alice).await;
+    // The next end of a minute that leaves time for the new configuration to be in force.
+    let now = clock::now().seconds();
+    let ends = (now + 6).div_ceil(60);
+    let time = |minute: u64| format!("{:02}:{:02}", minute / 60, minute % 60);
+    let (begins, until) = ((ends + 720) % 1440, (ends + 1439) % 1440 + 1);
+    let path = world.path("doorward.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("Mon-Sun UTC", &format!("'{}-{} UTC'", time(begins), time(until)))).unwrap();
+    tokio::time::sleep(Duration::from_secs(ends * 60 - now)).await;
+    assert_eq!(shift.rest().await, FAREWELL);
+    assert_eq!(cause(&world, "/shift/ws").await, "not_allowed");
+    assert!(speaks(&mut always).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_list_and_a_changed_policy_cut_what_they_refuse_and_nothing_else() {
+    let apps = format!(
+        "  shop:\n    url: https://{SHOP}:HTTPS\n    upstream: http://127.0.0.1:APP\n    allow: [{{ domains: [corp.example] }}]\n    \
+         paths: [{{ match: /office/**, allow: [{{ when: {{ network: $office }} }}] }}]\n"
+    );
+    let policy = |group: &str| format!("forbid (principal in Group::\"{group}\", action, resource == App::\"shop\");\n");
+    let setup = Setup {
+        apps,
+        more: "lists: { office: 'file:office.txt' }\npolicies: [shop.cedar]",
+        files: vec![("office.txt", b"127.0.0.0/8\n".to_vec()), ("shop.cedar", policy("interns").into_bytes())],
+        ..Setup::default()
+    };
+    let world = World::of(setup).await;
+    let (alice, bob) = (world.session(SHOP, ALICE).await, world.session(SHOP, BOB).await);
+    let mut office = websocket(&world, SHOP, "/office/ws", &bob).await;
+    let mut of_alice = websocket(&world, SHOP, "/a/ws", &alice).await;
+    let mut of_bob = websocket(&world, SHOP, "/b/ws", &bob).await;
+    fs::write(world.path("office.txt"), "192.0.2.0/24\n").unwrap();
+    assert_eq!(office.rest().await, FAREWELL);
+    assert_eq!(cause(&world, "/office/ws").await, "not_allowed");
+    assert!(speaks(&mut of_alice).await);
+    fs::write(world.path("shop.cedar"), policy("engineering")).unwrap();
+    assert_eq!(of_alice.rest().await, FAREWELL);
+    assert_eq!(cause(&world, "/a/ws").await, "denied_by_rule");
+    assert!(speaks(&mut of_bob).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,9 @@
 //! Who is signed in, and the end of that by an administrator: by the API and by the commands, which ask the process that runs.
 
+use super::devices::{APPS, asking, served};
 use super::revocation::{FAREWELL, cause, speaks, websocket};
-use crate::world::{ALICE, BOB, LOGIN, PAYROLL, WIKI, World, eventually};
+use crate::world::authority::{Authority, Shown};
+use crate::world::{ALICE, BOB, LOGIN, PAYROLL, SHOP, Setup, WIKI, Who, World, eventually};
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -224,6 +226,64 @@ async fn the_commands_ask_the_process_that_runs() {
     assert!(code == 1 && problem.contains("is doorward running?"), "{problem}");
     let act = world.trail().into_iter().find(|record| record["why"] == "Gerät weg").unwrap();
     assert_eq!(act["administrator"], "dora");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_end_what_is_of_a_person_and_what_is_at_an_app() {
+    let world = World::start().await;
+    let (alice, bob) = (world.session(WIKI, ALICE).await, world.session(WIKI, BOB).await);
+    for ([option, name], ended, left) in [
+        (["--user", ALICE.0], "ended 1 sign-in(s) with 1 session(s)", (401, 200)),
+        (["--app", "wiki"], "ended 1 session(s) at apps", (401, 401)),
+    ] {
+        let (code, said, problem) = doorward(&world, &["sessions", "revoke", option, name]).await;
+        assert!(code == 0 && said.starts_with(ended), "{option}: {said}{problem}");
+        assert_eq!((status(&world, WIKI, &alice).await, status(&world, WIKI, &bob).await), left, "{option}");
+    }
+    assert_eq!(users(&world, "").await, [BOB.0], "the sign-in goes on");
+}
+
+async fn signed_in(world: &World, who: Who, provider: &str) -> String {
+    let mut browser = world.browser();
+    let to = format!("/.doorward/login?to={}&provider={provider}", world.url(SHOP, "/x"));
+    assert_eq!(browser.sign_in(&world.url(LOGIN, &to), who).await.status, 200);
+    format!("__Host-doorward={}", browser.cookie(SHOP, "__Host-doorward").unwrap())
+}
+
+/// Three sign-ins: one that was used with a device, one of the provider `partners`, and one of Bob's.
+async fn three(world: &World, shown: &Shown) -> [String; 3] {
+    let with_device = signed_in(world, ALICE, "staff").await;
+    assert_eq!(served(world, &with_device, Some(shown), "/x").await.0, 200);
+    [with_device, signed_in(world, ALICE, "partners").await, signed_in(world, BOB, "staff").await]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_device_a_provider_or_a_number_names_ends_alone_by_the_api_and_by_the_command() {
+    let ours = Authority::new("devices");
+    let world = World::of(Setup { partners: true, apps: APPS.to_owned(), ..asking(&ours) }).await;
+    let shown = ours.issue("mac-1", 1);
+    let device = json!({ "owner": "shared", "fingerprint": shown.fingerprint() }).to_string();
+    assert_eq!(world.administer("PUT", "/api/v1/devices/mac-1", "", &device).await.status, 200);
+    for by_command in [false, true] {
+        let cookies = three(&world, &shown).await;
+        let of_bob = world.admin("/api/v1/sessions?user=bob@corp.example").await.json();
+        let number = of_bob["sessions"][0]["sign_in"].to_string();
+        for (key, name, left) in
+            [("device", "mac-1", [401, 200, 200]), ("provider", "partners", [401, 401, 200]), ("sign_in", &*number, [401; 3])]
+        {
+            if by_command {
+                let option = format!("--{}", key.replace('_', "-"));
+                let (code, said, problem) = doorward(&world, &["sessions", "revoke", &option, name]).await;
+                assert!(code == 0 && said.starts_with("ended 1 sign-in(s) with 1 session(s)"), "{option}: {said}{problem}");
+            } else {
+                let (code, said) = revoke(&world, &json!({ key: name })).await;
+                assert_eq!((code, &said["sign_ins"], &said["sessions"]), (200, &json!(1), &json!(1)), "{key}: {said}");
+            }
+            for (cookie, expected) in cookies.iter().zip(left) {
+                assert_eq!(status(&world, SHOP, cookie).await, expected, "{key}, by the command: {by_command}");
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -167,6 +167,20 @@ async fn a_token_is_taken_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_taken_before_a_restart_is_not_taken_after_it() {
+    let mut scene = scene().await;
+    let form = format!("logout_token={}", scene.sign("RS256", json!({}), &json!({})));
+    assert_eq!(scene.send(form.clone()).await.status(), 200);
+    scene.world = scene.world.restarted().await;
+    scene.world.discovered().await;
+    scene.browser.sign_in(&scene.world, &scene.provider, WIKI).await.unwrap();
+    let answer = scene.send(form).await;
+    assert_eq!(answer.status(), 400);
+    assert!(String::from_utf8_lossy(answer.body()).contains("jti has been seen before"), "{answer:?}");
+    assert!(scene.is_signed_in().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_long_or_asked_at_an_app_is_not_read() {
     let scene = scene().await;
     let post =
