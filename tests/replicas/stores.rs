@@ -421,7 +421,7 @@ async fn an_administrator_who_waits_for_the_lock_does_not_keep_the_replica_from_
     assert!(!waiting.await.unwrap().unwrap());
 }
 
-const NOTE: &str = "WITH t AS (UPDATE change_count SET taken = taken + 1 RETURNING taken) INSERT INTO changes (number, kind, name, made_at) SELECT taken,";
+pub(crate) const NOTE: &str = "WITH t AS (UPDATE change_count SET taken = taken + 1 RETURNING taken) INSERT INTO changes (number, kind, name, made_at) SELECT taken,";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_look_ends_however_many_changes_keep_coming() {
