@@ -12,6 +12,10 @@ mod directories;
 mod faults;
 #[path = "replicas/histories.rs"]
 mod histories;
+#[path = "replicas/metrics.rs"]
+mod metrics;
+#[path = "replicas/outage.rs"]
+mod outage;
 #[path = "world/postgres.rs"]
 #[allow(dead_code)]
 mod postgres;
@@ -22,6 +26,8 @@ mod process;
 mod scim;
 #[path = "replicas/stores.rs"]
 mod stores;
+#[path = "replicas/streams.rs"]
+mod streams;
 #[path = "replicas/wire.rs"]
 mod wire;
 #[path = "world/world.rs"]

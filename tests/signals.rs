@@ -14,6 +14,8 @@ mod events;
 mod postgres;
 #[path = "signals/streams.rs"]
 mod streams;
+#[path = "signals/unrecorded.rs"]
+mod unrecorded;
 #[path = "world/world.rs"]
 mod world;
 

@@ -102,10 +102,16 @@ impl Store {
 
     /// Ends one app's session.
     pub async fn end_app_session(&self, cookie: &TokenHash, cause: Cause) -> Result<(), Error> {
+        let is_held = self.registry.holds(cookie);
         // Anybody can make a cookie up.
         let known = sqlx::query("SELECT 1 FROM app_sessions WHERE cookie = $1").bind(cookie.as_bytes());
-        if known.fetch_optional(&self.readers()).await?.is_some() {
+        let is_known = known.fetch_optional(&self.readers()).await?.is_some();
+        if is_known {
             self.revoke(&Selection::Session(name(cookie)), cause.into()).await?;
+        }
+        if is_known || is_held {
+            // The row is gone, perhaps by another replica, of which this one has not heard yet.
+            self.registry.end(&[], &[*cookie]);
         }
         Ok(())
     }

@@ -103,6 +103,11 @@ impl Registry {
         self.entries().sign_ins.get(&id).and_then(Weak::upgrade)
     }
 
+    /// Whether somebody holds this app session.
+    pub(super) fn holds(&self, cookie: &TokenHash) -> bool {
+        self.entries().app_sessions.get(cookie).is_some_and(|live| live.strong_count() > 0)
+    }
+
     /// The sign-ins and the app sessions that somebody holds.
     pub(super) fn held_now(&self) -> (Vec<SignInId>, Vec<TokenHash>) {
         let entries = self.entries();

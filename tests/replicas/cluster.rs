@@ -6,8 +6,8 @@ use crate::process::Process;
 use crate::wire::Wire;
 use crate::world::entrance::Entrance;
 use crate::world::ports::Ports;
-use crate::world::wire::{Connection, PATIENCE, shake_hands_over};
-use crate::world::{Setup, WIKI, World};
+use crate::world::wire::{Answer, Connection, PATIENCE, shake_hands_over};
+use crate::world::{Setup, TOKEN, WIKI, World, eventually};
 use doorward::clock::now;
 use doorward::model::identity::{Profile, Subject};
 use doorward::model::{Email, Identity, ProviderName, Token};
@@ -59,8 +59,11 @@ impl Cluster {
         let mut cluster = Self { replicas: Vec::new(), store, world, server, database };
         for number in 0..count {
             let mut replica = cluster.configure(number, grace).await;
-            replica.run().await;
+            replica.begin();
             cluster.replicas.push(replica);
+        }
+        for replica in &cluster.replicas {
+            replica.is_ready().await;
         }
         Some(cluster)
     }
@@ -88,7 +91,14 @@ impl Cluster {
 
     /// The same at another host.
     pub(crate) async fn sign_in_at(&self, host: &str) -> String {
-        let (cookie, code) = (Token::random().unwrap(), Token::random().unwrap().hash());
+        let cookie = Token::random().unwrap();
+        self.sign_in_with(&cookie, host).await;
+        line(&cookie)
+    }
+
+    /// Makes this the cookie of a new session.
+    pub(crate) async fn sign_in_with(&self, cookie: &Token, host: &str) {
+        let code = Token::random().unwrap().hash();
         let subject = Subject { provider: ProviderName::parse("staff").unwrap(), subject: "ana".into() };
         let profile = Profile { email: Email::parse("ana@corp.example").ok(), ..Profile::default() };
         let identity = Identity { subject, profile, authenticated_at: now() };
@@ -99,7 +109,6 @@ impl Cluster {
         let handoff = Handoff { code, sign_in, host: host.into(), binding: code, expires: ends };
         assert!(self.store.create_handoff(&handoff).await.unwrap());
         assert!(self.store.take_handoff(&code, host, &code, &cookie.hash()).await.unwrap());
-        format!("Cookie: __Host-doorward={}\r\n", cookie.reveal())
     }
 
     /// The head of a request with this cookie.
@@ -122,6 +131,14 @@ impl Cluster {
         status(&self.replicas[replica].entrance, &head).await == Some(200)
     }
 
+    /// All that a replica answers.
+    pub(crate) async fn send(&self, replica: usize, method: &str, (host, path): (&str, &str), lines: &str, body: &str) -> Answer {
+        let lines = format!("{lines}Content-Length: {}\r\n", body.len());
+        let mut connection = Connection::tls(&self.replicas[replica].entrance, host).await;
+        connection.write(self.world.head(method, host, path, &lines) + body).await;
+        connection.answer().await
+    }
+
     pub(crate) async fn connect(&self, replica: usize) -> Connection {
         Connection::tls(&self.replicas[replica].entrance, WIKI).await
     }
@@ -135,10 +152,12 @@ impl Cluster {
 impl Replica {
     pub(crate) async fn run(&mut self) {
         self.begin();
-        crate::world::eventually("the replica is ready", async || {
-            self.admin("/readyz").await?.contains("\"store\":true").then_some(())
-        })
-        .await;
+        self.is_ready().await;
+    }
+
+    /// Waits until it has its database.
+    pub(crate) async fn is_ready(&self) {
+        eventually("the replica is ready", async || self.admin("/readyz").await?.contains("\"store\":true").then_some(())).await;
     }
 
     /// Starts it, and does not wait until it is ready.
@@ -160,6 +179,26 @@ impl Replica {
         stream.read_to_string(&mut answer).await.ok()?;
         Some(answer)
     }
+
+    /// The same to whoever has the token.
+    pub(crate) async fn administer(&self, method: &str, path: &str, body: &str) -> Answer {
+        let lines = format!("Host: admin\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {}\r\n", body.len());
+        let mut connection = Connection::plain(self.ports.admin()).await;
+        connection.write(format!("{method} {path} HTTP/1.1\r\n{lines}\r\n{body}")).await;
+        connection.answer().await
+    }
+
+    /// The value of a metric that it has.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let text = self.administer("GET", "/metrics", "").await.text();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("there is no {name}")).parse().unwrap()
+    }
+}
+
+/// The line of a request that shows a cookie.
+pub(crate) fn line(cookie: &Token) -> String {
+    format!("Cookie: __Host-doorward={}\r\n", cookie.reveal())
 }
 
 /// The status that a request gets over a connection of its own.

@@ -1,6 +1,7 @@
 //! What happens to replicas, and what must hold all the same: who was shut out stays out, and who was let in is not shut out.
 
 use crate::cluster::Cluster;
+use crate::world::browser::NAVIGATION;
 use crate::world::{WIKI, eventually};
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,7 @@ async fn a_session_that_one_replica_ends_is_refused_by_all_within_a_second() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_was_stopped_serves_nobody_who_was_shut_out_meanwhile() {
-    let Some(cluster) = Cluster::start(2, "5m").await else { return };
+    let Some(cluster) = Cluster::start(3, "5m").await else { return };
     let stops =
         std::env::var("DOORWARD_STOP").ok().and_then(|text| text.parse().ok()).map_or(vec![1200, 2600, 6500], |long| vec![long]);
     for stopped in stops {
@@ -50,9 +51,10 @@ async fn a_replica_that_was_stopped_serves_nobody_who_was_shut_out_meanwhile() {
             assert_eq!(connection.answer().await.status, 200);
             waiting.push(connection);
         }
-        assert!(cluster.uses(1, &stays).await);
+        assert!(cluster.uses(1, &stays).await && cluster.uses(2, &cookie).await);
         cluster.replicas[1].signal("-STOP");
         assert!(cluster.revoke(0, &cookie).await);
+        until_refused(&cluster, 2, &cookie).await;
         tokio::time::sleep(Duration::from_millis(stopped)).await;
         // These are there at the very instant at which it goes on.
         for connection in &mut waiting {
@@ -69,10 +71,12 @@ async fn a_replica_that_was_stopped_serves_nobody_who_was_shut_out_meanwhile() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_database_a_replica_goes_on_for_a_while_and_shuts_nobody_out() {
-    let Some(cluster) = Cluster::start(2, "4s").await else { return };
+    let Some(cluster) = Cluster::start(3, "4s").await else { return };
     for swallows in [false, true] {
         let (cookie, ended, unknown) = (cluster.sign_in().await, cluster.sign_in().await, cluster.sign_in().await);
-        assert!(cluster.uses(1, &cookie).await && cluster.uses(1, &ended).await);
+        for replica in 1..3 {
+            assert!(cluster.uses(replica, &cookie).await && cluster.uses(replica, &ended).await);
+        }
         let wire = &cluster.replicas[1].wire;
         let begun = Instant::now();
         if swallows {
@@ -91,7 +95,13 @@ async fn without_its_database_a_replica_goes_on_for_a_while_and_shuts_nobody_out
             assert!(ready.starts_with("HTTP/1.1 200") && ready.contains("\"store\":false"), "{ready}");
         }
         tokio::time::sleep(Duration::from_secs(7).saturating_sub(begun.elapsed())).await;
-        assert_eq!(cluster.ask(1, &cookie).await, Some(503), "not for ever");
+        for lines in ["", NAVIGATION] {
+            let answer = cluster.send(1, "GET", (WIKI, "/"), &format!("{cookie}{lines}"), "").await;
+            assert_eq!(answer.status, 503, "not for ever");
+            assert!(answer.text().contains("store_unavailable"), "{}", answer.text());
+            assert_eq!((answer.header("location"), answer.header("set-cookie")), (None, None), "nobody is signed out by it");
+        }
+        assert!(!cluster.uses(2, &ended).await && cluster.uses(2, &cookie).await, "it is nobody else's trouble");
         assert!(cluster.replicas[1].admin("/readyz").await.unwrap().starts_with("HTTP/1.1 503"));
         wire.mend();
         let mended = Instant::now();
@@ -106,12 +116,14 @@ async fn without_its_database_a_replica_goes_on_for_a_while_and_shuts_nobody_out
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_stays_ended_whoever_is_killed() {
-    let Some(mut cluster) = Cluster::start(2, "5m").await else { return };
+    let Some(mut cluster) = Cluster::start(3, "5m").await else { return };
     for round in 0..rounds() {
         let mut cookies = Vec::new();
         for _ in 0..4 {
             let cookie = cluster.sign_in().await;
-            assert!(cluster.uses(0, &cookie).await && cluster.uses(1, &cookie).await);
+            for replica in 0..3 {
+                assert!(cluster.uses(replica, &cookie).await);
+            }
             cookies.push(cookie);
         }
         assert!(cluster.revoke(0, &cookies[0]).await);
@@ -130,12 +142,9 @@ async fn what_was_acknowledged_stays_ended_whoever_is_killed() {
             cluster.server.restart()
         }
         let acknowledged = [true, one, two, three];
-        for replica in 0..2 {
+        for replica in 0..3 {
             eventually("the replica answers", async || cluster.ask(replica, "").await.is_some().then_some(())).await;
-            eventually("the replica has its store", async || {
-                cluster.replicas[replica].admin("/readyz").await?.contains("\"store\":true").then_some(())
-            })
-            .await;
+            cluster.replicas[replica].is_ready().await;
             for (cookie, acknowledged) in cookies.iter().zip(acknowledged) {
                 if acknowledged {
                     // What the other one did last may not have been told before the database died.
@@ -152,7 +161,7 @@ async fn what_was_acknowledged_stays_ended_whoever_is_killed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_dies_in_a_transaction_holds_nobody_up() {
-    let Some(cluster) = Cluster::start(2, "5m").await else { return };
+    let Some(cluster) = Cluster::start(3, "5m").await else { return };
     // A replica that has stopped with the lock in its hands.
     let stuck = cluster.replicas[1].wire.port();
     let location = cluster.server.location(stuck, &cluster.database);
@@ -160,15 +169,17 @@ async fn a_replica_that_dies_in_a_transaction_holds_nobody_up() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     cluster.replicas[1].wire.swallow();
     let cookie = cluster.sign_in().await;
+    assert!(cluster.uses(2, &cookie).await);
     let begun = Instant::now();
     assert!(cluster.revoke(0, &cookie).await);
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    until_refused(&cluster, 2, &cookie).await;
     holding.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clocks_that_differ_by_half_a_minute_let_nobody_in_and_shut_nobody_out() {
-    let Some(cluster) = Cluster::start(2, "5m").await else { return };
+    let Some(cluster) = Cluster::start(3, "5m").await else { return };
     // What a replica would have written whose clock is half a minute early, or late.
     for shift in [-30_000, 30_000] {
         let cookie = cluster.sign_in().await;
@@ -176,23 +187,29 @@ async fn clocks_that_differ_by_half_a_minute_let_nobody_in_and_shut_nobody_out()
             "UPDATE sign_ins SET created_at = created_at + {shift}, last_seen = last_seen + {shift}, ends_at = ends_at + {shift},
              authenticated_at = authenticated_at + {shift}"
         ));
-        assert!(cluster.uses(0, &cookie).await && cluster.uses(1, &cookie).await);
+        for replica in 0..3 {
+            assert!(cluster.uses(replica, &cookie).await);
+        }
         cluster.sql(&format!("UPDATE changes SET made_at = made_at + {shift}"));
         assert!(cluster.revoke(1, &cookie).await);
-        until_refused(&cluster, 0, &cookie).await;
+        for replica in [0, 2] {
+            until_refused(&cluster, replica, &cookie).await;
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_signs_in_at_one_replica_and_goes_on_at_another() {
-    let Some(cluster) = Cluster::start(2, "5m").await else { return };
+    let Some(cluster) = Cluster::start(3, "5m").await else { return };
     let keys = async |replica: usize| {
         let head = cluster.world.head("GET", WIKI, "/.doorward/jwks.json", "");
         let mut connection = cluster.connect(replica).await;
         connection.write(head).await;
         connection.answer().await.text()
     };
-    assert_eq!(keys(0).await, keys(1).await);
-    let cookie = cluster.sign_in().await;
-    assert!(cluster.uses(0, &cookie).await && cluster.uses(1, &cookie).await);
+    let (first, cookie) = (keys(0).await, cluster.sign_in().await);
+    for replica in 0..3 {
+        assert_eq!(keys(replica).await, first, "{replica}");
+        assert!(cluster.uses(replica, &cookie).await, "{replica}");
+    }
 }

@@ -5,10 +5,10 @@ use crate::world::wire::{Answer, Connection, PATIENCE};
 use crate::world::{LOGIN, PAYROLL, Setup, WIKI, eventually};
 use serde_json::{Value, json};
 
-const TOKEN: &str = "the-token-of-the-staff-directory";
-const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+pub(crate) const TOKEN: &str = "the-token-of-the-staff-directory";
+pub(crate) const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
-const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+pub(crate) const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
 async fn cluster() -> Option<Cluster> {
     let files = vec![("staff-token", TOKEN.as_bytes().to_vec())];
@@ -18,14 +18,16 @@ async fn cluster() -> Option<Cluster> {
 
 /// What the first replica answers to a directory.
 async fn call(cluster: &Cluster, method: &str, path: &str, body: &str) -> Answer {
-    let length = body.len();
-    let lines = format!("Authorization: Bearer {TOKEN}\r\nContent-Type: application/scim+json\r\nContent-Length: {length}\r\n");
-    let mut connection = Connection::tls(&cluster.replicas[0].entrance, LOGIN).await;
-    connection.write(cluster.world.head(method, LOGIN, &format!("/scim/v2{path}"), &lines) + body).await;
-    connection.answer().await
+    call_at(cluster, 0, method, path, body).await
 }
 
-async fn create(cluster: &Cluster, path: &str, body: Value) -> String {
+/// The same of another one.
+pub(crate) async fn call_at(cluster: &Cluster, replica: usize, method: &str, path: &str, body: &str) -> Answer {
+    let lines = format!("Authorization: Bearer {TOKEN}\r\nContent-Type: application/scim+json\r\n");
+    cluster.send(replica, method, (LOGIN, &format!("/scim/v2{path}")), &lines, body).await
+}
+
+pub(crate) async fn create(cluster: &Cluster, path: &str, body: Value) -> String {
     let made = call(cluster, "POST", path, &body.to_string()).await;
     assert_eq!(made.status, 201, "{}", made.text());
     made.json()["id"].as_str().unwrap().to_owned()

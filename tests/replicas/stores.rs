@@ -121,6 +121,28 @@ async fn what_one_replica_ends_or_changes_is_so_at_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_another_replica_has_ended_is_over_here_when_it_is_ended_again() {
+    let Some(shared) = Shared::new().await else { return };
+    let (one, two) = (shared.replica().await, shared.replica().await);
+    for round in 0..40 {
+        let cookie = app_cookie(&one, &sign_in(&one).await.0).await.hash();
+        let held = two.app_session(cookie, HOST).await.unwrap().unwrap();
+        let first = one.end_app_session(&cookie, Cause::SignedOut);
+        if round % 2 == 0 {
+            first.await.unwrap();
+            two.end_app_session(&cookie, Cause::SignedOut).await.unwrap();
+        } else {
+            let (first, ()) = tokio::join!(first, async {
+                two.end_app_session(&cookie, Cause::SignedOut).await.unwrap();
+                assert!(!lives(&held), "{round}: both at once");
+            });
+            first.unwrap();
+        }
+        assert!(!lives(&held), "{round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_loads_while_another_replica_ends_it_holds_nothing_that_lives_for_long() {
     let Some(shared) = Shared::new().await else { return };
     let (one, two) = (shared.replica().await, shared.replica().await);
@@ -419,7 +441,7 @@ async fn an_administrator_who_waits_for_the_lock_does_not_keep_the_replica_from_
     assert!(!waiting.await.unwrap().unwrap());
 }
 
-const NOTE: &str = "WITH t AS (UPDATE change_count SET taken = taken + 1 RETURNING taken) INSERT INTO changes (number, kind, name, made_at) SELECT taken,";
+pub(crate) const NOTE: &str = "WITH t AS (UPDATE change_count SET taken = taken + 1 RETURNING taken) INSERT INTO changes (number, kind, name, made_at) SELECT taken,";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_look_ends_however_many_changes_keep_coming() {

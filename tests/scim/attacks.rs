@@ -1,8 +1,10 @@
 //! What attackers try: other people's tokens, other people's users, requests that are meant to hurt.
 
-use crate::client::{PARTNERS, PAST, PATCH, READER, STAFF, USER, call, get, group, patch, send, two_directories, user, world};
+use crate::client::{
+    PARTNERS, PAST, PATCH, READER, STAFF, USER, call, get, group, patch, send, setup, two_directories, user, world,
+};
 use crate::world::wire::Connection;
-use crate::world::{BOB, LOGIN, PAYROLL, eventually};
+use crate::world::{BOB, LOGIN, PAYROLL, World, eventually};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,6 +22,17 @@ async fn only_a_good_token_opens_anything() {
     assert_eq!(basic.status, 401);
     let in_query = world.get(LOGIN, &format!("/scim/v2/Users?access_token={STAFF}"), "").await;
     assert_eq!(in_query.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_which_only_the_hash_is_configured_opens_the_directory_and_the_hash_does_not() {
+    // `printf %s TOKEN | sha256sum`
+    const HASH: &str = "c724ff4058f1178eb56e5e98107cc3f8b3147f7974b7dea5eb5a340c7c587245";
+    const HASHED: &str = "    scim: { tokens: [{ sha256: c724ff4058f1178eb56e5e98107cc3f8b3147f7974b7dea5eb5a340c7c587245 }] }\n";
+    let world = World::of(setup(HASHED)).await;
+    for (token, expected) in [(STAFF, 200), (HASH, 401), (READER, 401)] {
+        assert_eq!(send(&world, token, "GET", "/Users", "", "").await.status, expected, "{token}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

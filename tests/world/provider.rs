@@ -1,7 +1,14 @@
 //! The demo identity provider, behind a gateway that counts what passes and can be cut. In: two ports. Out: a [`Provider`].
 //! Must never change what passes.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use doorward::clock::now;
 use doorward::demo::idp::{self, Idp, Person, Settings, SigningKey};
+use doorward::model::Token;
+use openidconnect::core::CoreJwsSigningAlgorithm;
+use openidconnect::{JsonWebKey as _, PrivateSigningKey as _};
+use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,10 +18,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 pub(crate) const SECRET: &str = "a-client-secret";
+const CLIENT: &str = "doorward";
 
 /// A running provider.
 pub(crate) struct Provider {
     pub(crate) idp: Idp,
+    issuer: String,
+    key: SigningKey,
     up: watch::Sender<bool>,
     seen: Arc<Seen>,
 }
@@ -27,9 +37,10 @@ struct Seen {
 
 impl Provider {
     pub(crate) async fn start(port: u16, behind: u16, auth: &str, token_life: Duration) -> Self {
+        let (issuer, key) = (format!("http://127.0.0.1:{port}"), SigningKey::generate().unwrap());
         let settings = Settings {
-            issuer: format!("http://127.0.0.1:{port}"),
-            client_id: "doorward".into(),
+            issuer: issuer.clone(),
+            client_id: CLIENT.into(),
             client_secret: SECRET.into(),
             redirect_uris: vec![format!("{auth}/.doorward/callback")],
             post_logout_uris: vec![format!("{auth}/.doorward/logout")],
@@ -37,14 +48,29 @@ impl Provider {
             return_origins: vec![auth.to_owned()],
             people: people(),
             access_token_life: token_life,
-            key: SigningKey::generate().unwrap(),
+            key: SigningKey::from_pkcs8(&key.to_pkcs8().unwrap()).unwrap(),
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, behind)).await.unwrap();
         let (idp, seen) = (idp::start(listener, settings).unwrap(), Arc::<Seen>::default());
         let (up, is_up) = watch::channel(true);
         let gateway = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.unwrap();
         tokio::spawn(accept(gateway, behind, is_up, Arc::clone(&seen)));
-        Self { idp, up, seen }
+        Self { idp, issuer, key, up, seen }
+    }
+
+    /// What it would post when it has signed somebody out (OpenID Connect Back-Channel Logout 1.0, section 2.4).
+    pub(crate) fn logout_token(&self, subject: &str) -> String {
+        let part = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+        let id = self.key.as_verification_key().key_id().unwrap().to_string();
+        let header = json!({ "alg": "RS256", "typ": "logout+jwt", "kid": id });
+        let (issued, name) = (now().seconds(), Token::random().unwrap().reveal().to_owned());
+        let claims = json!({
+            "iss": self.issuer, "aud": CLIENT, "sub": subject, "iat": issued, "exp": issued + 120, "jti": name,
+            "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+        });
+        let signed = format!("{}.{}", part(header), part(claims));
+        let signature = self.key.sign(&CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256, signed.as_bytes()).unwrap();
+        format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
     }
 
     /// Whether it can be reached; taking it down cuts every connection.
