@@ -23,8 +23,8 @@ use tokio::sync::Notify;
 const LAST_WORD: Duration = Duration::from_secs(5);
 /// How long the frame may take that is on its way to a client whose right has ended.
 const FAREWELL: Duration = Duration::from_millis(200);
-/// How long its connection is left alone then: one that is closed at once may be reset before the client has read why, and others
-/// are sent away before this one is cleared up.
+/// How long both connections are left alone then: one that is closed at once may be reset before the client has read why, and of
+/// thousands all are sent away before the first is cleared up. Nothing passes meanwhile.
 const REST: Duration = Duration::from_millis(300);
 /// Why such a client is sent away: "policy violation" (RFC 6455, section 7.4.1).
 const POLICY_VIOLATION: (u16, &str) = (1008, "access ended");
@@ -59,7 +59,7 @@ pub(super) fn join(
 async fn carry(client: Upgraded, app: Upgraded, in_flight: &InFlight) -> u64 {
     let shared = Rc::<Shared>::default();
     let (mut client, mut app) = (Client::new(client, &shared), App { stream: TokioIo::new(app), shared: Rc::clone(&shared) });
-    let lost = {
+    {
         let mut both = pin!(tokio::io::copy_bidirectional(&mut client, &mut app));
         let whole = async {
             tokio::select! {
@@ -75,13 +75,8 @@ async fn carry(client: Upgraded, app: Upgraded, in_flight: &InFlight) -> u64 {
         if lost {
             shared.lost.set(true);
             drop(tokio::time::timeout(FAREWELL, both).await);
+            tokio::time::sleep(REST).await;
         }
-        lost
-    };
-    // The app learns now that the person is gone.
-    drop(app);
-    if lost {
-        tokio::time::sleep(REST).await;
     }
     client.written
 }
