@@ -3,7 +3,7 @@
 
 use super::administration::{Administration, Answer, escaped};
 use super::check::Verdict;
-use super::sessions::{Common, ended, found};
+use super::sessions::{Common, ended, found, pages};
 use crate::clock;
 use crate::control::config::duration;
 use clap::{Args, Subcommand};
@@ -83,17 +83,7 @@ pub fn run(arguments: Arguments) -> Verdict {
 
 fn list(common: &Common) -> Result<Verdict, Verdict> {
     let api = Administration::of(&common.config, None)?;
-    let (mut all, mut after) = (Vec::new(), String::new());
-    loop {
-        let mut page = found(api.ask(Method::GET, &format!("/api/v1/locks?after={}", escaped(&after)), None)?)?;
-        if let Some(Value::Array(some)) = page.get_mut("locks") {
-            all.append(some);
-        }
-        match page.get("next").and_then(Value::as_str) {
-            Some(next) => next.clone_into(&mut after),
-            None => break,
-        }
-    }
+    let all = pages(&api, "locks", "", |after| format!("/api/v1/locks?after={after}"))?;
     let output = if common.json { format!("{:#}\n", Value::from(all)) } else { table(&all) };
     Ok(Verdict { code: 0, output, problems: String::new() })
 }

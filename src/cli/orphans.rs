@@ -1,11 +1,10 @@
 //! `doorward orphans`: people who have signed in once and whom no provider mentions any more, as the process that runs knows them. In:
 //! a configuration file. Out: a table, or JSON. Must never change anything.
 
-use super::administration::{Administration, escaped};
+use super::administration::Administration;
 use super::check::Verdict;
-use super::sessions::{Common, found};
+use super::sessions::{Common, pages};
 use clap::Args;
-use http::Method;
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -23,17 +22,7 @@ pub fn run(arguments: &Arguments) -> Verdict {
 
 fn list(common: &Common) -> Result<Verdict, Verdict> {
     let api = Administration::of(&common.config, None)?;
-    let (mut all, mut after) = (Vec::new(), String::from("0"));
-    loop {
-        let mut page = found(api.ask(Method::GET, &format!("/api/v1/orphans?after={}", escaped(&after)), None)?)?;
-        if let Some(Value::Array(some)) = page.get_mut("orphans") {
-            all.append(some);
-        }
-        match page.get("next").and_then(Value::as_str) {
-            Some(next) => next.clone_into(&mut after),
-            None => break,
-        }
-    }
+    let all = pages(&api, "orphans", "0", |after| format!("/api/v1/orphans?after={after}"))?;
     let output = if common.json { format!("{:#}\n", Value::from(all)) } else { table(&all) };
     Ok(Verdict { code: 0, output, problems: String::new() })
 }

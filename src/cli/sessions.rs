@@ -111,19 +111,24 @@ fn list(asked: &Map<String, Value>, common: &Common) -> Result<Verdict, Verdict>
     let api = Administration::of(&common.config, None)?;
     let filter: String =
         asked.iter().map(|(key, value)| format!("&{key}={}", escaped(value.as_str().unwrap_or(&value.to_string())))).collect();
-    let (mut all, mut after) = (Vec::new(), String::from("-1"));
+    let all = pages(&api, "sessions", "-1", |after| format!("/api/v1/sessions?after={after}{filter}"))?;
+    let output = if common.json { format!("{:#}\n", Value::from(all)) } else { table(&all) };
+    Ok(Verdict { code: 0, output, problems: String::new() })
+}
+
+/// All of a list that is told page by page; `first`: behind what it begins.
+pub(super) fn pages(api: &Administration, name: &str, first: &str, path: impl Fn(&str) -> String) -> Result<Vec<Value>, Verdict> {
+    let (mut all, mut after) = (Vec::new(), first.to_owned());
     loop {
-        let mut page = found(api.ask(Method::GET, &format!("/api/v1/sessions?after={after}{filter}"), None)?)?;
-        if let Some(Value::Array(some)) = page.get_mut("sessions") {
+        let mut page = found(api.ask(Method::GET, &path(&escaped(&after)), None)?)?;
+        if let Some(Value::Array(some)) = page.get_mut(name) {
             all.append(some);
         }
         match page.get("next").and_then(Value::as_str) {
             Some(next) => next.clone_into(&mut after),
-            None => break,
+            None => return Ok(all),
         }
     }
-    let output = if common.json { format!("{:#}\n", Value::from(all)) } else { table(&all) };
-    Ok(Verdict { code: 0, output, problems: String::new() })
 }
 
 fn show(id: &str, common: &Common) -> Result<Verdict, Verdict> {
