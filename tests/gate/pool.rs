@@ -100,6 +100,24 @@ async fn none_is_kept_where_none_may_be() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn none_is_kept_where_none_may_be_also_of_those_that_many_requests_share() {
+    let app = Scripted::start(async |link: Link| {
+        let mut connection = h2::server::handshake(link.stream).await.unwrap();
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            respond.send_response(Response::new(()), true).map(drop).unwrap();
+        }
+    })
+    .await;
+    // One place: what is not closed in time would leave the next request without a connection.
+    let world = world(&app, "h2c", "    pool: { max_idle: 0, max_connections: 1 }\n    timeouts: { connect: 2s }\n").await;
+    let mut client = Http2::connect(&world, WIKI).await;
+    for number in 1..=3 {
+        assert_eq!(client.ask("GET", &world.url(WIKI, "/scripted/x"), &[]).await.unwrap().status, 200);
+        assert_eq!(app.connections(), number);
+    }
+}
+
 /// Begins an upload, by one byte of a million, that never goes on; the status of each answer.
 async fn begin_uploads(world: &World, count: usize) -> Vec<StatusCode> {
     let stream = shake_hands(world, WIKI, &[b"h2"]).await;

@@ -77,6 +77,9 @@ async fn serve(mut link: Link, told: Arc<Mutex<Act>>) {
         };
         drop(link.stream.write_all(&on_stream(answer, stream)).await);
         if closes {
+            // Not at once: what it has not read yet would make a reset of it, which takes back what it has sent.
+            drop(link.stream.shutdown().await);
+            link.until_closed().await;
             return;
         }
     }

@@ -196,6 +196,9 @@ impl Slot {
 
     /// The connection that was used last and is free.
     fn take(self: &Rc<Self>) -> Option<Lease> {
+        if self.endpoint.terms.get().max_idle == 0 {
+            self.close_shared(Duration::ZERO);
+        }
         if let Some(shared) = self.shared.borrow().iter().find(|shared| shared.has_room()) {
             return Some(self.leased(Sender::Http2(Share::of(shared)), Was::Warm));
         }
@@ -258,11 +261,15 @@ impl Slot {
 
     /// Closes what is over; whether anything is left.
     fn sweep(&self) -> bool {
-        let (mut idle, mut shared, now) = (self.idle.borrow_mut(), self.shared.borrow_mut(), self.watch.now());
+        let (mut idle, now, terms) = (self.idle.borrow_mut(), self.watch.now(), self.endpoint.terms.get());
         idle.retain(|candidate| !candidate.sender.is_closed() && !self.is_over(now.saturating_sub(candidate.since)));
-        let terms = self.endpoint.terms.get();
-        shared.retain(|connection| !connection.is_closed() && connection.idle().is_none_or(|idle| idle < terms.idle));
-        !idle.is_empty() || !shared.is_empty()
+        self.close_shared(if terms.max_idle == 0 { Duration::ZERO } else { terms.idle });
+        !idle.is_empty() || !self.shared.borrow().is_empty()
+    }
+
+    /// Closes those for many that no request has been on for this long.
+    fn close_shared(&self, idle: Duration) {
+        self.shared.borrow_mut().retain(|shared| !shared.is_closed() && shared.idle().is_none_or(|rested| rested < idle));
     }
 }
 
