@@ -312,7 +312,7 @@ async fn admitted(worker: &Rc<Worker>, request: Request<()>) -> (Box<Visit>, dec
     let target = target::read(&request).unwrap();
     let snapshot = visit.snapshot.clone();
     let route::Place::Route(place) = route::find(&snapshot, &target).unwrap() else { panic!("not reserved") };
-    let (_, permit) = gate::judge(&mut visit, &target, &place, request).await.unwrap();
+    let (_, permit) = gate::judge(&mut visit, &target, &place, Box::new(request)).await.unwrap();
     (visit, permit)
 }
 
@@ -362,8 +362,8 @@ async fn walk(worker: &Rc<Worker>, connection: &Rc<Connection>, request: Request
     let target = target::read(&request).unwrap();
     let snapshot = visit.snapshot.clone();
     let route::Place::Route(place) = route::find(&snapshot, &target).unwrap() else { panic!("not reserved") };
-    let (request, _permit) = gate::judge(&mut visit, &target, &place, request).await.unwrap();
-    request
+    let (request, _permit) = gate::judge(&mut visit, &target, &place, Box::new(request)).await.unwrap();
+    *request
 }
 
 /// Keeps the type of times in the benchmark's vocabulary honest: the coarse clock is part of every visit.

@@ -13,20 +13,37 @@ pub const FLOW: &str = "__Host-doorward-flow-";
 /// How often a sign-in has landed on an app's host of late; for the detection of loops.
 pub const LANDED: &str = "__Host-doorward-flow-landed";
 
+/// The pairs of a `Cookie` header, with the blanks around them.
+pub fn split(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut begin = 0;
+    memchr::memchr_iter(b';', line).chain([line.len()]).map(move |end| {
+        let pair = line.get(begin..end).unwrap_or_default();
+        begin = end + 1;
+        pair
+    })
+}
+
 /// Every cookie of a request, in its order; over all `Cookie` headers, since HTTP/2 may split them.
 pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     let lines = headers.get_all(COOKIE).iter();
     lines
-        .flat_map(|line| line.as_bytes().split(|b| *b == b';'))
+        .flat_map(|line| split(line.as_bytes()))
         // An app's cookie may hold any bytes; that is not for us to judge.
         .filter_map(|pair| std::str::from_utf8(pair).ok()?.trim_ascii().split_once('='))
 }
 
 /// The one value of a cookie; `None` when there is none, or when there are several.
 pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let mut values = pairs(headers).filter(|(n, _)| *n == name).map(|(_, value)| value);
+    let lines = headers.get_all(COOKIE).iter();
+    let mut values = lines.flat_map(|line| split(line.as_bytes())).filter_map(|pair| value(pair, name));
     let first = values.next()?;
     values.all(|other| other == first).then_some(first)
+}
+
+/// The value of a pair of this name; the same as that of [`pairs`], without a look at what others hold.
+fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a str> {
+    let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+    std::str::from_utf8(value).ok()
 }
 
 /// A `Set-Cookie` line for this host alone; without `max_age` (seconds) it lasts as long as the browser.
@@ -58,6 +75,13 @@ mod tests {
     fn a_cookie_is_found_in_any_line() {
         for lines in [&[&b"a=1; x=2"[..]][..], &[b"x=2"], &[b"a=1", b"x=2"], &[b"a=\xff; x=2;"], &[b"a=1;x=2"]] {
             assert_eq!(find(&headers(lines), "x"), Some("2"));
+        }
+    }
+
+    #[test]
+    fn what_stands_between_semicolons_is_a_pair() {
+        for (line, pairs) in [("", &[""][..]), ("a", &["a"]), (";", &["", ""]), ("a; b=1;", &["a", " b=1", ""])] {
+            assert!(split(line.as_bytes()).eq(pairs.iter().map(|pair| pair.as_bytes())), "{line}");
         }
     }
 

@@ -36,23 +36,26 @@ use target::Target;
 use visit::Visit;
 
 /// Answers one request; the answer's body carries the audit record to its end.
-pub async fn serve(mut visit: Box<Visit>, request: Request<Incoming>) -> Response<ResponseBody> {
-    let manner = respond::Manner::read(&request);
-    let mut response = match walk(&mut visit, request).await {
-        Ok(mut response) => {
-            respond::prepare(&manner, &mut response);
-            response
+pub fn serve(mut visit: Box<Visit>, request: Request<Incoming>) -> impl Future<Output = Response<ResponseBody>> {
+    // On the heap: by value, the future of each room would have a place of its own for it, and all are copied when a task begins.
+    let request = Box::new(RequestBody::of(request));
+    async move {
+        let manner = respond::Manner::read(&request);
+        let mut response = match walk(&mut visit, request).await {
+            Ok(mut response) => {
+                respond::prepare(&manner, &mut response);
+                response
+            }
+            Err(refusal) => respond::refuse(&mut visit, &manner, &refusal),
+        };
+        if visit.trail.method == Method::HEAD {
+            ResponseBody::head_only(&mut response);
         }
-        Err(refusal) => respond::refuse(&mut visit, &manner, &refusal),
-    };
-    if visit.trail.method == Method::HEAD {
-        ResponseBody::head_only(&mut response);
+        audit::follow(visit, response)
     }
-    audit::follow(visit, response)
 }
 
-async fn walk(visit: &mut Visit, request: Request<Incoming>) -> Result<Response<ResponseBody>, Refusal> {
-    let mut request = RequestBody::of(request);
+async fn walk(visit: &mut Visit, mut request: Box<Request<RequestBody>>) -> Result<Response<ResponseBody>, Refusal> {
     audit::admit(visit).await?;
     websocket::unify(&mut request);
     visit.trail.method.clone_from(request.method());
@@ -64,7 +67,7 @@ async fn walk(visit: &mut Visit, request: Request<Incoming>) -> Result<Response<
     let snapshot = visit.snapshot.clone();
     match route::find(&snapshot, &target)? {
         // What is seldom gone through is kept off the future of every request: it is copied when it begins.
-        Place::Reserved(site) => Box::pin(visit::hand_over(visit, &target, site, request)).await,
+        Place::Reserved(site) => Box::pin(visit::hand_over(visit, &target, site, *request)).await,
         Place::Route(place) => {
             let (request, permit) = judge(visit, &target, &place, request).await?;
             let mut response = answer(visit, &target, &place, permit, request).await?;
@@ -79,7 +82,7 @@ async fn answer(
     target: &Target,
     place: &Routed<'_>,
     permit: Permit,
-    mut request: Request<RequestBody>,
+    mut request: Box<Request<RequestBody>>,
 ) -> Result<Response<ResponseBody>, Refusal> {
     if let Some(answer) = fixed::find(target, place) {
         return fixed::answer(visit, target, place.app, &answer, &permit);
@@ -96,8 +99,8 @@ pub async fn judge<B>(
     visit: &mut Visit,
     target: &Target,
     place: &Routed<'_>,
-    request: Request<B>,
-) -> Result<(Request<B>, Permit), Refusal> {
+    request: Box<Request<B>>,
+) -> Result<(Box<Request<B>>, Permit), Refusal> {
     visit.trail.place(place);
     limit::address(visit, place.app)?;
     device::admit(visit.circumstances())?;

@@ -36,7 +36,7 @@ use paths::Paths;
 use rewriting::Rewriting;
 use secrecy::SecretString;
 use servers::Servers;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -247,7 +247,7 @@ impl Snapshot {
 #[derive(Debug, Default)]
 pub struct FoldedNames {
     lengths: u128,
-    names: HashSet<Box<str>>,
+    names: foldhash::HashSet<Box<str>>,
 }
 
 impl FoldedNames {
@@ -259,7 +259,7 @@ impl FoldedNames {
 
 impl<'a> FromIterator<&'a str> for FoldedNames {
     fn from_iter<T: IntoIterator<Item = &'a str>>(names: T) -> Self {
-        let names: HashSet<Box<str>> = names.into_iter().map(|name| fold(name).into()).collect();
+        let names: foldhash::HashSet<Box<str>> = names.into_iter().map(|name| fold(name).into()).collect();
         Self { lengths: names.iter().fold(0, |lengths, name| lengths | length_bit(name)), names }
     }
 }

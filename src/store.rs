@@ -47,12 +47,14 @@ pub use revoke::{Applied, Cause, Found, Grounds, Part, Revoked, Selection};
 pub use sign_ins::{Client, Ended, NewSignIn, Tokens};
 pub use signing_keys::StoredKey;
 
+use crate::clock;
 use crate::model::Lifetimes;
 use crate::model::secret::NoRandomness;
 use arc_swap::ArcSwap;
 use database::Database;
 use registry::Registry;
 use seal::KeyRing;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -70,6 +72,8 @@ pub struct Store {
     told: devices::Told,
     laying: directory::Laying,
     unwritten: used_devices::Unwritten,
+    /// When last uses were written down the last time, in milliseconds.
+    uses_written: AtomicU64,
     follower: Arc<follow::Follower>,
     runtime: Handle,
     renewals: UnboundedSender<Arc<SignIn>>,
@@ -163,6 +167,7 @@ impl Store {
         let laying = directory::Laying::default();
         let (unwritten, (applied, here)) = (used_devices::Unwritten::default(), unbounded_channel());
         let (applied_here, subscribers, noted) = (Mutex::new(Some(here)), ArcSwap::default(), Notify::new());
+        let uses_written = AtomicU64::new(clock::now().millis());
         let store = Self {
             database,
             ring,
@@ -170,6 +175,7 @@ impl Store {
             told,
             laying,
             unwritten,
+            uses_written,
             follower,
             runtime,
             renewals,

@@ -42,8 +42,8 @@ class Instance:
         self.name, self.home = name, places.directory / name
         self.port, self.admin = places.port + offset, places.port + offset + 1
         self.host = host(apps // 2)
-        self.audit = self.home / "audit.jsonl"
-        self.home.mkdir()
+        self.audit = self.home / "state" / "audit.jsonl"
+        self.audit.parent.mkdir(parents=True)
         (self.home / "secret").write_text(CLIENT_SECRET)
         (self.home / "secret").chmod(0o600)
         # JSON is YAML.
@@ -86,9 +86,9 @@ class Instance:
             "tls": {"certificates": [{"cert": str(places.certificate), "key": str(places.key)}]},
             "auth": {"url": f"https://login.{DOMAIN}:{self.port}", "session": {"idle": "12h", "lifetime": "12h"}},
             "identity_providers": {"staff": provider(places)},
-            "store": "sqlite:doorward.db",
+            "store": "sqlite:state/doorward.db",
             "apps": {f"app{number}": self.app(places, number) for number in range(apps)},
-            "audit": {"file": "audit.jsonl"},
+            "audit": {"file": "state/audit.jsonl"},
         }
 
     def app(self, places, number):

@@ -78,7 +78,7 @@ class Stage(contextlib.AbstractContextManager):
             command = [self.places.surroundings, "sessions", f"{folder}/doorward.db", instance.host, str(SESSIONS)]
             subprocess.run(command, stdout=cookies, check=True)
             for file in os.listdir(folder):
-                shutil.move(f"{folder}/{file}", instance.home)
+                shutil.move(f"{folder}/{file}", instance.audit.parent)
 
     def cookies_of(self, instance):
         return instance.home / "cookies"

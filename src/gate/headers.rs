@@ -54,8 +54,8 @@ pub fn rewrite<B>(
     target: &Target,
     place: &Routed<'_>,
     permit: &Permit,
-    mut request: Request<B>,
-) -> Result<Request<B>, Refusal> {
+    mut request: Box<Request<B>>,
+) -> Result<Box<Request<B>>, Refusal> {
     let upgrade = websocket::wants(&request);
     let headers = request.headers_mut();
     let trailers =
@@ -185,32 +185,29 @@ pub fn is_reserved(name: &str, snapshot: &Snapshot) -> bool {
 
 /// Takes our cookies out of the Cookie header, and makes one header of several (RFC 9113, section 8.2.3).
 fn remove_our_cookies(headers: &mut HeaderMap) {
-    if !headers.contains_key(header::COOKIE) {
+    let (mut lines, mut kept) = (headers.get_all(header::COOKIE).iter().peekable(), Vec::new());
+    if lines.peek().is_none() {
         return;
     }
-    let mut kept: Vec<u8> = Vec::new();
-    for line in headers.get_all(header::COOKIE) {
-        for pair in
-            line.as_bytes().split(|b| *b == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty() && !is_our_cookie(pair))
-        {
+    for line in lines {
+        let pairs = cookies::split(line.as_bytes()).map(<[u8]>::trim_ascii);
+        for pair in pairs.filter(|pair| !pair.is_empty() && !is_our_cookie(pair)) {
             if !kept.is_empty() {
                 kept.extend_from_slice(b"; ");
             }
             kept.extend_from_slice(pair);
         }
     }
-    headers.remove(header::COOKIE);
-    if !kept.is_empty()
-        && let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(kept))
-    {
-        headers.insert(header::COOKIE, value);
+    // What is kept came from headers, and fits into one.
+    match HeaderValue::from_maybe_shared(bytes::Bytes::from(kept)) {
+        Ok(value) if !value.is_empty() => drop(headers.insert(header::COOKIE, value)),
+        _ => drop(headers.remove(header::COOKIE)),
     }
 }
 
 fn is_our_cookie(pair: &[u8]) -> bool {
-    let name = pair.split(|b| *b == b'=').next().unwrap_or(pair).trim_ascii();
     // Whatever the case: a backend may not care.
-    name.get(..cookies::SESSION.len()).is_some_and(|start| start.eq_ignore_ascii_case(cookies::SESSION.as_bytes()))
+    pair.get(..cookies::SESSION.len()).is_some_and(|start| start.eq_ignore_ascii_case(cookies::SESSION.as_bytes()))
 }
 
 fn add_circumstances(headers: &mut HeaderMap, visit: &Visit, target: &Target) {

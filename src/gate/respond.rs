@@ -39,7 +39,10 @@ impl Manner {
     pub fn read<B>(request: &Request<B>) -> Self {
         let headers = request.headers();
         let kind = kind(headers, request.method());
-        let cookies = headers.get_all(header::COOKIE).iter().filter(|_| kind == Kind::Navigation).cloned().collect();
+        let cookies = match kind {
+            Kind::Navigation => headers.get_all(header::COOKIE).iter().cloned().collect(),
+            _ => Vec::new(),
+        };
         Self { kind, origin: headers.get(header::ORIGIN).cloned(), cookies, h1: request.version() != Version::HTTP_2 }
     }
 }

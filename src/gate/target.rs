@@ -118,13 +118,15 @@ fn path(uri: &Uri) -> Option<PathAndQuery> {
 /// Whether these headers say in one way only where a message ends: what is there twice, or in a spelling of its own, parsers
 /// disagree about.
 pub fn is_framed_clearly(headers: &HeaderMap) -> bool {
-    let once = |name, is_fine: fn(&[u8]) -> bool| {
-        let mut values = headers.get_all(name).iter();
-        values.next().is_none_or(|value| is_fine(value.as_bytes())) && values.next().is_none()
+    let (mut lengths, mut codings) =
+        (headers.get_all(header::CONTENT_LENGTH).iter(), headers.get_all(header::TRANSFER_ENCODING).iter());
+    let is_clear = match (lengths.next(), codings.next()) {
+        (None, None) => true,
+        (Some(value), None) => length(value.as_bytes()).is_some(),
+        (None, Some(coding)) => is_chunked(coding.as_bytes()),
+        (Some(_), Some(_)) => false,
     };
-    once(header::CONTENT_LENGTH, |value| length(value).is_some())
-        && once(header::TRANSFER_ENCODING, is_chunked)
-        && !(headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH))
+    is_clear && lengths.next().is_none() && codings.next().is_none()
 }
 
 /// A length of content in its only spelling (RFC 9110, section 8.6): a leading zero means octal to some.

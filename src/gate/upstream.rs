@@ -95,7 +95,7 @@ pub async fn forward(
     visit: &mut Visit,
     app: &App,
     permit: Permit,
-    mut request: Request<RequestBody>,
+    mut request: Box<Request<RequestBody>>,
 ) -> Result<Response<ResponseBody>, Refusal> {
     visit.trail.reason = Some(permit.reason());
     visit.trail.let_through = true;
@@ -177,7 +177,7 @@ async fn exchange(
     visit: &mut Visit,
     app: &App,
     in_flight: &InFlight,
-    mut request: Request<RequestBody>,
+    mut request: Box<Request<RequestBody>>,
     tunnel: bool,
 ) -> Result<(Response<Incoming>, Lease), Error> {
     let (mut way, mut upstream) = Way::begin(visit, app)?;
@@ -198,7 +198,7 @@ async fn exchange(
                 if lease.was() == Was::New {
                     upstream = way.go_on(ConnectError::Closed)?;
                 }
-                *unsent
+                unsent
             }
             Err(Failure::Sent(error)) => match spare.and_then(|spare| spare.again(&error, lease.budget())) {
                 Some(again) => {

@@ -51,7 +51,10 @@ impl RequestId {
         for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(self.0.to_be_bytes()) {
             *pair = [digit(byte >> 4), digit(byte & 15)];
         }
-        HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static(""))
+        let mut value = HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static(""));
+        // No secret, but another one every time: HTTP/2 is not to remember it, in the place of what comes again (RFC 7541, section 6.2.3).
+        value.set_sensitive(true);
+        value
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::paths::Paths;
 use crate::model::AppIndex;
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 /// Every host of the configuration.
 #[derive(Debug, Default)]

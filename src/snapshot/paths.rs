@@ -4,7 +4,7 @@
 //! More specific, segment by segment from the left: a literal, then `*`, then `**`. A trailing slash makes no difference.
 
 use crate::model::route::{Pattern, Segment};
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 /// A tree of patterns, each with a value.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ fn inner(path: &str) -> Option<&str> {
 
 impl<T: Copy + PartialEq> Node<T> {
     fn empty() -> Self {
-        Self { literals: HashMap::new(), one: None, rest: None, here: None }
+        Self { literals: HashMap::default(), one: None, rest: None, here: None }
     }
 
     fn insert(&mut self, segments: &[Segment], value: T, fold: bool) -> Result<(), Duplicate> {

@@ -4,6 +4,7 @@
 use crate::clock;
 use crate::model::{Fingerprint, Identity, Lifetimes, SignInId, Timestamp, TokenHash};
 use arc_swap::ArcSwap;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -234,12 +235,20 @@ impl SignIn {
         is_new
     }
 
-    /// The time of the last use, where it is to be written down now: one in use again and again only every so often.
-    pub(super) fn unwritten(&self, now: Timestamp, often: Duration) -> Option<Timestamp> {
+    /// The time of the last use, where it is not written down yet and its moment has come since `before`: each has one in every
+    /// stretch of `often`, at another time than others, so that those who come together are not all written at once.
+    pub(super) fn unwritten(&self, (before, now): (Timestamp, Timestamp), often: Duration) -> Option<Timestamp> {
         let seen = self.last_seen();
-        let written = Timestamp::from_millis(self.last_written.load(Ordering::Relaxed));
-        let is_due = seen.since(written) >= often || now.since(seen) >= often;
-        (seen > written && is_due).then_some(seen)
+        let is_unwritten = seen.millis() > self.last_written.load(Ordering::Relaxed);
+        (is_unwritten && self.has_its_moment((before, now), often)).then_some(seen)
+    }
+
+    fn has_its_moment(&self, (before, now): (Timestamp, Timestamp), often: Duration) -> bool {
+        let Some(often) = u64::try_from(often.as_millis()).ok().and_then(NonZeroU64::new) else { return true };
+        // Fibonacci hashing: neighbours lie far apart.
+        let own = self.id.0.unsigned_abs().wrapping_mul(0x9E37_79B9_7F4A_7C15) % often;
+        let stretch = |time: Timestamp| time.millis().saturating_add(own) / often;
+        stretch(now) != stretch(before)
     }
 
     /// This time of use has been written down, and committed.

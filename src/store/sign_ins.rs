@@ -16,6 +16,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What a callback learned.
@@ -169,11 +170,14 @@ impl Store {
         Ok(row.and_then(|row| self.ended(id, &row).ok()))
     }
 
-    /// Writes down when sign-ins were last used, each of them this often at most. That ends nothing and depends on nothing, and so waits
-    /// for nobody who writes, nor has them wait: it leaves out the rows that others have, until the next time.
+    /// Writes down when sign-ins were last used, each of them once in every stretch of `often`. That ends nothing and depends on nothing,
+    /// and so waits for nobody who writes, nor has them wait: it leaves out the rows that others have, until the next time.
     pub(super) async fn write_last_seen(&self, often: Duration) -> Result<(), Error> {
-        let (live, now) = (self.registry.live_sign_ins(), clock::now());
-        let unwritten: Vec<_> = live.iter().filter_map(|sign_in| Some((sign_in, sign_in.unwritten(now, often)?))).collect();
+        let now = clock::now();
+        let before = Timestamp::from_millis(self.uses_written.load(Ordering::Relaxed));
+        let live = self.registry.live_sign_ins();
+        let unwritten: Vec<_> =
+            live.iter().filter_map(|sign_in| Some((sign_in, sign_in.unwritten((before, now), often)?))).collect();
         for some in unwritten.chunks(AT_ONCE) {
             // Numbers may be a part of the text, which is read faster than each of them is bound.
             let uses: Vec<String> = some.iter().map(|(sign_in, seen)| format!("({}, {})", sign_in.id.0, to_sql(*seen))).collect();
@@ -186,6 +190,7 @@ impl Store {
                 some.iter().for_each(|(sign_in, seen)| sign_in.written(*seen));
             }
         }
+        self.uses_written.store(now.millis(), Ordering::Relaxed);
         Ok(())
     }
 

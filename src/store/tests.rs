@@ -80,21 +80,39 @@ async fn a_use_that_could_not_be_written_down_is_written_later() {
     assert_eq!(rows(&store, "SELECT last_seen FROM sign_ins").await, i64::try_from(now.millis()).unwrap());
 }
 
+#[test]
+fn what_is_in_use_all_the_time_is_written_down_once_a_minute_and_not_all_at_once() {
+    let (often, step, begin) = (Duration::from_secs(60), Duration::from_secs(5), clock::now());
+    let identity = Arc::new(new_sign_in(hash()).identity);
+    let sign_in = |id| SignIn::new(SignInId(id), (Arc::clone(&identity), Arc::clone(&identity)), begin, begin, begin, None);
+    let live: Vec<_> = (0..1200).map(sign_in).collect();
+    let (mut before, mut writes) = (begin, Vec::new());
+    for _ in 0..60 {
+        let now = before.plus(step);
+        live.iter().for_each(|sign_in| sign_in.seen(now));
+        let due: Vec<_> = live.iter().filter(|sign_in| sign_in.unwritten((before, now), often).is_some()).collect();
+        due.iter().for_each(|sign_in| sign_in.written(now));
+        writes.push(due.len());
+        before = now;
+    }
+    assert_eq!(writes.iter().sum::<usize>(), live.len() * 5, "each of them in each of five minutes");
+    assert!(writes.iter().all(|count| (80..120).contains(count)), "a twelfth of them in each twelfth of a minute: {writes:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_in_use_all_the_time_is_written_down_every_so_often() {
+async fn a_use_waits_for_its_moment_to_be_written_down_and_no_longer() {
     let (_folder, store) = store().await;
     let cookie = sign_in(&store).await;
     let held = store.sign_in(&cookie).await.unwrap().unwrap();
-    let first = clock::now();
-    held.seen(first);
-    store.write_down().await.unwrap();
-    let used_again = |seconds| first.plus(Duration::from_secs(seconds));
-    for (seconds, written) in [(20, first), (40, first), (70, used_again(70))] {
-        held.seen(used_again(seconds));
-        store.tidy(LASTING).await.unwrap();
-        let row = rows(&store, "SELECT last_seen FROM sign_ins").await;
-        assert_eq!(row, i64::try_from(written.millis()).unwrap(), "after {seconds} s");
-    }
+    let now = clock::now();
+    held.seen(now);
+    let written = async || rows(&store, "SELECT last_seen FROM sign_ins").await == i64::try_from(now.millis()).unwrap();
+    store.uses_written.store(now.millis(), Ordering::Relaxed);
+    store.write_last_seen(365 * 24 * HOUR).await.unwrap();
+    assert!(!written().await, "its moment is months away");
+    store.uses_written.store(0, Ordering::Relaxed);
+    store.write_last_seen(365 * 24 * HOUR).await.unwrap();
+    assert!(written().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

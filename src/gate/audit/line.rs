@@ -59,7 +59,7 @@ fn who(object: &mut Object<'_>, trail: &Trail) {
 fn device(object: &mut Object<'_>, visit: &Visit) {
     let certificate = visit.certificate.as_ref();
     let verdict = certificate.map(|certificate| certificate.judged.verdict.as_ref());
-    object.text(b",\"certificate\":", verdict.map(|verdict| verdict.map_or_else(|fault| fault.code(), |_| "good")));
+    object.word(b",\"certificate\":", verdict.map(|verdict| verdict.map_or_else(|fault| fault.code(), |_| "good")));
     object.text(b",\"device\":", certificate.and_then(|certificate| certificate.device.as_ref()).map(|device| &*device.id));
 }
 
@@ -71,10 +71,10 @@ fn decision(object: &mut Object<'_>, visit: &Visit, (verdict, reason): (Verdict,
             Access::Public(_) => None,
         })
     };
-    object.text(b",\"decision\":", Some(verdict.as_str()));
-    object.text(b",\"reason\":", Some(reason.code()));
+    object.word(b",\"decision\":", Some(verdict.as_str()));
+    object.word(b",\"reason\":", Some(reason.code()));
     if let Some(cause) = visit.trail.cause {
-        object.text(b",\"cause\":", Some(cause.code()));
+        object.word(b",\"cause\":", Some(cause.code()));
     }
     object.text(b",\"rule\":", named(visit.trail.rule));
     if let Some(evidence) = &visit.trail.evidence {
@@ -106,6 +106,19 @@ impl Object<'_> {
         self.parts(key, value.map(|value| [value]).as_ref());
     }
 
+    /// A word of ours: it is plain; `null` where there is none.
+    fn word(&mut self, key: &[u8], word: Option<&'static str>) {
+        self.0.extend_from_slice(key);
+        match word {
+            Some(word) => {
+                self.0.push(b'"');
+                self.0.extend_from_slice(word.as_bytes());
+                self.0.push(b'"');
+            }
+            None => self.0.extend_from_slice(b"null"),
+        }
+    }
+
     /// One text of several parts; `null` where there is none.
     fn parts<const N: usize>(&mut self, key: &[u8], parts: Option<&[&str; N]>) {
         self.0.extend_from_slice(key);
@@ -119,7 +132,9 @@ impl Object<'_> {
     }
 
     fn characters(&mut self, text: &str) {
-        if text.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\') {
+        // Without an early end, so that many bytes are looked at together.
+        let is_plain = text.bytes().fold(true, |plain, b| plain & (b >= b' ') & (b != b'"') & (b != b'\\'));
+        if is_plain {
             self.0.extend_from_slice(text.as_bytes());
         } else {
             let quoted = serde_json::to_string(text).unwrap_or_default();

@@ -14,6 +14,7 @@ use crate::gate::tls::TlsStream;
 use crate::gate::visit::Visit;
 use crate::model::Reason;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::header::CONNECTION;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
@@ -85,7 +86,8 @@ async fn http1(stream: Stream, before: Bytes, guest: &Guest) -> hyper::Result<Op
         of_service.has_body.set(!request.body().is_end_stream());
         let local = Rc::clone(&of_answer);
         let visit = Visit::begin(Rc::clone(&local.worker), Rc::clone(&of_service), request.headers(), request.method());
-        async move { Ok::<_, Infallible>(last(serve(visit, request).await, local.phase.get())) }
+        let answer = serve(visit, request);
+        async move { Ok::<_, Infallible>(last(answer.await, local.phase.get())) }
     });
     let mut exchange = builder.serve_connection(wire, service).with_upgrades();
     // A body that is still on its way is not the next request: such a connection is never taken apart.
@@ -134,7 +136,7 @@ async fn http2(stream: Stream, guest: &Guest) -> hyper::Result<()> {
     let (connection, worker) = (Rc::clone(&guest.connection), Rc::clone(&guest.local.worker));
     let service = service_fn(move |request: Request<Incoming>| {
         let visit = Visit::begin(Rc::clone(&worker), Rc::clone(&connection), request.headers(), request.method());
-        async move { Ok::<_, Infallible>(serve(visit, request).await) }
+        serve(visit, request).map(Ok::<_, Infallible>)
     });
     let exchange = h2_builder(Streams::of(Rc::clone(&guest.connection))).serve_connection(TokioIo::new(stream), service);
     conduct(std::pin::pin!(exchange), guest, || Ease::Unknown).await.map(drop)

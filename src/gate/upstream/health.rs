@@ -181,7 +181,7 @@ impl Check {
     /// One request, over a connection of its own.
     async fn ask(&self) -> Result<(), Unhealthy> {
         let mut sender = connect::connect(&self.upstream, &self.endpoint, self.health.timeout, &self.gate).await?;
-        let response = sender.send(self.request()).await.map_err(|failure| match failure {
+        let response = sender.send(Box::new(self.request())).await.map_err(|failure| match failure {
             Failure::Unsent(_) => Unhealthy::Unsent,
             Failure::Sent(error) => Unhealthy::Exchange(error),
         })?;

@@ -72,9 +72,9 @@ impl Spare {
     }
 
     /// The request once more, if that does no harm after this error.
-    pub(super) fn again(self, error: &hyper::Error, budget: &Budget) -> Option<Request<RequestBody>> {
+    pub(super) fn again(self, error: &hyper::Error, budget: &Budget) -> Option<Box<Request<RequestBody>>> {
         let harmless = was_refused(error) || (is_idempotent(self.0.method()) && !error.is_parse());
-        (harmless && budget.spend()).then(|| self.0.map(|()| RequestBody::empty()))
+        (harmless && budget.spend()).then(|| Box::new(self.0.map(|()| RequestBody::empty())))
     }
 }
 

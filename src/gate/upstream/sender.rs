@@ -28,13 +28,13 @@ pub enum Failure {
 
 impl Sender {
     /// Sends a request that is written for HTTP/1.1.
-    pub async fn send(&mut self, mut request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
+    pub async fn send(&mut self, mut request: Box<Request<RequestBody>>) -> Result<Response<Incoming>, Failure> {
         let sent = match self {
             Self::Http1(sender) => {
                 announce_content(&mut request);
-                sender.try_send_request(request).await
+                sender.try_send_request(*request).await
             }
-            Self::Http2(share) => share.send(request).await,
+            Self::Http2(share) => share.send(*request).await,
         };
         sent.map_err(Failure::from)
     }
