@@ -2,6 +2,7 @@
 
 use crate::scene::{Scene, doorward};
 use serde_json::{Value, json};
+use std::process::{Command, Stdio};
 
 const APPS: &str = "
 apps:
@@ -257,4 +258,38 @@ fn a_chained_trail_is_read_like_any_other_without_what_it_says_of_itself() {
         (&json!(2), &json!(1), &json!(0)),
         "{value}"
     );
+}
+
+const REPLAY: &str = "replay -c doorward.yaml --audit audit.jsonl --json";
+
+/// What a terminal shows of a replay of so many requests, whose answer goes into a file.
+fn on_a_terminal(count: usize) -> (Scene, String) {
+    let landed = landed("staff:f", &["finance"], &["mfa"]);
+    let records: Vec<_> = [landed].into_iter().chain(std::iter::repeat_n(allowed("1", "staff:f", json!({})), count)).collect();
+    let (scene, command) = (scene(&records), format!("'{}' {REPLAY} > answer", env!("CARGO_BIN_EXE_doorward")));
+    let mut terminal = Command::new("script");
+    terminal.current_dir(scene.path()).env("SHELL", "/bin/sh").args(["-qec", &command, "/dev/null"]).stdin(Stdio::null());
+    let output = terminal.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    (scene, String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn progress_is_shown_on_a_terminal_and_nowhere_else() {
+    // Of what is done at once no progress is shown, and how much that is nobody knows.
+    let mut replays = [20_000, 200_000, 2_000_000].into_iter().map(on_a_terminal);
+    let (scene, shown) = replays.find(|(_, shown)| shown.contains("\r[")).expect("a bar");
+    let (bars, rest) = shown.rsplit_once(&format!("\r{}\r", " ".repeat(34))).expect("it is wiped out at last");
+    for drawn in bars.split("\r[").skip(1) {
+        let (bar, percent) = drawn.strip_suffix(" %").unwrap().split_once("] ").unwrap();
+        let full = percent.parse::<usize>().unwrap() / 4;
+        assert_eq!(bar, "#".repeat(full) + &".".repeat(25 - full), "{percent}");
+    }
+    let answer = scene.read("answer");
+    assert!(!answer.contains('\r') && serde_json::from_str::<Value>(&answer).is_ok(), "nothing of it is in the answer");
+
+    let piped = doorward(scene.path(), &REPLAY.split(' ').collect::<Vec<_>>());
+    let problems = String::from_utf8(piped.stderr).unwrap();
+    assert!(!problems.contains(['\r', '%', '#']), "{problems}");
+    assert_eq!((String::from_utf8(piped.stdout).unwrap(), problems), (answer, rest.replace("\r\n", "\n")), "all else is the same");
 }
