@@ -4,6 +4,8 @@
 
 #[path = "replicas/cluster.rs"]
 mod cluster;
+#[path = "replicas/crowds.rs"]
+mod crowds;
 #[path = "replicas/database.rs"]
 mod database;
 #[path = "replicas/directories.rs"]
@@ -22,6 +24,8 @@ mod postgres;
 #[path = "world/process.rs"]
 #[allow(dead_code)]
 mod process;
+#[path = "replicas/renewals.rs"]
+mod renewals;
 #[path = "replicas/scim.rs"]
 mod scim;
 #[path = "replicas/stores.rs"]

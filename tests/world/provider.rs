@@ -26,6 +26,7 @@ pub(crate) struct Provider {
     issuer: String,
     key: SigningKey,
     up: watch::Sender<bool>,
+    holds: watch::Sender<bool>,
     seen: Arc<Seen>,
 }
 
@@ -52,10 +53,10 @@ impl Provider {
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, behind)).await.unwrap();
         let (idp, seen) = (idp::start(listener, settings).unwrap(), Arc::<Seen>::default());
-        let (up, is_up) = watch::channel(true);
+        let ((up, is_up), (holds, is_held)) = (watch::channel(true), watch::channel(false));
         let gateway = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.unwrap();
-        tokio::spawn(accept(gateway, behind, is_up, Arc::clone(&seen)));
-        Self { idp, issuer, key, up, seen }
+        tokio::spawn(accept(gateway, behind, (is_up, is_held), Arc::clone(&seen)));
+        Self { idp, issuer, key, up, holds, seen }
     }
 
     /// What it would post when it has signed somebody out (OpenID Connect Back-Channel Logout 1.0, section 2.4).
@@ -78,6 +79,11 @@ impl Provider {
         self.up.send_replace(up);
     }
 
+    /// Whether whoever shows a refresh token has to wait.
+    pub(crate) fn holds(&self, holds: bool) {
+        self.holds.send_replace(holds);
+    }
+
     /// How many refresh tokens were shown to it.
     pub(crate) fn refreshes(&self) -> usize {
         self.seen.refreshes.load(Ordering::SeqCst)
@@ -89,13 +95,18 @@ impl Provider {
     }
 }
 
-async fn accept(listener: TcpListener, behind: u16, is_up: watch::Receiver<bool>, seen: Arc<Seen>) {
+async fn accept(
+    listener: TcpListener,
+    behind: u16,
+    (is_up, is_held): (watch::Receiver<bool>, watch::Receiver<bool>),
+    seen: Arc<Seen>,
+) {
     loop {
         let (client, _) = listener.accept().await.unwrap();
-        let (mut cut, seen) = (is_up.clone(), Arc::clone(&seen));
+        let (mut cut, is_held, seen) = (is_up.clone(), is_held.clone(), Arc::clone(&seen));
         tokio::spawn(async move {
             tokio::select! {
-                () = pass(client, behind, &seen) => {}
+                () = pass(client, behind, is_held, &seen) => {}
                 // The world has ended, or the gateway is closed.
                 _ = cut.wait_for(|up| !*up) => {}
             }
@@ -103,14 +114,18 @@ async fn accept(listener: TcpListener, behind: u16, is_up: watch::Receiver<bool>
     }
 }
 
-async fn pass(client: TcpStream, behind: u16, seen: &Seen) {
+async fn pass(client: TcpStream, behind: u16, mut is_held: watch::Receiver<bool>, seen: &Seen) {
     let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, behind)).await else { return };
     let ((mut from_client, mut to_client), (mut from_server, mut to_server)) = (client.into_split(), server.into_split());
     let there = async {
         let mut buffer = vec![0; 1 << 16];
         while let Ok(length @ 1..) = from_client.read(&mut buffer).await {
             let text = String::from_utf8_lossy(&buffer[..length]);
-            seen.refreshes.fetch_add(text.matches("grant_type=refresh_token").count(), Ordering::SeqCst);
+            let refreshes = text.matches("grant_type=refresh_token").count();
+            seen.refreshes.fetch_add(refreshes, Ordering::SeqCst);
+            if refreshes > 0 && is_held.wait_for(|held| !held).await.is_err() {
+                return;
+            }
             seen.logins.fetch_add(text.matches("POST /authorize").count(), Ordering::SeqCst);
             if to_server.write_all(&buffer[..length]).await.is_err() {
                 return;
