@@ -12,6 +12,8 @@ mod balance;
 mod chain;
 #[path = "gate/cookies.rs"]
 mod cookies;
+#[path = "gate/dates.rs"]
+mod dates;
 #[path = "gate/denials.rs"]
 mod denials;
 #[path = "gate/device_locks.rs"]
@@ -36,6 +38,9 @@ mod memory;
 mod multiplexed;
 #[path = "gate/pool.rs"]
 mod pool;
+#[path = "world/process.rs"]
+#[allow(dead_code)]
+mod process;
 #[path = "gate/retries.rs"]
 mod retries;
 #[path = "gate/revocation.rs"]
@@ -60,3 +65,5 @@ mod upstream;
 mod webhooks;
 #[path = "world/world.rs"]
 mod world;
+
+use world::eventually;
