@@ -241,19 +241,8 @@ async fn an_account_that_is_purged_leaves_nothing_behind() {
     scene.record(json!({ "event": "session-revoked", "outcome": "unmatched" })).await;
 }
 
-/// One request by somebody's session, with a device's certificate.
-async fn with_device(world: &World, path: &str, session: &str, shown: &Shown) -> u16 {
-    let builder = ClientConfig::builder().with_root_certificates(Arc::clone(&world.roots));
-    let client = builder.with_client_auth_cert(shown.chain.clone(), shown.key.clone_key()).unwrap();
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, world.port)).await.unwrap();
-    let stream = TlsConnector::from(Arc::new(client)).connect(ServerName::try_from(SHOP).unwrap(), stream).await.unwrap();
-    let mut connection = Connection::over(stream);
-    connection.write(world.head("GET", SHOP, path, &format!("Cookie: {session}\r\n"))).await;
-    connection.answer().await.status
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_device_keeps_the_rules_for_as_long_as_its_transmitter_says_so() {
+/// A gate that knows Alice's device, and what that shows.
+pub(crate) fn with_mac() -> (Setup, Shown) {
     let authority = Authority::new("devices");
     let mac = authority.issue("mac-1", 1);
     let devices = format!("id,owner,fingerprint,managed\nmac-1,alice@corp.example,{},true\n", mac.fingerprint());
@@ -264,6 +253,28 @@ async fn a_device_keeps_the_rules_for_as_long_as_its_transmitter_says_so() {
         apps: watchful(),
         ..Setup::default()
     };
+    (setup, mac)
+}
+
+/// A connection on which a device shows its certificate.
+pub(crate) async fn connect(world: &World, shown: &Shown) -> Connection {
+    let builder = ClientConfig::builder().with_root_certificates(Arc::clone(&world.roots));
+    let client = builder.with_client_auth_cert(shown.chain.clone(), shown.key.clone_key()).unwrap();
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, world.port)).await.unwrap();
+    let stream = TlsConnector::from(Arc::new(client)).connect(ServerName::try_from(SHOP).unwrap(), stream).await.unwrap();
+    Connection::over(stream)
+}
+
+/// One request by somebody's session, with a device's certificate.
+async fn with_device(world: &World, path: &str, session: &str, shown: &Shown) -> u16 {
+    let mut connection = connect(world, shown).await;
+    connection.write(world.head("GET", SHOP, path, &format!("Cookie: {session}\r\n"))).await;
+    connection.answer().await.status
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_keeps_the_rules_for_as_long_as_its_transmitter_says_so() {
+    let (setup, mac) = with_mac();
     let scene = Scene::of("deliver: push, authorization: { file: authorization }", setup).await;
     let alice = scene.world.session(SHOP, ALICE).await;
     let ask = async || with_device(&scene.world, "/compliant/x", &alice, &mac).await;
