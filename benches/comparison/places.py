@@ -41,3 +41,4 @@ class Places:
     auth_request = property(lambda self: self.port + 4)
     haproxy = property(lambda self: self.port + 5)
     apache = property(lambda self: self.port + 6)
+    bare = property(lambda self: self.port + 7)

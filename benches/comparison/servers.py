@@ -30,6 +30,11 @@ def plain(places):
     return nginx(places, "nginx", proxy(places, places.nginx, "", ""))
 
 
+def bare(places):
+    """What the libraries of Doorward cost, without Doorward."""
+    return start(places.directory, "bare", places.surroundings, "bare", places.bare, places.upstream, places.certificate, places.key)
+
+
 def checker(places):
     """What `auth_request` asks: it says yes, at once."""
     server = f"server {{ listen 127.0.0.1:{places.checker} reuseport; location / {{ return 204; }} }}"

@@ -61,6 +61,7 @@ class Stage(contextlib.AbstractContextManager):
         places = self.places
         for name, begin, port in [
             ("nginx", servers.plain, places.nginx),
+            ("bare", servers.bare, places.bare),
             ("haproxy", servers.haproxy, places.haproxy),
             ("apache", servers.apache, places.apache),
         ]:

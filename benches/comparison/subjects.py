@@ -32,6 +32,7 @@ CIRCUMSTANCES = "doorward-circumstances"
 SUBJECTS = [
     Subject("doorward-h1", "Doorward, signed in, h1 keep-alive", DOORWARD, account="few"),
     Subject("nginx-h1", "nginx, plain TLS proxy, h1 keep-alive", "nginx"),
+    Subject("bare-h1", "a bare proxy of hyper and rustls, h1 keep-alive", "bare"),
     Subject("doorward-circumstances", "Doorward, signed in, by device, country, hours and mfa, h1", CIRCUMSTANCES, account="few"),
     Subject("doorward-public", "Doorward, public route, h1 keep-alive", DOORWARD, path=doorward.PUBLIC),
     Subject("doorward-200-groups", "Doorward, signed in, a user in 200 groups, h1", DOORWARD, account="many"),
@@ -41,9 +42,11 @@ SUBJECTS = [
     Subject("haproxy-h1", "haproxy, plain TLS proxy, h1 keep-alive", "haproxy"),
     Subject("doorward-h2", "Doorward, signed in, h2", DOORWARD, "h2", "few"),
     Subject("nginx-h2", "nginx, plain TLS proxy, h2", "nginx", "h2"),
+    Subject("bare-h2", "a bare proxy of hyper and rustls, h2", "bare", "h2"),
     Subject("haproxy-h2", "haproxy, plain TLS proxy, h2", "haproxy", "h2"),
     Subject("doorward-handshake", "Doorward, signed in, full handshake and one request", DOORWARD, "handshake", "few"),
     Subject("nginx-handshake", "nginx, full handshake and one request", "nginx", "handshake"),
+    Subject("bare-handshake", "a bare proxy of hyper and rustls, full handshake and one request", "bare", "handshake"),
     Subject("haproxy-handshake", "haproxy, full handshake and one request", "haproxy", "handshake"),
     Subject("doorward-1-session", "Doorward, 1 session, cookies chosen by a script, h1", DOORWARD, account="few", cookies="one"),
     Subject("doorward-100000-sessions", "Doorward, 100,000 sessions at random, h1", MANY_SESSIONS, cookies="many"),
@@ -95,7 +98,7 @@ def request(subject, stage):
     if instance:
         asked = load.Request(instance.host, instance.port, subject.path, COOKIE, device=instance.device)
     else:
-        ports = {"nginx": places.nginx, "auth_request": places.auth_request, "haproxy": places.haproxy, "apache": places.apache}
+        ports = {"nginx": places.nginx, "bare": places.bare, "auth_request": places.auth_request, "haproxy": places.haproxy, "apache": places.apache}
         asked = load.Request(APACHE if subject.server == "apache" else f"app5.{DOMAIN}", ports[subject.server], subject.path, COOKIE)
     if subject.cookies:
         return with_cookies(asked, subject, stage, instance)

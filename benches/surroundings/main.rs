@@ -1,7 +1,9 @@
 //! What `benches/compare` and `benches/revocation` need around the servers that they measure. In: the command line. Out: an identity
-//! provider, a store full of sessions, a client that shakes hands anew for every request, many open WebSockets and the app behind them. Must never be part of what is measured.
+//! provider, a store full of sessions, a client that shakes hands anew for every request, many open WebSockets and the app behind them;
+//! and the bare proxy that Doorward is compared with. Must never be part of what is measured otherwise.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod bare;
 mod handshakes;
 #[path = "../../tests/world/mmdb.rs"]
 #[allow(dead_code)]
@@ -17,6 +19,7 @@ surroundings provider PORT REDIRECT_URI...
 surroundings sessions STORE HOST COUNT [KEYS]   (prints the cookies)
 surroundings country   (prints a database by which this machine is in Germany)
 surroundings handshakes ADDRESS SERVER_NAME CONNECTIONS SECONDS   (reads the request)
+surroundings bare PORT APP_PORT CERTIFICATE KEY
 surroundings hold PORT
 surroundings revocation HOST ADMIN_ADDRESS TOKEN WEBSOCKETS ADDRESS...   (reads cookies)";
 
@@ -32,6 +35,7 @@ fn main() {
         ["handshakes", address, name, connections, seconds] => {
             handshakes::run(address.parse().unwrap(), name, connections.parse().unwrap(), seconds.parse().unwrap());
         }
+        ["bare", port, app, certificate, key] => bare::run(port.parse().unwrap(), app.parse().unwrap(), certificate, key),
         ["hold", port] => revocation::hold(port.parse().unwrap()),
         ["revocation", host, admin, token, sockets, ref addresses @ ..] => revocation::measure(revocation::Bench {
             host: host.to_owned(),

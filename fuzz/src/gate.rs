@@ -91,8 +91,8 @@ impl Walk {
         let mut visit = Visit::begin(Rc::clone(&self.worker), connection, request.headers(), request.method());
         let snapshot = visit.snapshot.clone();
         let route::Place::Route(place) = route::find(&snapshot, &target).ok()? else { return None };
-        let judged = self.runtime.block_on(gate::judge(&mut visit, &target, &place, request));
-        judged.ok().map(|(request, _)| request)
+        let judged = self.runtime.block_on(gate::judge(&mut visit, &target, &place, Box::new(request)));
+        judged.ok().map(|(request, _)| *request)
     }
 }
 

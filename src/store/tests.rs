@@ -9,6 +9,7 @@ use crate::model::device::entry::Entry;
 use crate::model::identity::{Profile, Subject};
 use crate::model::risks::Whose;
 use crate::model::{Identity, Lifetimes, Observed, ProviderName, Risk, RiskLevel, SignInId, Source, Token, TokenHash};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
