@@ -302,6 +302,8 @@ impl Running {
 
     async fn leave(self, linger: Duration) {
         let Self { gate, workers, checks, writer, store, admin, sockets } = self;
+        // What nobody holds can't be written down.
+        let sessions = gate.sessions.clone();
         drop(sockets);
         if let Some(admin) = &admin {
             admin.not_ready();
@@ -317,6 +319,7 @@ impl Running {
         if let Err(error) = store.write_down().await {
             tracing::error!(%error, "the last use of some sessions could not be written down");
         }
+        drop(sessions);
         if let Some(admin) = admin {
             admin.leave();
         }

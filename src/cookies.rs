@@ -85,6 +85,17 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn one_value_is_found_as_it_is_among_all(lines in proptest::collection::vec("[ax=; \t]{0,12}|\\PC{0,8}", 0..4)) {
+            let Ok(lines) = lines.iter().map(|line| HeaderValue::from_bytes(line.as_bytes())).collect::<Result<Vec<_>, _>>() else { return Ok(()) };
+            let headers: HeaderMap = lines.into_iter().map(|line| (COOKIE, line)).collect();
+            let mut all = pairs(&headers).filter(|(name, _)| *name == "x").map(|(_, value)| value);
+            let first = all.next().filter(|first| all.all(|other| other == *first));
+            proptest::prop_assert_eq!(find(&headers, "x"), first);
+        }
+    }
+
     #[test]
     fn a_planted_second_value_counts_as_none() {
         assert_eq!(find(&headers(&[b"x=1; x=2"]), "x"), None);

@@ -61,9 +61,6 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, watch};
 
-/// How often the last use of what is in use all the time is written down at the most.
-const OFTEN: Duration = Duration::from_secs(60);
-
 /// The store of one process.
 pub struct Store {
     database: Database,
@@ -245,7 +242,7 @@ impl Store {
 
     /// Writes down what changed little by little, removes what is over; called every few seconds.
     pub async fn tidy(&self, lifetimes: Lifetimes) -> Result<(), Error> {
-        self.write_last_seen(OFTEN.min(lifetimes.idle / 64)).await?;
+        self.write_last_seen(lifetimes.idle).await?;
         self.write_devices().await?;
         self.remove_old_locks().await?;
         if self.is_shared() {

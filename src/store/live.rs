@@ -10,6 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// How often the last use of what is in use all the time is written down at the most.
+const OFTEN: Duration = Duration::from_secs(60);
+
 /// One sign-in of one person in one browser.
 #[derive(Debug)]
 pub struct SignIn {
@@ -235,12 +238,13 @@ impl SignIn {
         is_new
     }
 
-    /// The time of the last use, where it is not written down yet and its moment has come since `before`: each has one in every
-    /// stretch of `often`, at another time than others, so that those who come together are not all written at once.
-    pub(super) fn unwritten(&self, (before, now): (Timestamp, Timestamp), often: Duration) -> Option<Timestamp> {
-        let seen = self.last_seen();
-        let is_unwritten = seen.millis() > self.last_written.load(Ordering::Relaxed);
-        (is_unwritten && self.has_its_moment((before, now), often)).then_some(seen)
+    /// The time of the last use, where it is to be written down now. Each has its moment in every [`OFTEN`], at another time than others, so
+    /// that those who come together are not all written at once. One that comes back after a rest can't wait for that: by what is
+    /// written, another process would soon take it for idle.
+    pub(super) fn unwritten(&self, (before, now): (Timestamp, Timestamp), idle: Duration) -> Option<Timestamp> {
+        let (seen, written) = (self.last_seen(), Timestamp::from_millis(self.last_written.load(Ordering::Relaxed)));
+        let is_due = self.has_its_moment((before, now), OFTEN.min(idle / 64)) || seen.since(written) >= idle / 2;
+        (seen > written && is_due).then_some(seen)
     }
 
     fn has_its_moment(&self, (before, now): (Timestamp, Timestamp), often: Duration) -> bool {

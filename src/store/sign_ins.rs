@@ -170,14 +170,14 @@ impl Store {
         Ok(row.and_then(|row| self.ended(id, &row).ok()))
     }
 
-    /// Writes down when sign-ins were last used, each of them once in every stretch of `often`. That ends nothing and depends on nothing,
-    /// and so waits for nobody who writes, nor has them wait: it leaves out the rows that others have, until the next time.
-    pub(super) async fn write_last_seen(&self, often: Duration) -> Result<(), Error> {
+    /// Writes down when sign-ins were last used, that end when they are idle for this long. That ends nothing and depends on nothing, and
+    /// so waits for nobody who writes, nor has them wait: it leaves out the rows that others have, until the next time.
+    pub(super) async fn write_last_seen(&self, idle: Duration) -> Result<(), Error> {
         let now = clock::now();
         let before = Timestamp::from_millis(self.uses_written.load(Ordering::Relaxed));
         let live = self.registry.live_sign_ins();
         let unwritten: Vec<_> =
-            live.iter().filter_map(|sign_in| Some((sign_in, sign_in.unwritten((before, now), often)?))).collect();
+            live.iter().filter_map(|sign_in| Some((sign_in, sign_in.unwritten((before, now), idle)?))).collect();
         for some in unwritten.chunks(AT_ONCE) {
             // Numbers may be a part of the text, which is read faster than each of them is bound.
             let uses: Vec<String> = some.iter().map(|(sign_in, seen)| format!("({}, {})", sign_in.id.0, to_sql(*seen))).collect();

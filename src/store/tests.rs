@@ -8,8 +8,7 @@ use crate::clock;
 use crate::model::device::entry::Entry;
 use crate::model::identity::{Profile, Subject};
 use crate::model::risks::Whose;
-use crate::model::{Identity, Lifetimes, Observed, ProviderName, Risk, RiskLevel, SignInId, Source, Token, TokenHash};
-use std::sync::atomic::Ordering;
+use crate::model::{Identity, Lifetimes, Observed, ProviderName, Risk, RiskLevel, SignInId, Source, Timestamp, Token, TokenHash};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -81,17 +80,21 @@ async fn a_use_that_could_not_be_written_down_is_written_later() {
     assert_eq!(rows(&store, "SELECT last_seen FROM sign_ins").await, i64::try_from(now.millis()).unwrap());
 }
 
-#[test]
-fn what_is_in_use_all_the_time_is_written_down_once_a_minute_and_not_all_at_once() {
-    let (often, step, begin) = (Duration::from_secs(60), Duration::from_secs(5), clock::now());
+/// So many that were last written down at this time.
+fn live(count: i64, begin: Timestamp) -> Vec<SignIn> {
     let identity = Arc::new(new_sign_in(hash()).identity);
     let sign_in = |id| SignIn::new(SignInId(id), (Arc::clone(&identity), Arc::clone(&identity)), begin, begin, begin, None);
-    let live: Vec<_> = (0..1200).map(sign_in).collect();
-    let (mut before, mut writes) = (begin, Vec::new());
+    (0..count).map(sign_in).collect()
+}
+
+#[test]
+fn what_is_in_use_all_the_time_is_written_down_once_a_minute_and_not_all_at_once() {
+    let (idle, step, begin) = (2 * HOUR, Duration::from_secs(5), clock::now());
+    let (live, mut before, mut writes) = (live(1200, begin), begin, Vec::new());
     for _ in 0..60 {
         let now = before.plus(step);
         live.iter().for_each(|sign_in| sign_in.seen(now));
-        let due: Vec<_> = live.iter().filter(|sign_in| sign_in.unwritten((before, now), often).is_some()).collect();
+        let due: Vec<_> = live.iter().filter(|sign_in| sign_in.unwritten((before, now), idle).is_some()).collect();
         due.iter().for_each(|sign_in| sign_in.written(now));
         writes.push(due.len());
         before = now;
@@ -100,20 +103,18 @@ fn what_is_in_use_all_the_time_is_written_down_once_a_minute_and_not_all_at_once
     assert!(writes.iter().all(|count| (80..120).contains(count)), "a twelfth of them in each twelfth of a minute: {writes:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_use_waits_for_its_moment_to_be_written_down_and_no_longer() {
-    let (_folder, store) = store().await;
-    let cookie = sign_in(&store).await;
-    let held = store.sign_in(&cookie).await.unwrap().unwrap();
-    let now = clock::now();
-    held.seen(now);
-    let written = async || rows(&store, "SELECT last_seen FROM sign_ins").await == i64::try_from(now.millis()).unwrap();
-    store.uses_written.store(now.millis(), Ordering::Relaxed);
-    store.write_last_seen(365 * 24 * HOUR).await.unwrap();
-    assert!(!written().await, "its moment is months away");
-    store.uses_written.store(0, Ordering::Relaxed);
-    store.write_last_seen(365 * 24 * HOUR).await.unwrap();
-    assert!(written().await);
+#[test]
+fn what_comes_back_after_a_rest_is_written_down_until_it_is() {
+    let (begin, second) = (clock::now(), Duration::from_secs(1));
+    let now = begin.plus(HOUR / 2);
+    for sign_in in live(100, begin) {
+        sign_in.seen(now);
+        for time in [now, now.plus(second)] {
+            assert_eq!(sign_in.unwritten((time, time.plus(second)), HOUR), Some(now), "whoever has the row now");
+        }
+        sign_in.written(now);
+        assert_eq!(sign_in.unwritten((now, now.plus(HOUR)), HOUR), None, "once is enough");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

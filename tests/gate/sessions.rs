@@ -3,6 +3,7 @@
 use super::devices::{APPS, asking, served};
 use super::revocation::{FAREWELL, cause, speaks, websocket};
 use crate::world::authority::{Authority, Shown};
+use crate::world::scripted::more_than_a_second;
 use crate::world::{ALICE, BOB, LOGIN, PAYROLL, SHOP, Setup, WIKI, Who, World, eventually};
 use serde_json::{Value, json};
 use std::process::Command;
@@ -357,4 +358,17 @@ async fn a_sign_in_that_is_under_way_when_the_person_is_locked_out_comes_to_noth
     assert_eq!(browser.step(&callback, None).await.status, 403);
     assert!(browser.cookie(LOGIN, "__Host-doorward-sso").is_none());
     assert_eq!(users(&world, "").await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_a_session_was_used_last_is_known_after_a_stop() {
+    let mut world = World::start().await;
+    let session = world.session(WIKI, ALICE).await;
+    more_than_a_second().await;
+    assert_eq!(world.get(WIKI, "/read/x", &format!("Cookie: {session}\r\n")).await.status, 200);
+    world.stop().await;
+    let database = format!("sqlite:{}", world.path("doorward.db").display());
+    let mut database = <sqlx::SqliteConnection as sqlx::Connection>::connect(&database).await.unwrap();
+    let later: i64 = sqlx::query_scalar("SELECT last_seen - created_at FROM sign_ins").fetch_one(&mut database).await.unwrap();
+    assert!(later >= 1000, "{later} ms after the sign-in");
 }

@@ -269,7 +269,7 @@ fn on_a_terminal(count: usize) -> (Scene, String) {
     let (scene, command) = (scene(&records), format!("'{}' {REPLAY} > answer", env!("CARGO_BIN_EXE_doorward")));
     let mut terminal = Command::new("script");
     terminal.current_dir(scene.path()).env("SHELL", "/bin/sh").args(["-qec", &command, "/dev/null"]).stdin(Stdio::null());
-    let output = terminal.output().unwrap();
+    let output = terminal.output().expect("script, of util-linux");
     assert!(output.status.success(), "{output:?}");
     (scene, String::from_utf8(output.stdout).unwrap())
 }
@@ -277,7 +277,7 @@ fn on_a_terminal(count: usize) -> (Scene, String) {
 #[test]
 fn progress_is_shown_on_a_terminal_and_nowhere_else() {
     // Of what is done at once no progress is shown, and how much that is nobody knows.
-    let mut replays = [20_000, 200_000, 2_000_000].into_iter().map(on_a_terminal);
+    let mut replays = [20_000, 200_000].into_iter().map(on_a_terminal);
     let (scene, shown) = replays.find(|(_, shown)| shown.contains("\r[")).expect("a bar");
     let (bars, rest) = shown.rsplit_once(&format!("\r{}\r", " ".repeat(34))).expect("it is wiped out at last");
     for drawn in bars.split("\r[").skip(1) {

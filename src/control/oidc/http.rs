@@ -9,6 +9,8 @@ use url::{Host, Url};
 
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// After how long a connection may well have been closed by the other end: a code can't be redeemed a second time to find out.
+const RESTED: Duration = Duration::from_secs(1);
 /// The largest answer in bytes.
 const LARGEST: usize = 1 << 20;
 /// The same where many tokens come at once.
@@ -35,8 +37,8 @@ pub(in crate::control) enum Error {
 impl Http {
     /// A client that trusts these authorities, or else the system's, for whoever is at this URL.
     pub(in crate::control) fn new(ca: Option<&[u8]>, url: &Url) -> Result<Self, Error> {
-        let mut builder =
-            reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).connect_timeout(PATIENCE).timeout(PATIENCE);
+        let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        let mut builder = builder.connect_timeout(PATIENCE).timeout(PATIENCE).pool_idle_timeout(RESTED);
         if let Some(ca) = ca {
             builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(ca)?);
         }
@@ -163,4 +165,37 @@ pub(in crate::control) fn is_safe(url: &Url) -> bool {
 fn causes(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// Answers once, and closes when it is asked again: as one that was about to close when it was.
+    async fn answer_once(mut stream: TcpStream) {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await.unwrap();
+        let _ = stream.read_u8().await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_has_rested_is_not_used_again_since_its_server_may_be_closing_it() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url: Url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer_once(stream));
+            }
+        });
+        let http = Http::new(None, &url).unwrap();
+        http.fetch(url.as_str(), None).await.unwrap();
+        tokio::time::sleep(RESTED + Duration::from_millis(100)).await;
+        http.fetch(url.as_str(), None).await.unwrap();
+    }
 }
