@@ -35,7 +35,7 @@ use std::time::Duration;
 use successor::Successor;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// How many sessions are kept at hand.
 const SESSIONS: u64 = 200_000;
@@ -82,6 +82,8 @@ pub struct Running {
     admin: Option<admin::Server>,
     /// All that it listens on, for the process that takes over.
     sockets: Vec<TcpListener>,
+    /// What goes on besides, until this is dropped.
+    background: JoinSet<()>,
 }
 
 /// Runs a configuration file until SIGTERM or SIGINT, or until another process has taken over at SIGUSR2; `started` is called once
@@ -210,18 +212,18 @@ async fn start_with(path: &Path, mut inherited: Inherited) -> Result<Running, Er
         trail: trail(&gate),
     };
     let admin = bound.admin.map(|listener| admin::start(listener, state)).transpose().map_err(Error::Listen)?;
-    control.start(trail(&gate));
+    let mut background = control.start(trail(&gate));
     let workers = listen::start(&bound.gate, cores(), &gate).map_err(Error::Listen)?;
     let checks = health::start(&gate).map_err(Error::Thread)?;
-    follow(path.to_owned(), Arc::clone(&snapshot), started, configuration, Arc::clone(&store));
+    background.spawn(follow(path.to_owned(), Arc::clone(&snapshot), started, configuration, Arc::clone(&store)));
     let status = format!("serving {} apps on {}", snapshot.load().apps.len(), listen.https);
-    tokio::spawn(notify::watchdog(workers.pulse()));
+    background.spawn(notify::watchdog(workers.pulse()));
     match takes_over {
         Some(takes_over) => takes_over.serve(status),
         None => notify::ready(&status),
     }
     tracing::info!(https = %listen.https, apps = snapshot.load().apps.len(), "doorward is running");
-    Ok(Running { gate, workers, checks, writer, store, admin, sockets })
+    Ok(Running { gate, workers, checks, writer, store, admin, sockets, background })
 }
 
 /// All that the process listens on.
@@ -301,7 +303,7 @@ impl Running {
     }
 
     async fn leave(self, linger: Duration) {
-        let Self { gate, workers, checks, writer, store, admin, sockets } = self;
+        let Self { gate, workers, checks, writer, store, admin, sockets, background } = self;
         // What nobody holds can't be written down.
         let sessions = gate.sessions.clone();
         drop(sockets);
@@ -319,7 +321,7 @@ impl Running {
         if let Err(error) = store.write_down().await {
             tracing::error!(%error, "the last use of some sessions could not be written down");
         }
-        drop(sessions);
+        drop((sessions, background));
         if let Some(admin) = admin {
             admin.leave();
         }

@@ -47,6 +47,7 @@ use query::Query;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// What every path of ours starts with.
@@ -116,23 +117,26 @@ impl Control {
         Arc::new(control)
     }
 
-    /// Starts what goes on in the background, on the current runtime: discovery, the renewal of claims, tidying up, the
-    /// rotation of keys, transmitters of security events, whose records go to this trail.
-    pub fn start(self: &Arc<Self>, trail: admin::acts::Trail) {
+    /// Starts what goes on in the background, on the current runtime and until the set is dropped: discovery, the renewal of claims,
+    /// tidying up, the rotation of keys, transmitters of security events, whose records go to this trail.
+    #[must_use = "it ends when the set is dropped"]
+    pub fn start(self: &Arc<Self>, trail: admin::acts::Trail) -> JoinSet<()> {
         // Only a second call would find one.
         drop(self.trail.set(trail));
-        tokio::spawn(signals::follow(Arc::clone(self)));
+        let mut background = JoinSet::new();
+        background.spawn(signals::follow(Arc::clone(self)));
         let control = Arc::clone(self);
-        tokio::spawn(async move { control.directory.follow(&control.snapshot).await });
+        background.spawn(async move { control.directory.follow(&control.snapshot).await });
         let control = Arc::clone(self);
-        tokio::spawn(async move { oidc::refresh::work(&control).await });
+        background.spawn(async move { oidc::refresh::work(&control).await });
         let control = Arc::clone(self);
-        tokio::spawn(async move { control.tidy().await });
+        background.spawn(async move { control.tidy().await });
         let control = Arc::clone(self);
-        tokio::spawn(async move { control.rotate().await });
+        background.spawn(async move { control.rotate().await });
         let control = Arc::clone(self);
-        tokio::spawn(async move { control.count().await });
-        tokio::spawn(webhooks::work(Arc::clone(self)));
+        background.spawn(async move { control.count().await });
+        background.spawn(webhooks::work(Arc::clone(self)));
+        background
     }
 
     /// The configured providers, and whether each has been discovered.

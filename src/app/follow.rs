@@ -10,34 +10,32 @@ use arc_swap::ArcSwap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Follows it for as long as the process runs.
-pub(super) fn follow(
+/// Follows it for ever.
+pub(super) async fn follow(
     path: PathBuf,
     snapshot: Arc<ArcSwap<Snapshot>>,
     started: Started,
     configuration: Arc<metrics::Configuration>,
     store: Arc<Store>,
 ) {
-    tokio::spawn(async move {
-        let current = Arc::clone(&snapshot);
-        let report = move |outcome: Outcome| match outcome {
-            Outcome::Applied { epoch, warnings } => {
-                warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-                store.lay_directories(current.load().overlays());
-                configuration.applied(epoch);
-                ages(&configuration, &current.load());
-                notify::reloaded("the configuration was reloaded");
-                tracing::info!(epoch, "the configuration was reloaded");
-            }
-            Outcome::Refused(problems) => {
-                configuration.refused();
-                notify::reloaded("the configuration has errors, the last good one stays in force");
-                tracing::error!("the configuration was not reloaded, the last good one stays in force:\n{problems}");
-            }
-            Outcome::RestartNeeded(what) => tracing::warn!(what = what.join(", "), "this change takes effect at the next start"),
-        };
-        reload::watch(path, started, snapshot, report).await;
-    });
+    let current = Arc::clone(&snapshot);
+    let report = move |outcome: Outcome| match outcome {
+        Outcome::Applied { epoch, warnings } => {
+            warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            store.lay_directories(current.load().overlays());
+            configuration.applied(epoch);
+            ages(&configuration, &current.load());
+            notify::reloaded("the configuration was reloaded");
+            tracing::info!(epoch, "the configuration was reloaded");
+        }
+        Outcome::Refused(problems) => {
+            configuration.refused();
+            notify::reloaded("the configuration has errors, the last good one stays in force");
+            tracing::error!("the configuration was not reloaded, the last good one stays in force:\n{problems}");
+        }
+        Outcome::RestartNeeded(what) => tracing::warn!(what = what.join(", "), "this change takes effect at the next start"),
+    };
+    reload::watch(path, started, snapshot, report).await;
 }
 
 /// Shows how old is what was read from elsewhere.

@@ -50,6 +50,7 @@ struct World {
     control: Arc<Control>,
     snapshot: Arc<Snapshot>,
     folder: tempfile::TempDir,
+    _background: tokio::task::JoinSet<()>,
 }
 
 impl World {
@@ -79,8 +80,8 @@ impl World {
         let metrics = ControlMetrics::register(&prometheus::Registry::new()).unwrap();
         let current = Arc::new(ArcSwap::new(Arc::clone(&snapshot)));
         let control = Control::new(store, keys, current, metrics);
-        control.start(admin::acts::Trail { has_room: Box::new(has_room), take: Box::new(drop) });
-        Self { control, snapshot, folder }
+        let background = control.start(admin::acts::Trail { has_room: Box::new(has_room), take: Box::new(drop) });
+        Self { control, snapshot, folder, _background: background }
     }
 
     async fn discovered(&self) {

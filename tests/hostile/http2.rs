@@ -441,8 +441,18 @@ async fn frames_that_nobody_knows_are_passed_over() {
     let mut client = Frames::connect(&world, TAPE).await;
     client.frame(0x42, 0xff, 0, b"whatever").await;
     client.frame(SETTINGS, 0, 0, &[0x42, 0x42, 0, 0, 0, 1]).await;
-    client.frame(GOAWAY, 0, 0, &[0; 8]).await;
     honest_on(&world, &mut client, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_farewell_is_still_answered() {
+    let world = World::start().await;
+    let mut client = Frames::connect(&world, TAPE).await;
+    let authority = &*world.authority(TAPE);
+    // Together, since a server may end a connection on which nothing is asked as soon as it is said farewell to.
+    let request = frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&get(authority, "/public/x", &[])));
+    client.write(&[request, frame(GOAWAY, 0, 0, &[0; 8])].concat()).await;
+    assert!(matches!(client.outcome(1).await, Outcome::Answer { status: 200, whole: true, .. }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

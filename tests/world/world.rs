@@ -256,9 +256,9 @@ impl World {
     }
 }
 
-/// What `check` finds, tried again for ten seconds.
+/// What `check` finds, tried again for half a minute: long enough for a machine that does much else.
 pub(crate) async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
-    for _ in 0..500 {
+    for _ in 0..1500 {
         if let Some(found) = check().await {
             return found;
         }
