@@ -303,7 +303,7 @@ impl Running {
     }
 
     async fn leave(self, linger: Duration) {
-        let Self { gate, workers, checks, writer, store, admin, sockets, background } = self;
+        let Self { gate, workers, checks, writer, store, admin, sockets, mut background } = self;
         // What nobody holds can't be written down.
         let sessions = gate.sessions.clone();
         drop(sockets);
@@ -321,7 +321,8 @@ impl Running {
         if let Err(error) = store.write_down().await {
             tracing::error!(%error, "the last use of some sessions could not be written down");
         }
-        drop((sessions, background));
+        drop(sessions);
+        background.shutdown().await;
         if let Some(admin) = admin {
             admin.leave();
         }

@@ -20,6 +20,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 /// How long a post may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -75,9 +76,9 @@ pub(super) fn subscribe(control: &Control, snapshot: &Snapshot) {
     control.store.subscribe(snapshot.webhooks.iter().map(subscriber).collect());
 }
 
-/// Tells whatever is to be told, for ever.
+/// Tells whatever is to be told, for ever; nothing more once this is dropped.
 pub(super) async fn work(control: Arc<Control>) {
-    let mut lines = HashMap::new();
+    let (mut lines, mut telling) = (HashMap::new(), JoinSet::new());
     let mut known = control.snapshot.load_full();
     let mut looked: Option<Instant> = None;
     loop {
@@ -87,7 +88,7 @@ pub(super) async fn work(control: Arc<Control>) {
             known = Arc::clone(&snapshot);
         }
         for index in 0..snapshot.webhooks.len() {
-            if let Err(error) = start_due(&control, &snapshot, index, &mut lines).await {
+            if let Err(error) = start_due(&control, &snapshot, index, &mut lines, &mut telling).await {
                 tracing::error!(%error, "webhooks can't be told");
             }
         }
@@ -96,6 +97,7 @@ pub(super) async fn work(control: Arc<Control>) {
             give_up_old(&control).await;
             looked = Some(Instant::now());
         }
+        while telling.try_join_next().is_some() {}
         // A wake-up that comes too late is made up for by the next look.
         let _ = tokio::time::timeout(LOOK, control.store.noted()).await;
     }
@@ -106,6 +108,7 @@ async fn start_due(
     snapshot: &Arc<Snapshot>,
     index: usize,
     lines: &mut HashMap<String, Line>,
+    telling: &mut JoinSet<()>,
 ) -> Result<(), Failure> {
     let Some(webhook) = snapshot.webhooks.get(index) else { return Ok(()) };
     let name = webhook.name();
@@ -119,7 +122,7 @@ async fn start_due(
     }
     for notice in control.store.due(&name, free, LEASE).await? {
         let (control, snapshot, line) = (Arc::clone(control), Arc::clone(snapshot), line.clone());
-        tokio::spawn(async move {
+        telling.spawn(async move {
             let _place = line.places.acquire().await;
             if let Some(webhook) = snapshot.webhooks.get(index) {
                 tell(&control, &line.client, webhook, &notice).await;
